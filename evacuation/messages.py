@@ -1,0 +1,484 @@
+"""What workflows and activities say to each other: one frozen model in, one out.
+
+Every message of an evacuation carries its `AttemptRef`, the key under which the effect is idempotent.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from evacuation.model import (
+    Evidence,
+    Flavor,
+    Frozen,
+    MigrationStatus,
+    PowerState,
+    Rejection,
+    RootDisk,
+    TaskState,
+    VmState,
+)
+
+
+class AttemptPhase(StrEnum):
+    """How far the store lets an attempt act. Forward calls need `forward` (or `authorized`, for what follows
+    the authorisation); the first compensation moves it to `undoing`, and from then on every forward call is stale."""
+
+    FORWARD = "forward"
+    AUTHORIZED = "authorized"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    CLOSED = "closed"
+
+
+class AttemptRef(Frozen):
+    """The idempotency key of one attempt. `owner` is the run id of the workflow that acts: after an adoption
+    every call of the run before is stale. `attempt` counts from 1; 0 stands before the first."""
+
+    evacuation_id: str
+    owner: str
+    instance_id: str
+    attempt: int = 0
+
+
+class StepEvent(Frozen):
+    """One executed step, for the instance action's events. The workflow is their only author; they are handed to
+    the store with the next store step. (evacuation id, attempt, name, started_at) is unique."""
+
+    name: str
+    attempt: int
+    host: str | None
+    result: Literal["success", "error"]
+    started_at: datetime
+    finished_at: datetime
+    details: str = ""
+
+
+class Tuning(Frozen):
+    """Limits and times that travel with the request. `scale` multiplies every timeout and interval."""
+
+    scale: float = 1.0
+    max_attempts: int = 5
+    attempts_per_host: int = 2
+    hold: timedelta = timedelta(seconds=30)
+
+
+class EvacuationRequest(Frozen):
+    """What the caller asks for. `request_id` makes a request that was sent again the same request."""
+
+    request_id: str
+    instance_id: str
+    target: str | None = None
+    target_state: Literal["active", "stopped"] | None = None
+    wait_for_capacity: timedelta | None = None
+    source_confirmed_off: str | None = None
+    requested_by: str = "operator"
+
+
+class EvacuateInstanceInput(Frozen):
+    request: EvacuationRequest
+    tuning: Tuning = Tuning()
+
+
+class InstanceSnapshot(Frozen):
+    """The instance as the check read it; `begin_evacuation` swaps against it."""
+
+    id: str
+    name: str
+    project: str
+    priority: int
+    source: str
+    vm_state: VmState
+    task_state: TaskState | None
+    root_disk: RootDisk
+    flavor: Flavor
+    wanted: VmState
+    """active or stopped: the vm_state at the end of a recovery."""
+    last_evacuation_id: str | None = None
+
+
+class OpenEvacuation(Frozen):
+    """A row that a closed run left open."""
+
+    evacuation_id: str
+    owner: str
+
+
+class CheckedRequest(Frozen):
+    """The decision of `check_request`: accepted, so far as the store can tell."""
+
+    instance: InstanceSnapshot
+    source_incarnation: str | None
+    source_uuid: str | None
+    evidence: Evidence | None
+    """Current evidence for the source's incarnation, if there is any."""
+    adopts: OpenEvacuation | None
+    can_fence: bool
+    also_stopped: tuple[str, ...]
+    """Names of the other guests that a power-off of the source would stop."""
+    no_host: tuple[Rejection, ...]
+    """Empty when the dry run of the placement found a host; else every host with its reason."""
+
+
+class Acceptance(Frozen):
+    """The answer to an accepted request."""
+
+    evacuation_id: str
+    instance_id: str
+    instance: str
+    source: str
+    also_stopped: tuple[str, ...] = ()
+
+
+class FenceRequest(Frozen):
+    """Prove one incarnation of a host off. `statement` is an operator's word; with `spare_others` the host is
+    switched off only if no other unproven residence than `instance_id`'s is there (its power is always read)."""
+
+    host: str
+    incarnation: str | None
+    instance_id: str
+    statement: str | None = None
+    who: str = "evacuate"
+    spare_others: bool = False
+
+
+class ProbeRequest(Frozen):
+    host: str
+    hypervisor_uuid: str | None
+
+
+class ProbeAnswer(Frozen):
+    """The host's own worker is there."""
+
+    host: str
+    incarnation: str
+    in_service: bool
+
+
+class Begin(Frozen):
+    ref: AttemptRef
+    instance: InstanceSnapshot
+    source_incarnation: str | None
+    adopts: OpenEvacuation | None
+    request_id: str
+    events: tuple[StepEvent, ...] = ()
+
+
+class Begun(Frozen):
+    """The open evacuation: fresh (attempt 0, phase undone), or adopted with what its last attempt left."""
+
+    evacuation_id: str
+    attempt: int
+    phase: AttemptPhase
+    started_at: datetime
+    wanted: VmState
+    """Adopted: as the first run recorded it, unless this request names a target state."""
+    destination: "Destination | None" = None
+    migration_id: str
+
+
+class Destination(Frozen):
+    """Where an attempt goes, and under which epoch. `hypervisor_uuid` is who must answer there."""
+
+    host: str
+    hypervisor_uuid: str | None
+    incarnation: str | None
+    epoch: int
+
+
+class ClaimCapacity(Frozen):
+    ref: AttemptRef
+    target: str | None
+    excluded: dict[str, str] = {}
+    """Hosts that are not to be tried again, with the reason."""
+    wait: bool = False
+    """"No host" is an expected, benign "not yet"."""
+
+
+class Connector(Frozen):
+    """How a host reaches a volume, as the volume service needs to know it."""
+
+    host: str
+    incarnation: str
+    ip: str = "127.0.0.1"
+    initiator: str = ""
+
+
+class GuestDisk(Frozen):
+    volume_id: str
+    device: str
+    attachment_id: str
+
+
+class Nic(Frozen):
+    port_id: str
+    network: str
+    mac: str
+    ip: str
+
+
+class GuestSpec(Frozen):
+    """Everything a hypervisor needs to bring up one guest, once."""
+
+    instance_id: str
+    name: str
+    epoch: int
+    flavor: Flavor
+    root_disk: RootDisk
+    power_state: PowerState
+    """running, or shutdown: only defined, never booted on the way."""
+    nics: tuple[Nic, ...] = ()
+    disks: tuple[GuestDisk, ...] = ()
+
+
+class HostCall(Frozen):
+    """What every message to a host carries: who must answer (a mismatch is refused, non-retryable)."""
+
+    host: str
+    hypervisor_uuid: str | None
+    incarnation: str | None
+
+
+class PrepareDestination(Frozen):
+    call: HostCall
+    instance_id: str
+    name: str
+    epoch: int
+    root_disk: RootDisk
+
+
+class Prepared(Frozen):
+    connector: Connector
+
+
+class RecordPreparation(Frozen):
+    ref: AttemptRef
+    connector: Connector
+    events: tuple[StepEvent, ...] = ()
+
+
+class SetUpNetwork(Frozen):
+    ref: AttemptRef
+    host: str
+
+
+class NetworkInfo(Frozen):
+    nics: tuple[Nic, ...]
+
+
+class BlockDevice(Frozen):
+    """A block device mapping as the store has it. `source_connector` is saved once, before the first detach."""
+
+    volume_id: str
+    device: str
+    attachment_id: str | None
+    source_connector: Connector | None = None
+
+
+class BlockDevices(Frozen):
+    devices: tuple[BlockDevice, ...]
+
+
+class DetachVolumes(Frozen):
+    ref: AttemptRef
+    devices: tuple[BlockDevice, ...]
+
+
+class SetUpBlockDevices(Frozen):
+    ref: AttemptRef
+    connector: Connector
+
+
+class ConnectVolumes(Frozen):
+    call: HostCall
+    instance_id: str
+    epoch: int
+    disks: tuple[GuestDisk, ...]
+
+
+class AuthorizeSpawn(Frozen):
+    ref: AttemptRef
+    host: str
+    incarnation: str
+    events: tuple[StepEvent, ...] = ()
+
+
+class Authorized(Frozen):
+    """The destination's residence is written; `evidence` is what proved every older one empty."""
+
+    epoch: int
+    evidence: tuple[Evidence, ...]
+
+
+class SpawnGuest(Frozen):
+    call: HostCall
+    guest: GuestSpec
+
+
+class GuestCall(Frozen):
+    """About one guest on one host: settle, destroy, pause, disconnect."""
+
+    call: HostCall
+    instance_id: str
+    epoch: int
+    power_state: PowerState = PowerState.RUNNING
+    """The wanted one; settling goes forward only on that."""
+
+
+class GuestState(Frozen):
+    """A guest as the hypervisor has it."""
+
+    instance_id: str
+    epoch: int
+    power_state: PowerState
+    paused: bool = False
+
+
+class Settled(Frozen):
+    """`forward`: the guest of that epoch is in its wanted power state. Else it is gone, and cannot come any more."""
+
+    forward: bool
+    incarnation: str
+
+
+class RecordGuestGone(Frozen):
+    ref: AttemptRef
+    evidence: Evidence
+    events: tuple[StepEvent, ...] = ()
+
+
+class AttemptResult(Frozen):
+    host: str
+    result: Literal["recovered", "refused", "failed", "unknown", "cancelled"]
+    reason: str = ""
+
+
+class EvacuationOutcome(Frozen):
+    """What `instance evacuate --json` prints, and what the store keeps."""
+
+    evacuation_id: str
+    instance_id: str
+    outcome: Literal["recovered", "not_recovered", "cancelled", "refused"]
+    source: str | None
+    destination: str | None = None
+    error_type: str | None = None
+    reason: str | None = None
+    attempts: tuple[AttemptResult, ...] = ()
+    started_at: datetime
+    finished_at: datetime | None = None
+
+
+class FinishEvacuation(Frozen):
+    """The one final transaction. `events` ends with `finish_evacuation` itself."""
+
+    ref: AttemptRef
+    host: str
+    epoch: int
+    vm_state: VmState
+    power_state: PowerState
+    outcome: EvacuationOutcome
+    events: tuple[StepEvent, ...] = ()
+
+
+class Undo(Frozen):
+    """Input of the control compensations."""
+
+    ref: AttemptRef
+    events: tuple[StepEvent, ...] = ()
+
+
+class Fault(Frozen):
+    """The instance's fault: names each host and why."""
+
+    message: str
+    error_type: str
+    at: datetime
+
+
+class AbandonEvacuation(Frozen):
+    """Close an evacuation that did not recover its instance. `vm_state` None: as it was before. `task_state`
+    becomes none in every case. `deleted`: the instance is gone, and so are its ports, attachments, allocations."""
+
+    ref: AttemptRef
+    migration_status: MigrationStatus
+    vm_state: VmState | None
+    fault: Fault | None
+    outcome: EvacuationOutcome
+    deleted: bool = False
+    events: tuple[StepEvent, ...] = ()
+
+
+class HostReport(Frozen):
+    """A host's own worker says who it is and what runs there."""
+
+    host: str
+    hypervisor_uuid: str
+    machine_id: str
+    incarnation: str
+    guests: tuple[GuestState, ...]
+
+
+class ReturnHostInput(Frozen):
+    report: HostReport
+    tuning: Tuning = Tuning()
+
+
+class GuestKey(Frozen):
+    instance_id: str
+    name: str
+    epoch: int
+
+
+class ReturnPlan(Frozen):
+    """What a host that comes back has to do before it serves.
+
+    `held_by`: names of instances whose evacuation still relies on this host's fence; it waits for them.
+    `destroy`: guests that were evacuated from here (by the old residence's epoch). `quarantine`: their evacuation
+    is in flight; paused, never destroyed. `start`: they belong here and do not run."""
+
+    same_boot: bool
+    held_by: tuple[str, ...]
+    destroy: tuple[GuestKey, ...]
+    quarantine: tuple[GuestKey, ...]
+    start: tuple[GuestKey, ...]
+
+
+class HostGuest(Frozen):
+    """Names one instance on one host and incarnation, for the steps of a return and of a deletion."""
+
+    host: str
+    incarnation: str
+    instance_id: str
+    epoch: int
+
+
+class RecordStarted(Frozen):
+    guest: HostGuest
+    power_state: PowerState
+
+
+class HostRef(Frozen):
+    host: str
+    incarnation: str
+
+
+class DeleteInstanceInput(Frozen):
+    instance_id: str
+    name: str
+    tuning: Tuning = Tuning()
+
+
+class DeletionPlan(Frozen):
+    """`evacuation_running`: its own workflow cleans up. Else `guest` (if any) is to be destroyed at `call`."""
+
+    evacuation_running: bool
+    guest: HostGuest | None
+    hypervisor_uuid: str | None
+
+
+class InstanceRef(Frozen):
+    instance_id: str
+
+
+class Done(Frozen):
+    """An activity that has nothing else to say."""

@@ -1,0 +1,49 @@
+"""Names that several processes must agree on: workflow ids, task queues, search attributes."""
+
+import re
+
+CONTROL_QUEUE = "evacuation"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+SEARCH_ATTRIBUTES = (
+    "EvacuateInstance",
+    "EvacuateSource",
+    "EvacuateDestination",
+    "EvacuatePhase",
+    "EvacuateProject",
+)
+"""Keyword search attributes, to be registered on the namespace."""
+
+REQUEST_ID_MEMO = "request_id"
+
+
+def host_queue(host: str) -> str:
+    """Work for the hypervisor of one host; served only while the host is in service."""
+    return f"host.{host}"
+
+
+def probe_queue(host: str) -> str:
+    """ "Are you there?", with slots of its own, served from the worker's first second."""
+    return f"host.{host}.probe"
+
+
+def return_queue(host: str) -> str:
+    """The reconciling of a host that comes back: served before the host is in service."""
+    return f"host.{host}.return"
+
+
+def evacuate_instance_id(instance_id: str) -> str:
+    return f"evacuate-instance/{instance_id}"
+
+
+def return_host_id(host: str) -> str:
+    return f"return-host/{host}"
+
+
+def delete_instance_id(instance_id: str) -> str:
+    return f"delete-instance/{instance_id}"
+
+
+def is_name(text: str) -> bool:
+    """Letters, digits, dot, dash and underscore; at most 63 of them."""
+    return NAME.fullmatch(text) is not None

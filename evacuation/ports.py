@@ -1,0 +1,273 @@
+"""The ports: what the activities need from the world, as Protocols. `services/` holds what is behind them.
+
+All are synchronous and safe to call from many threads. Each call is one transaction or one remote operation, has
+its own timeout, and raises only `EvacuateError`s on purpose. "Guarded" means: in its own transaction the call checks
+the `AttemptRef` (evacuation id, owner, attempt) and the phase, and raises `StaleAttemptError` without a write when
+they are not what the call needs, or `InstanceDeletedError` when a forward call finds the instance deleted. Every
+call may be repeated, from whatever point the call before it died at, with the same result.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from evacuation import messages as m
+from evacuation.model import Candidate, Evidence, Frozen, PlacementRequest
+
+
+class CheckFacts(Frozen):
+    """All that the store knows for the check of a request. Read in one transaction."""
+
+    instance: m.InstanceSnapshot
+    instance_deleted: bool
+    source_incarnation: str | None
+    source_uuid: str | None
+    evidence: Evidence | None
+    open: m.OpenEvacuation | None
+    others_on_source: tuple[str, ...]
+    """Names of the other instances with an unproven residence on the source's incarnation."""
+    placement: PlacementRequest
+    """Without target and exclusions."""
+    hosts: tuple[Candidate, ...]
+    known_hosts: frozenset[str]
+
+
+class EvacuationStore(Protocol):
+    """The state of instances and of their evacuations."""
+
+    def check_facts(self, instance_id: str) -> CheckFacts:
+        """Raises InstanceNotFoundError."""
+        ...
+
+    def begin(self, message: m.Begin) -> m.Begun:
+        """Open an evacuation, or adopt the one that a closed run left open.
+
+        Fresh: compare-and-swap on host, vm_state, task_state and last evacuation as read; then task_state
+        rebuilding, action `evacuate`, migration `accepted`, evacuation row (attempt 0, undone). Adopted
+        (`message.adopts` is what is open, id and owner): the owner becomes the caller, phase `forward` becomes
+        `undoing`, everything else is kept. Raises InstanceChangedError, OwnerChangedError (something other than
+        `adopts` is open), InstanceDeletedError."""
+        ...
+
+    def record_preparation(self, message: m.RecordPreparation) -> None:
+        """Guarded (forward). Migration `pre-migrating`, task_state rebuilding confirmed."""
+        ...
+
+    def block_devices(self, ref: m.AttemptRef) -> tuple[m.BlockDevice, ...]:
+        """The instance's mappings in device order. A read: not guarded."""
+        ...
+
+    def save_source_connector(self, ref: m.AttemptRef, volume_id: str, connector: m.Connector) -> None:
+        """Guarded (forward). Saved only if none is saved yet: a later attempt never overwrites it."""
+        ...
+
+    def save_attachment(self, ref: m.AttemptRef, volume_id: str, attachment_id: str, *, undo: bool) -> None:
+        """Guarded (forward, or undoing when `undo`). Point the mapping at another attachment."""
+        ...
+
+    def enter_block_device_mapping(self, ref: m.AttemptRef) -> None:
+        """Guarded (forward). task_state rebuild_block_device_mapping."""
+        ...
+
+    def authorize_spawn(self, message: m.AuthorizeSpawn) -> m.Authorized:
+        """Guarded (forward; authorized: the same answer again). One transaction: the destination is up, enabled
+        and of that incarnation; every other residence of the instance is proven, or becomes so by current
+        evidence, which is written into it; the destination's residence is written; task_state rebuild_spawning;
+        phase authorized. Raises SourceReturnedError (the source's evidence is void, same boot),
+        ResidenceNotProvenError, DestinationBusyError (cap reached), DestinationUnableError (no longer up)."""
+        ...
+
+    def record_guest_gone(self, message: m.RecordGuestGone) -> None:
+        """Write the evidence as proof into the attempt's own residence and move authorized to undoing."""
+        ...
+
+    def finish(self, message: m.FinishEvacuation) -> None:
+        """Guarded (authorized). One transaction: host, vm_state, task_state none, power_state, fault none,
+        migration `done`, the hold of the migration on the source's allocation released, saved connectors
+        cleared, action finished, outcome kept, evacuation closed. Again: no change."""
+        ...
+
+    def abandon(self, message: m.AbandonEvacuation) -> None:
+        """Guarded (undone; closed by the same owner: no change). Close without recovery."""
+        ...
+
+    def outcome(self, evacuation_id: str) -> m.EvacuationOutcome | None: ...
+
+
+class EvidenceStore(Protocol):
+    """What is known about which incarnation of which host is off."""
+
+    def open_fence(self, request: m.FenceRequest) -> Evidence | None:
+        """Note that a fence of (host, incarnation) has begun; one row however many evacuations share it. Returns
+        current evidence if there is any. With `spare_others` and another unproven residence on that host:
+        FenceDeclinedError; without another: in the same transaction the host is marked down."""
+        ...
+
+    def current_evidence(self, host: str, incarnation: str | None) -> Evidence | None:
+        """Not voided, of that incarnation; or, when the host has registered another incarnation since,
+        evidence of kind new-incarnation."""
+        ...
+
+    def record_evidence(self, evidence: Evidence) -> Evidence:
+        """Keep it and mark the host down, if that incarnation is still the registered one. Again: the first is
+        kept and returned."""
+        ...
+
+    def void_evidence(self, host: str, incarnation: str, why: str) -> None:
+        """The incarnation was seen alive: power-off and operator evidence about it is no longer current.
+        Proofs already written stand."""
+        ...
+
+
+class Capacity(Protocol):
+    def claim(self, message: m.ClaimCapacity) -> m.Destination:
+        """Guarded (attempt n from (n-1, undone), or n again in forward: the same answer). One transaction:
+        choose, write the destination's allocation under the instance, move the source's allocation to the
+        migration id, give the attempt's epoch, note the destination in the migration, phase forward. Two claims
+        cannot oversubscribe a host. Raises NoValidHostError, or CapacityNotYetError with `wait`."""
+        ...
+
+    def release(self, ref: m.AttemptRef) -> None:
+        """The attempt's allocation goes, the source's moves back to the instance; phase undone. The last
+        compensation of an attempt. Refused with ResidenceNotProvenError while the attempt's guest may run."""
+        ...
+
+
+class Network(Protocol):
+    def bind(self, ref: m.AttemptRef, host: str) -> tuple[m.Nic, ...]:
+        """Guarded (forward). Every port of the instance actively bound to the host; info re-read afterwards."""
+        ...
+
+    def unbind(self, ref: m.AttemptRef) -> None:
+        """Compensation: bindings of this evacuation go, the source's are active again."""
+        ...
+
+    def is_bound(self, instance_id: str, host: str) -> bool:
+        """Every port's one active binding is on the host."""
+        ...
+
+
+class Attachment(Frozen):
+    id: str
+    volume_id: str
+    instance_id: str
+    status: str
+    connector: m.Connector | None
+
+
+class Volumes(Protocol):
+    """The volume service: attachments, one connected at a time for a single-attach volume."""
+
+    def attachment(self, attachment_id: str) -> Attachment | None: ...
+
+    def reserve(self, ref: m.AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
+        """Guarded (forward, or undoing when `undo`). The id of the reserved attachment of that name."""
+        ...
+
+    def delete(self, ref: m.AttemptRef, attachment_id: str, *, undo: bool) -> None:
+        """Guarded. Gone already is fine. The volume is never left available."""
+        ...
+
+    def complete(self, ref: m.AttemptRef, attachment_id: str, connector: m.Connector) -> None:
+        """Guarded (forward). Attached to the connector's host. Again: no change."""
+        ...
+
+
+class HostStore(Protocol):
+    """Hosts that come back."""
+
+    def register(self, report: m.HostReport) -> m.ReturnPlan:
+        """Note incarnation and identity, and answer what to do before serving. Same incarnation as registered:
+        evidence about it is voided, and a host that was up and never fenced stays up. A new one: the older is
+        over; the host is down until `complete_return`. First registration gives the loaded residences of the
+        host this incarnation. Raises HostNotFoundError, HostIdentityError."""
+        ...
+
+    def record_destroyed(self, guest: m.HostGuest) -> None:
+        """The old residence here is proven empty; the migration that left from here becomes `completed`."""
+        ...
+
+    def authorize_start(self, guest: m.HostGuest) -> m.GuestSpec:
+        """The instance belongs here and does not run: a residence in this incarnation (a new epoch, unless the
+        residence of `guest.epoch` is already of this incarnation and unproven), the older one proven by the new
+        incarnation. Raises ResidenceNotProvenError, EvacuationRunningError, InstanceDeletedError."""
+        ...
+
+    def record_started(self, message: m.RecordStarted) -> None:
+        """power_state as it is now, if the residence is still that guest's."""
+        ...
+
+    def complete_return(self, host: m.HostRef) -> None:
+        """The host is up, unless another incarnation registered meanwhile (StaleAttemptError)."""
+        ...
+
+    def plan_deletion(self, instance_id: str) -> m.DeletionPlan:
+        """Mark the instance for deletion (forward calls are refused from here on) and say what remains to be done."""
+        ...
+
+    def record_deleted(self, guest: m.HostGuest | None, instance_id: str) -> None:
+        """vm_state deleted; ports, attachments, allocations gone; the residence proven, if `guest` was destroyed."""
+        ...
+
+
+class FencingDriver(Protocol):
+    """Reads and cuts the power of hosts."""
+
+    kind: str
+
+    def is_able(self, host: str) -> bool:
+        """Whether this driver can cut this host's power at all. No I/O to the host."""
+        ...
+
+    def is_off(self, host: str) -> bool:
+        """Power state read now. Raises FenceFailedError when it cannot be read."""
+        ...
+
+    def power_off(self, host: str, beat: Callable[[], None]) -> None:
+        """Off, read back. Already off is success. Raises FenceFailedError."""
+        ...
+
+
+class HostIdentity(Frozen):
+    hypervisor_uuid: str
+    machine_id: str
+    incarnation: str
+
+
+class Hypervisor(Protocol):
+    """The guests of one host. Spawn, connect, disconnect, settle and destroy of one uuid exclude each other by a
+    host-wide lock that is held through define and create, also against another process of this host's worker."""
+
+    def identity(self) -> HostIdentity: ...
+
+    def inventory(self) -> tuple[m.GuestState, ...]:
+        """Every guest defined or running here, read from the real thing."""
+        ...
+
+    def prepare(self, message: m.PrepareDestination) -> m.Connector:
+        """Driver able, no foreign guest of that uuid, shared disks visible. Raises DestinationUnableError."""
+        ...
+
+    def connect_volumes(self, message: m.ConnectVolumes) -> None: ...
+
+    def disconnect_volumes(self, message: m.GuestCall) -> None: ...
+
+    def spawn(
+        self, guest: m.GuestSpec, *, last_look: Callable[[], None], beat: Callable[[str], None]
+    ) -> m.GuestState:
+        """The guest of that uuid and epoch in its power state: found, or created after `last_look` (which raises
+        to call it off). `beat` after every completed poll. Raises StaleEpochError (tombstone),
+        DestinationUnableError (foreign guest), DiskLockedError, SpawnFailedError."""
+        ...
+
+    def settle(self, message: m.GuestCall) -> bool:
+        """True: the guest of that epoch is in its wanted power state. Else tombstone, destroy, False."""
+        ...
+
+    def destroy(self, instance_id: str, epoch: int) -> None:
+        """A durable tombstone first; then destroy and undefine every guest of that uuid at or below the epoch
+        (never a newer one), and read back until nothing is starting or running. Shared disks are kept."""
+        ...
+
+    def pause(self, instance_id: str, epoch: int) -> None:
+        """It makes no more progress and writes nothing until somebody resumes it."""
+        ...

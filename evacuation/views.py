@@ -1,0 +1,120 @@
+"""What the read commands print: field names are the CLI's JSON interface (an interface other programs use)."""
+
+from datetime import datetime
+
+from evacuation.messages import EvacuationOutcome, Fault
+from evacuation.model import Frozen
+
+
+class HostView(Frozen):
+    name: str
+    state: str
+    enabled: bool
+    fenced: bool
+    vcpus: int
+    vcpus_used: int
+    memory_mb: int
+    memory_mb_used: int
+    disk_gb: int
+    disk_gb_used: int
+    availability_zone: str
+    traits: tuple[str, ...]
+    incarnation: str | None
+    hypervisor_uuid: str | None
+
+
+class InstanceView(Frozen):
+    id: str
+    name: str
+    host: str | None
+    vm_state: str
+    task_state: str | None
+    power_state: str
+    fault: Fault | None
+    priority: int
+    project: str
+    evacuate: bool
+    server_group: str | None
+    epoch: int
+
+
+class MigrationView(Frozen):
+    id: str
+    instance_id: str
+    type: str
+    status: str
+    source: str
+    destination: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class EventView(Frozen):
+    name: str
+    result: str
+    started_at: datetime
+    finished_at: datetime
+    host: str | None
+    details: str
+    attempt: int
+
+
+class ActionView(Frozen):
+    action: str
+    request_id: str
+    evacuation_id: str
+    events: tuple[EventView, ...]
+
+
+class AllocationView(Frozen):
+    consumer_id: str
+    host: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+
+
+class PortView(Frozen):
+    id: str
+    instance_id: str
+    host: str | None
+    mac: str
+    ip: str
+    status: str
+
+
+class AttachmentView(Frozen):
+    id: str
+    instance_id: str
+    host: str | None
+    status: str
+
+
+class VolumeView(Frozen):
+    id: str
+    name: str
+    status: str
+    attachments: tuple[AttachmentView, ...]
+
+
+class ResidenceView(Frozen):
+    """Where a guest may exist. `proof` None: nothing proves it empty, so the guest may be there."""
+
+    instance_id: str
+    instance: str
+    host: str
+    incarnation: str | None
+    epoch: int
+    proof: str | None
+
+
+class EvacuationView(Frozen):
+    id: str
+    instance_id: str
+    instance: str
+    source: str
+    destination: str | None
+    attempt: int
+    phase: str
+    open: bool
+    outcome: EvacuationOutcome | None
