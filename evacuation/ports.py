@@ -251,9 +251,7 @@ class Hypervisor(Protocol):
 
     def disconnect_volumes(self, message: m.GuestCall) -> None: ...
 
-    def spawn(
-        self, guest: m.GuestSpec, *, last_look: Callable[[], None], beat: Callable[[str], None]
-    ) -> m.GuestState:
+    def spawn(self, guest: m.GuestSpec, *, last_look: Callable[[], None], beat: Callable[[str], None]) -> m.GuestState:
         """The guest of that uuid and epoch in its power state: found, or created after `last_look` (which raises
         to call it off). `beat` after every completed poll. Raises StaleEpochError (tombstone),
         DestinationUnableError (foreign guest), DiskLockedError, SpawnFailedError."""
