@@ -482,3 +482,33 @@ class InstanceRef(Frozen):
 
 class Done(Frozen):
     """An activity that has nothing else to say."""
+
+
+class StepView(Frozen):
+    """One line of the live table."""
+
+    name: str
+    host: str | None
+    state: Literal["running", "done", "failed"]
+    started_at: datetime
+    finished_at: datetime | None = None
+    note: str = ""
+
+
+class Progress(Frozen):
+    """The answer of the query `progress`. In phase `blocked`, `cause` and `remedy` say what a person can do."""
+
+    evacuation_id: str
+    instance: str
+    source: str | None
+    destination: str | None
+    phase: Literal["checking", "fencing", "evacuating", "settling", "blocked", "undoing", "finishing", "ended"]
+    attempt: int
+    steps: tuple[StepView, ...]
+    cause: str = ""
+    remedy: str = ""
+
+
+class RecordDeleted(Frozen):
+    instance_id: str
+    guest: HostGuest | None

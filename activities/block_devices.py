@@ -1,0 +1,75 @@
+"""Block device mappings and attachments. A volume is never `available` between its old host and its new one."""
+
+from temporalio import activity
+
+from evacuation import messages as m
+from evacuation.errors import StaleAttemptError
+from evacuation.model import AttachmentStatus
+from evacuation.ports import EvacuationStore, Volumes
+
+
+def attachment_name(ref: m.AttemptRef, volume_id: str, purpose: str) -> str:
+    """The same for every execution of the same attempt: what makes a repeated reserve find its own."""
+    return f"{ref.evacuation_id}/{ref.attempt}/{purpose}/{volume_id}"
+
+
+class BlockDeviceActivities:
+    def __init__(self, store: EvacuationStore, volumes: Volumes) -> None:
+        self._store = store
+        self._volumes = volumes
+        self.all = [
+            self.fetch_block_devices,
+            self.detach_volumes,
+            self.set_up_block_devices,
+            self.tear_down_block_devices,
+        ]
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def fetch_block_devices(self, ref: m.AttemptRef) -> m.BlockDevices:
+        """The mappings as the store has them."""
+        return m.BlockDevices(devices=self._store.block_devices(ref))
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def detach_volumes(self, message: m.DetachVolumes) -> m.BlockDevices:
+        """Per volume: the source's connector saved once, a new attachment reserved, the old one deleted, the
+        mapping saved. An old attachment that is gone already is fine."""
+        for device in message.devices:
+            self._detach(message.ref, device)
+        return m.BlockDevices(devices=self._store.block_devices(message.ref))
+
+    def _detach(self, ref: m.AttemptRef, device: m.BlockDevice) -> None:
+        old = self._volumes.attachment(device.attachment_id) if device.attachment_id else None
+        if old is not None and old.connector is not None:
+            self._store.save_source_connector(ref, device.volume_id, old.connector)
+        self._replace(ref, device, "destination", undo=False)
+
+    def _replace(self, ref: m.AttemptRef, device: m.BlockDevice, purpose: str, *, undo: bool) -> None:
+        name = attachment_name(ref, device.volume_id, purpose)
+        new = self._volumes.reserve(ref, device.volume_id, name, undo=undo)
+        if device.attachment_id and device.attachment_id != new:
+            self._volumes.delete(ref, device.attachment_id, undo=undo)
+        self._store.save_attachment(ref, device.volume_id, new, undo=undo)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def set_up_block_devices(self, message: m.SetUpBlockDevices) -> m.BlockDevices:
+        """task_state rebuild_block_device_mapping; attachments completed with the destination's connector."""
+        self._store.enter_block_device_mapping(message.ref)
+        devices = self._store.block_devices(message.ref)
+        for device in devices:
+            if device.attachment_id is None:
+                raise StaleAttemptError(f"volume {device.volume_id} has no attachment: it was removed meanwhile")
+            self._volumes.complete(message.ref, device.attachment_id, message.connector)
+        return m.BlockDevices(devices=devices)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def tear_down_block_devices(self, message: m.Undo) -> m.Done:
+        """Whatever the evacuation attached to a destination is reserved again, for the instance and no host.
+        A mapping that still points at the source's own attachment is left alone."""
+        for device in self._store.block_devices(message.ref):
+            if device.source_connector is not None and not self._is_reserved(device):
+                self._replace(message.ref, device, "undo", undo=True)
+        return m.Done()
+
+    def _is_reserved(self, device: m.BlockDevice) -> bool:
+        found = self._volumes.attachment(device.attachment_id) if device.attachment_id else None
+        return found is not None and found.status == AttachmentStatus.RESERVED

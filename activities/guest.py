@@ -1,0 +1,54 @@
+"""Guests on a host. Every method runs on the host's own worker and reads the real thing before it acts."""
+
+from collections.abc import Callable
+
+from temporalio import activity
+
+from activities.identity import must_be
+from evacuation import messages as m
+from evacuation.ports import Hypervisor
+
+
+def _nobody_to_ask() -> None:
+    """Without a client there is no server to ask."""
+
+
+class GuestActivities:
+    def __init__(self, hypervisor: Hypervisor, last_look: Callable[[], None] | None = None) -> None:
+        self._hypervisor = hypervisor
+        self._last_look = last_look or _nobody_to_ask
+        self.all = [self.prepare_destination, self.spawn_guest, self.settle_guest, self.destroy_guest]
+        self.for_return = [self.spawn_guest, self.destroy_guest, self.pause_guest]
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def prepare_destination(self, message: m.PrepareDestination) -> m.Prepared:
+        """Driver able, no foreign guest of that uuid, shared disks visible; how this host reaches volumes."""
+        must_be(self._hypervisor, message.call)
+        return m.Prepared(connector=self._hypervisor.prepare(message))
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def spawn_guest(self, message: m.SpawnGuest) -> m.GuestState:
+        """The guest of that uuid and epoch in its wanted power state; found, or created once."""
+        must_be(self._hypervisor, message.call)
+        activity.heartbeat("starting")
+        return self._hypervisor.spawn(message.guest, last_look=self._last_look, beat=activity.heartbeat)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def settle_guest(self, message: m.GuestCall) -> m.Settled:
+        """Forward, if the guest of that epoch is in its wanted state; else it is gone and cannot come any more."""
+        incarnation = must_be(self._hypervisor, message.call, any_incarnation=True)
+        return m.Settled(forward=self._hypervisor.settle(message), incarnation=incarnation)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def destroy_guest(self, message: m.GuestCall) -> m.Settled:
+        """Tombstone first, then destroyed and undefined, read back. Shared disks are kept."""
+        incarnation = must_be(self._hypervisor, message.call, any_incarnation=True)
+        self._hypervisor.destroy(message.instance_id, message.epoch)
+        return m.Settled(forward=False, incarnation=incarnation)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def pause_guest(self, message: m.GuestCall) -> m.Done:
+        """Quarantine: it writes nothing until somebody resumes it."""
+        must_be(self._hypervisor, message.call, any_incarnation=True)
+        self._hypervisor.pause(message.instance_id, message.epoch)
+        return m.Done()

@@ -1,0 +1,58 @@
+"""What the store does when a host comes back, and when an instance is deleted."""
+
+from temporalio import activity
+
+from evacuation import messages as m
+from evacuation.ports import HostStore
+
+
+class HostActivities:
+    def __init__(self, hosts: HostStore) -> None:
+        self._hosts = hosts
+        self.all = [
+            self.register_host,
+            self.record_destroyed,
+            self.authorize_start,
+            self.record_started,
+            self.complete_return,
+            self.plan_deletion,
+            self.record_deleted,
+        ]
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def register_host(self, report: m.HostReport) -> m.ReturnPlan:
+        """Incarnation and identity noted; what has to be done before the host serves."""
+        return self._hosts.register(report)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def record_destroyed(self, guest: m.HostGuest) -> m.Done:
+        """The old residence is proven empty; the migration that left from here is `completed`."""
+        self._hosts.record_destroyed(guest)
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def authorize_start(self, guest: m.HostGuest) -> m.GuestSpec:
+        """A residence in this incarnation for a guest that belongs here and does not run."""
+        return self._hosts.authorize_start(guest)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def record_started(self, message: m.RecordStarted) -> m.Done:
+        self._hosts.record_started(message)
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def complete_return(self, host: m.HostRef) -> m.Done:
+        """The host is up, and takes evacuations."""
+        self._hosts.complete_return(host)
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def plan_deletion(self, instance: m.InstanceRef) -> m.DeletionPlan:
+        """The instance is marked; from here on no evacuation moves it forward."""
+        return self._hosts.plan_deletion(instance.instance_id)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def record_deleted(self, message: m.RecordDeleted) -> m.Done:
+        """vm_state deleted; ports, attachments and allocations gone."""
+        self._hosts.record_deleted(message.guest, message.instance_id)
+        return m.Done()

@@ -1,0 +1,62 @@
+"""The instance's state and its evacuation's record: checks, begin, the points of no return, and the end."""
+
+from temporalio import activity
+
+from evacuation import messages as m
+from evacuation.ports import EvacuationStore, FencingDriver
+from evacuation.request import check
+
+
+class InstanceStateActivities:
+    def __init__(self, store: EvacuationStore, fencing: FencingDriver) -> None:
+        self._store = store
+        self._fencing = fencing
+        self.all = [
+            self.check_request,
+            self.begin_evacuation,
+            self.record_preparation,
+            self.authorize_spawn,
+            self.record_guest_gone,
+            self.finish_evacuation,
+            self.abandon_evacuation,
+        ]
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def check_request(self, request: m.EvacuationRequest) -> m.CheckedRequest:
+        """Read-only: every check that the store can decide, before anything is written or powered off."""
+        facts = self._store.check_facts(request.instance_id)
+        return check(request, facts, can_fence=self._fencing.is_able(facts.instance.source))
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def begin_evacuation(self, message: m.Begin) -> m.Begun:
+        """task_state rebuilding by compare-and-swap, action, migration `accepted`; or an open row adopted."""
+        return self._store.begin(message)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def record_preparation(self, message: m.RecordPreparation) -> m.Done:
+        """Migration `pre-migrating`; task_state rebuilding confirmed under its guard."""
+        self._store.record_preparation(message)
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def authorize_spawn(self, message: m.AuthorizeSpawn) -> m.Authorized:
+        """In one transaction: every other residence proven empty, the destination's residence written."""
+        return self._store.authorize_spawn(message)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def record_guest_gone(self, message: m.RecordGuestGone) -> m.Done:
+        """The destination's answer, or its fence, becomes the proof of the attempt's residence."""
+        self._store.record_guest_gone(message)
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def abandon_evacuation(self, message: m.AbandonEvacuation) -> m.Done:
+        """Close the evacuation without a recovery, as the table of endings says."""
+        self._store.abandon(message)
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def finish_evacuation(self, message: m.FinishEvacuation) -> m.Done:
+        """One transaction: host, vm_state, task_state none, power_state, migration `done`. Forward only."""
+        self._store.finish(message)
+        return m.Done()
