@@ -4,8 +4,7 @@ from temporalio import activity
 
 from evacuation import messages as m
 from evacuation.errors import StaleAttemptError
-from evacuation.model import AttachmentStatus
-from evacuation.ports import EvacuationStore, Volumes
+from evacuation.ports import Attachment, EvacuationStore, Volumes
 
 
 def attachment_name(ref: m.AttemptRef, volume_id: str, purpose: str) -> str:
@@ -43,12 +42,13 @@ class BlockDeviceActivities:
             self._store.save_source_connector(ref, device.volume_id, old.connector)
         self._replace(ref, device, "destination", undo=False)
 
-    def _replace(self, ref: m.AttemptRef, device: m.BlockDevice, purpose: str, *, undo: bool) -> None:
+    def _replace(self, ref: m.AttemptRef, device: m.BlockDevice, purpose: str, *, undo: bool) -> str:
         name = attachment_name(ref, device.volume_id, purpose)
         new = self._volumes.reserve(ref, device.volume_id, name, undo=undo)
         if device.attachment_id and device.attachment_id != new:
             self._volumes.delete(ref, device.attachment_id, undo=undo)
         self._store.save_attachment(ref, device.volume_id, new, undo=undo)
+        return new
 
     @activity.defn(no_thread_cancel_exception=True)
     def set_up_block_devices(self, message: m.SetUpBlockDevices) -> m.BlockDevices:
@@ -63,13 +63,22 @@ class BlockDeviceActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def tear_down_block_devices(self, message: m.Undo) -> m.Done:
-        """Whatever the evacuation attached to a destination is reserved again, for the instance and no host.
-        A mapping that still points at the source's own attachment is left alone."""
+        """Whatever the evacuation attached to a destination is reserved again, for the instance and no host; what
+        it reserved and did not use goes. A mapping that still points at the source's own attachment stays."""
         for device in self._store.block_devices(message.ref):
-            if device.source_connector is not None and not self._is_reserved(device):
-                self._replace(message.ref, device, "undo", undo=True)
+            self._undo(message.ref, device)
         return m.Done()
 
-    def _is_reserved(self, device: m.BlockDevice) -> bool:
-        found = self._volumes.attachment(device.attachment_id) if device.attachment_id else None
-        return found is not None and found.status == AttachmentStatus.RESERVED
+    def _undo(self, ref: m.AttemptRef, device: m.BlockDevice) -> None:
+        held = {a.id: a for a in self._volumes.attachments(device.volume_id, ref.instance_id)}
+        kept = device.attachment_id
+        if kept is None or kept not in held or _is_of_destination(device, held[kept]):
+            kept = self._replace(ref, device, "undo", undo=True)
+        for other in held:
+            if other != kept:
+                self._volumes.delete(ref, other, undo=True)
+
+
+def _is_of_destination(device: m.BlockDevice, attachment: Attachment) -> bool:
+    """Connected to another host than the source. Nothing saved: the source's was never taken away."""
+    return device.source_connector is not None and attachment.connector not in (None, device.source_connector)

@@ -159,6 +159,10 @@ class Volumes(Protocol):
 
     def attachment(self, attachment_id: str) -> Attachment | None: ...
 
+    def attachments(self, volume_id: str, instance_id: str) -> tuple[Attachment, ...]:
+        """All that the instance has on the volume, oldest first."""
+        ...
+
     def reserve(self, ref: m.AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
         """Guarded (forward, or undoing when `undo`). The id of the reserved attachment of that name."""
         ...
