@@ -167,6 +167,12 @@ class SpawnFailedError(EvacuateError):
     retryable = True
 
 
+class GuestBusyError(EvacuateError):
+    """Another operation on the same guest holds its lock on that host."""
+
+    retryable = True
+
+
 class ResidenceNotProvenError(EvacuateError):
     """Another place where the guest may run is not proven empty."""
 
