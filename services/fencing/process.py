@@ -1,0 +1,38 @@
+"""Fencing of hosts that are processes of this machine: the durable power-off mark, then SIGKILL, then a look."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from evacuation.errors import FenceFailedError, HostNotFoundError
+from services.hypervisors.process import ProcessHost
+
+
+class ProcessFencing:
+    """Implements the port `FencingDriver`."""
+
+    kind = "process"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def is_able(self, host: str) -> bool:
+        try:
+            return self._host(host).exists()
+        except HostNotFoundError:
+            return False
+
+    def is_off(self, host: str) -> bool:
+        """The mark is set and no process of the host is left."""
+        try:
+            return self._host(host).is_off()
+        except HostNotFoundError as error:
+            raise FenceFailedError(f"the power state of {host} cannot be read: {error.message}") from error
+
+    def power_off(self, host: str, beat: Callable[[], None]) -> None:
+        try:
+            self._host(host).power_off(beat)
+        except HostNotFoundError as error:
+            raise FenceFailedError(f"{host} cannot be switched off: {error.message}") from error
+
+    def _host(self, host: str) -> ProcessHost:
+        return ProcessHost(self._root, host)
