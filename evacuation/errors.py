@@ -101,6 +101,26 @@ class FleetError(Refusal):
     """The fleet file is wrong; the message names file, line and field."""
 
 
+class FaultFileError(Refusal):
+    """The faults file is wrong; the message names file, rule and field."""
+
+
+class StateDirInUseError(Refusal):
+    """Another stack runs in the state directory."""
+
+
+class NotRunningError(Refusal):
+    """What is to be watched, reported or cancelled does not run, or never ran."""
+
+
+class TooLateError(Refusal):
+    """The guest's start is in history: the evacuation only goes forward."""
+
+
+class HostAnswersError(Refusal):
+    """The host that is said to be off answers."""
+
+
 class NotTheStackError(Refusal):
     """The command needs the embedded stack, or another one, than what runs."""
 

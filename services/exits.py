@@ -1,0 +1,22 @@
+"""Exit codes of the programs: 0 done, 1 ended without recovering everything, 2 refused or bad input, 3 not reachable."""
+
+from evacuation.errors import (
+    EvacuateError,
+    Refusal,
+    StoreSchemaError,
+    StoreUnavailableError,
+    TemporalUnavailableError,
+)
+
+DONE, NOT_RECOVERED, REFUSED, UNREACHABLE = 0, 1, 2, 3
+
+
+def exit_code(error: EvacuateError) -> int:
+    if isinstance(error, StoreUnavailableError | TemporalUnavailableError):
+        return UNREACHABLE
+    return REFUSED if isinstance(error, Refusal | StoreSchemaError) else NOT_RECOVERED
+
+
+def error_line(error: EvacuateError) -> str:
+    """What stderr gets: one line, whatever the message holds."""
+    return "error: " + " ".join(error.line.split())

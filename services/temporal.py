@@ -1,0 +1,43 @@
+"""The one way to Temporal: address, namespace, TLS and API key by Temporal's environment configuration, which this
+project's own settings override; messages as pydantic models."""
+
+import asyncio
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+
+from evacuation.errors import TemporalUnavailableError
+from services.settings import Settings
+
+DATA_CONVERTER = pydantic_data_converter
+CONNECT_TIMEOUT = 5.0
+DEFAULT_ADDRESS = "127.0.0.1:7233"
+
+
+def address_and_namespace(settings: Settings) -> tuple[str, str]:
+    """Where `connect` goes."""
+    found = ClientConfig.load_client_connect_config()
+    return (
+        settings.temporal_address or found.get("target_host") or DEFAULT_ADDRESS,
+        settings.temporal_namespace or found.get("namespace") or "default",
+    )
+
+
+async def connect(settings: Settings, *, timeout: float = CONNECT_TIMEOUT) -> Client:
+    """A connected client, within `timeout` seconds. Raises TemporalUnavailableError."""
+    address, namespace = address_and_namespace(settings)
+    config = ClientConfig.load_client_connect_config()
+    config["target_host"], config["namespace"] = address, namespace
+    try:
+        return await asyncio.wait_for(Client.connect(**config, data_converter=DATA_CONVERTER), timeout)
+    except (RuntimeError, TimeoutError, ValueError) as error:
+        raise unavailable(address, error) from error
+
+
+def unavailable(address: str, error: BaseException) -> TemporalUnavailableError:
+    cause = str(error).strip().splitlines()
+    return TemporalUnavailableError(
+        f"Temporal does not answer at {address}" + (f" ({cause[0][:120]})" if cause else ""),
+        remedy="start it (`evacuate up` for the embedded stack), or set EVACUATE_TEMPORAL_ADDRESS",
+    )
