@@ -1,0 +1,94 @@
+"""Hosts for the tests: real processes in a directory, or the simulation; both behind the same few words."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from evacuation import messages as m
+from evacuation.errors import FenceFailedError
+from evacuation.model import Flavor, PowerState, RootDisk
+from evacuation.ports import Hypervisor
+from services.hypervisors.process import ProcessHost, ProcessHypervisor, ProcessRoot
+from services.hypervisors.process.disk import Record, read_journal
+from services.hypervisors.process.table import guests_of
+from services.hypervisors.simulated import SimulatedDisks, SimulatedHypervisor
+
+HOSTS = ("cmp-1", "cmp-2")
+INSTANCE = "11111111-1111-4111-8111-111111111111"
+
+
+def spec(epoch: int, *, instance_id: str = INSTANCE, power_state: PowerState = PowerState.RUNNING) -> m.GuestSpec:
+    return m.GuestSpec(
+        instance_id=instance_id,
+        name="web-01",
+        epoch=epoch,
+        flavor=Flavor(vcpus=1, memory_mb=512, disk_gb=5),
+        root_disk=RootDisk.SHARED,
+        power_state=power_state,
+    )
+
+
+def call(epoch: int, *, host: str = "cmp-1", power_state: PowerState = PowerState.RUNNING) -> m.GuestCall:
+    about = m.HostCall(host=host, hypervisor_uuid=None, incarnation=None)
+    return m.GuestCall(call=about, instance_id=INSTANCE, epoch=epoch, power_state=power_state)
+
+
+def spawn(hypervisor: Hypervisor, guest: m.GuestSpec) -> m.GuestState:
+    return hypervisor.spawn(guest, last_look=lambda: None, beat=lambda _: None)
+
+
+def eventually(condition: Callable[[], object], *, within: float = 10.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.02)
+
+
+class World(Protocol):
+    def hypervisor(self, host: str) -> Hypervisor: ...
+
+
+class SimulatedWorld:
+    def __init__(self) -> None:
+        disks = SimulatedDisks()
+        self._hypervisors = {host: SimulatedHypervisor(host, disks=disks) for host in HOSTS}
+
+    def hypervisor(self, host: str) -> Hypervisor:
+        return self._hypervisors[host]
+
+
+class ProcessWorld:
+    """Two hosts, powered on. The state directory is the parent of the root."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.path = state_dir / "hypervisor"
+        self.root = ProcessRoot(self.path)
+        for host in HOSTS:
+            ProcessHost(self.path, host).power_on()
+
+    def hypervisor(self, host: str, *, disk_lock: bool = True) -> Hypervisor:
+        return ProcessHypervisor(self.path, host, disk_lock=disk_lock)
+
+    def host(self, host: str) -> ProcessHost:
+        return ProcessHost(self.path, host)
+
+    def journal(self, instance_id: str = INSTANCE) -> list[Record]:
+        return read_journal(self.root.disk(instance_id))
+
+    def pids(self, host: str) -> set[int]:
+        return {each.process.pid for each in guests_of(self.root, host)}
+
+
+@contextmanager
+def process_world(state_dir: Path) -> Iterator[ProcessWorld]:
+    """Nothing of it is left running afterwards."""
+    world = ProcessWorld(state_dir)
+    try:
+        yield world
+    finally:
+        for host in world.root.hosts():
+            with suppress(FenceFailedError):
+                world.host(host).power_off()
