@@ -16,6 +16,7 @@ class InstanceStateActivities:
             self.begin_evacuation,
             self.record_preparation,
             self.authorize_spawn,
+            self.call_off_attempt,
             self.record_guest_gone,
             self.finish_evacuation,
             self.abandon_evacuation,
@@ -42,6 +43,11 @@ class InstanceStateActivities:
     def authorize_spawn(self, message: m.AuthorizeSpawn) -> m.Authorized:
         """In one transaction: every other residence proven empty, the destination's residence written."""
         return self._store.authorize_spawn(message)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def call_off_attempt(self, ref: m.AttemptRef) -> m.CalledOff:
+        """Nothing is authorised from here on; whether it was already, so that the destination has to be asked."""
+        return m.CalledOff(authorized=self._store.call_off(ref))
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_guest_gone(self, message: m.RecordGuestGone) -> m.Done:

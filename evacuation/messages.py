@@ -459,7 +459,7 @@ class RecordStarted(Frozen):
 
 class HostRef(Frozen):
     host: str
-    incarnation: str
+    incarnation: str | None
 
 
 class DeleteInstanceInput(Frozen):
@@ -512,3 +512,9 @@ class Progress(Frozen):
 class RecordDeleted(Frozen):
     instance_id: str
     guest: HostGuest | None
+
+
+class CalledOff(Frozen):
+    """`authorized`: the attempt's guest may run, or start yet, on its destination."""
+
+    authorized: bool

@@ -76,6 +76,11 @@ class EvacuationStore(Protocol):
         ResidenceNotProvenError, DestinationBusyError (cap reached), DestinationUnableError (no longer up)."""
         ...
 
+    def call_off(self, ref: m.AttemptRef) -> bool:
+        """The first step back of an attempt whose authorisation was asked for: whether it was given, so that its
+        guest may run. If not, phase undoing from here on."""
+        ...
+
     def record_guest_gone(self, message: m.RecordGuestGone) -> None:
         """Write the evidence as proof into the attempt's own residence and move authorized to undoing."""
         ...

@@ -1,0 +1,1 @@
+"""Deterministic stories: one workflow a file. No settings, clock, randomness or ORM in here."""

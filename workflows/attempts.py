@@ -1,0 +1,67 @@
+"""Which destinations were tried, with what result, and how it ends when none is left."""
+
+from collections import Counter
+
+from evacuation.messages import AttemptResult, Destination, Tuning
+from evacuation.transitions import EndingCause
+from workflows.failures import Failure
+
+NO_HOST = frozenset({"NoValidHostError", "CapacityNotYetError"})
+
+FINAL_CAUSES = {
+    "SourceReturnedError": EndingCause.SOURCE_RETURNED,
+    "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
+    "DiskLockedError": EndingCause.LATER_STEP_FAILED,
+}
+"""Failures that no other destination mends."""
+
+
+class Attempts:
+    """Attempts are numbered across an adoption. A refusal excludes its host; after a retryable failure the same
+    host may be chosen again, `attempts_per_host` times in all."""
+
+    def __init__(self, tuning: Tuning) -> None:
+        self._tuning = tuning
+        self._last = self._limit = 0
+        self._tries: Counter[str] = Counter()
+        self.start_after(0)
+        self.excluded: dict[str, str] = {}
+        self.results: list[AttemptResult] = []
+        self.past_preparation = False
+
+    def start_after(self, number: int) -> None:
+        self._last, self._limit = number, number + self._tuning.max_attempts
+
+    def next(self) -> int:
+        self._last += 1
+        return self._last
+
+    @property
+    def used_up(self) -> bool:
+        return self._last >= self._limit
+
+    def note(self, to: Destination | None, failure: Failure) -> None:
+        """Keep what became of the attempt, and whether its host may be chosen again."""
+        if to is None:
+            return
+        self._tries[to.host] += 1
+        kind = "cancelled" if failure.cancelled else "unknown" if failure.silent else "failed"
+        if not failure.retryable and not failure.cancelled:
+            kind = "refused"
+        self.results.append(AttemptResult(host=to.host, result=kind, reason=failure.line))
+        if kind == "refused" or failure.not_started or self._tries[to.host] >= self._tuning.attempts_per_host:
+            self.excluded[to.host] = failure.line
+
+    @property
+    def cause_when_none_is_left(self) -> EndingCause:
+        """The latest stage that any attempt reached decides."""
+        if self.past_preparation:
+            return EndingCause.LATER_STEP_FAILED
+        return EndingCause.ALL_REFUSED_IN_PREPARATION if self.results else EndingCause.NO_HOST
+
+    def explain(self, failure: Failure) -> str:
+        """One line that names every host that was tried and why it did not do, then why none is left."""
+        tried = "; ".join(f"{r.host}: {r.reason}" for r in self.results)
+        if failure.type in NO_HOST and tried:
+            return f"{tried}; then {failure.line}"
+        return tried or failure.line

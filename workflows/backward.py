@@ -1,0 +1,110 @@
+"""Undoing one attempt: its guest first, then everything else in reverse, each until it holds."""
+
+from collections.abc import Awaitable, Callable
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from evacuation import messages as m
+from evacuation.model import EvidenceKind
+from workflows.compensation import Compensations
+from workflows.failures import failure_of
+from workflows.settling import Settling
+from workflows.state import State
+from workflows.steps import Steps, call_to
+
+with workflow.unsafe.imports_passed_through():
+    from activities.block_devices import BlockDeviceActivities
+    from activities.capacity import CapacityActivities
+    from activities.instance_state import InstanceStateActivities
+    from activities.network import NetworkActivities
+    from activities.volumes import VolumeActivities
+
+AFTER_REFUSED_CAPACITY = ("tear_down_network", "tear_down_block_devices")
+"""Run even though the attempt set nothing up: they remove what an adopted earlier one left (source step 8)."""
+
+EVERYTHING = ("release_capacity", *AFTER_REFUSED_CAPACITY, "disconnect_volumes")
+
+
+class Backward:
+    def __init__(self, state: State, steps: Steps) -> None:
+        self._state = state
+        self._steps = steps
+        self._stack = Compensations()
+        self.settling = Settling(steps, state)
+        self._compensations: dict[str, Callable[[], Awaitable[None]]] = {
+            "release_capacity": self._release_capacity,
+            "tear_down_network": self._tear_down_network,
+            "tear_down_block_devices": self._tear_down_block_devices,
+            "disconnect_volumes": self._disconnect_volumes,
+        }
+
+    def can_undo(self, *names: str) -> None:
+        """Register compensations, before the step that each undoes."""
+        for name in names:
+            self._stack.push(name, self._compensations[name])
+
+    async def is_forward(self) -> bool:
+        """Whether the attempt's guest runs as wanted, so that it goes forward all the same.
+
+        If not, it cannot come any more, and the proof is written, before anything else is undone."""
+        if not self._state.asked_to_authorize or self._state.to is None:
+            return False
+        called_off = await self._steps.hold(
+            InstanceStateActivities.call_off_attempt, self._state.ref, about="was the spawn authorised?"
+        )
+        return called_off.authorized and await self._settle(self._state.to)
+
+    async def _settle(self, to: m.Destination) -> bool:
+        evidence = await self.settling.settle(to)
+        if evidence is None:
+            return True
+        self._state.destination_fenced = evidence.kind != EvidenceKind.GUEST_GONE
+        await self._steps.hold(
+            InstanceStateActivities.record_guest_gone,
+            m.RecordGuestGone(ref=self._state.ref, evidence=evidence, events=self._steps.events),
+            about=f"record that it does not run on {to.host}",
+        )
+        return False
+
+    async def unwind(self) -> None:
+        self._steps.display.enter("undoing")
+        await self._stack.unwind()
+
+    @property
+    def _message(self) -> m.Undo:
+        return m.Undo(ref=self._state.ref)
+
+    async def _release_capacity(self) -> None:
+        await self._steps.hold(CapacityActivities.release_capacity, self._message, about="give the capacity back")
+
+    async def _tear_down_network(self) -> None:
+        await self._steps.hold(
+            NetworkActivities.tear_down_network,
+            self._message,
+            about=f"bind ports back to {self._state.facts.instance.source}",
+        )
+
+    async def _tear_down_block_devices(self) -> None:
+        await self._steps.hold(
+            BlockDeviceActivities.tear_down_block_devices, self._message, about="reserve the volumes again"
+        )
+
+    async def _disconnect_volumes(self) -> None:
+        """Skipped when the host is fenced. A host that stays silent for the hold is let be: no guest was started
+        there, and its attachments are deleted at the volume service next."""
+        to = self._state.to
+        if to is None or self._state.destination_fenced:
+            return
+        call = m.GuestCall(call=call_to(to), instance_id=self._state.ref.instance_id, epoch=to.epoch)
+        give_up = workflow.now() + self._state.tuning.hold * self._state.tuning.scale
+        while True:
+            try:
+                await self._steps.on_host(
+                    VolumeActivities.disconnect_volumes, call, to=to, about=f"disconnect volumes on {to.host}"
+                )
+                return
+            except ActivityError as error:
+                if failure_of(error).not_started or workflow.now() >= give_up:
+                    return
+            await workflow.sleep(1.0 * self._state.tuning.scale)

@@ -1,0 +1,70 @@
+"""An instance is deleted, whatever else is under way with it."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from evacuation import messages as m
+from evacuation.names import CONTROL_QUEUE, evacuate_instance_id, host_queue
+from workflows.failures import failure_of
+from workflows.policies import COMPENSATION, HOST
+
+with workflow.unsafe.imports_passed_through():
+    from activities.guest import GuestActivities
+    from activities.hosts import HostActivities
+
+
+@workflow.defn
+class DeleteInstance:
+    """Marks the instance, lets a running evacuation clean up first, destroys the guest, and removes what it held.
+
+    A guest on a host that does not answer is destroyed when that host returns."""
+
+    @workflow.run
+    async def run(self, input: m.DeleteInstanceInput) -> m.Done:
+        plan, pause = await self._plan(input), 0.2
+        while plan.evacuation_running:
+            workflow.set_current_details("Waiting for the running evacuation to undo itself")
+            await self._tell_evacuation(input)
+            await workflow.sleep(pause * input.tuning.scale)
+            plan, pause = await self._plan(input), min(pause * 2, 15)
+        destroyed = plan.guest if plan.guest and await self._destroy(input, plan.guest, plan) else None
+        await workflow.execute_activity_method(
+            HostActivities.record_deleted,
+            m.RecordDeleted(instance_id=input.instance_id, guest=destroyed),
+            task_queue=CONTROL_QUEUE,
+            summary=f"{input.name} is deleted",
+            **COMPENSATION.config(input.tuning),
+        )
+        return m.Done()
+
+    async def _plan(self, input: m.DeleteInstanceInput) -> m.DeletionPlan:
+        return await workflow.execute_activity_method(
+            HostActivities.plan_deletion,
+            m.InstanceRef(instance_id=input.instance_id),
+            task_queue=CONTROL_QUEUE,
+            summary=f"mark {input.name} for deletion",
+            **COMPENSATION.config(input.tuning),
+        )
+
+    async def _tell_evacuation(self, input: m.DeleteInstanceInput) -> None:
+        evacuation = workflow.get_external_workflow_handle(evacuate_instance_id(input.instance_id))
+        try:
+            await evacuation.signal("instance_deleted")
+        except ApplicationError as error:
+            # It ended between the two looks, or was terminated: the next look tells.
+            workflow.logger.info("no running evacuation to tell: %s", error)
+
+    async def _destroy(self, input: m.DeleteInstanceInput, guest: m.HostGuest, plan: m.DeletionPlan) -> bool:
+        call = m.HostCall(host=guest.host, hypervisor_uuid=plan.hypervisor_uuid, incarnation=None)
+        try:
+            await workflow.execute_activity_method(
+                GuestActivities.destroy_guest,
+                m.GuestCall(call=call, instance_id=guest.instance_id, epoch=guest.epoch),
+                task_queue=host_queue(guest.host),
+                summary=f"destroy {input.name} on {guest.host}",
+                **HOST.config(input.tuning),
+            )
+            return True
+        except ActivityError as error:
+            workflow.logger.warning("%s: %s", guest.host, failure_of(error).line)
+            return False

@@ -1,0 +1,76 @@
+"""What went wrong, read from what Temporal raises: `str(ActivityError)` says nothing, its cause does."""
+
+import asyncio
+from dataclasses import dataclass
+
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    CancelledError,
+    TimeoutError,
+    TimeoutType,
+    is_cancelled_exception,
+)
+
+from evacuation.errors import ErrorDetail, EvacuateError
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`silent`: it did not answer, so that its effect is unknown (or, `not_started`, known not to have begun)."""
+
+    type: str
+    message: str
+    remedy: str = ""
+    retryable: bool = True
+    silent: bool = False
+    not_started: bool = False
+    cancelled: bool = False
+
+    @property
+    def line(self) -> str:
+        return f"{self.message}: {self.remedy}" if self.remedy else self.message
+
+
+def _last_cause(error: BaseException) -> BaseException:
+    """A deadline that ends the retries hides the failure that was retried, as its cause."""
+    while isinstance(error, ActivityError | TimeoutError) and error.cause is not None:
+        error = error.cause
+    return error
+
+
+def _of_application(error: ApplicationError) -> Failure:
+    detail = next(
+        (ErrorDetail.model_validate(d) for d in error.details if isinstance(d, dict) and "message" in d), None
+    )
+    return Failure(
+        type=error.type or "ApplicationError",
+        message=detail.message if detail else str(error),
+        remedy=detail.remedy if detail else "",
+        retryable=not error.non_retryable,
+    )
+
+
+def _of_timeout(error: TimeoutError) -> Failure:
+    kind = error.type or TimeoutType.START_TO_CLOSE
+    not_started = kind == TimeoutType.SCHEDULE_TO_START
+    text = "no worker took it" if not_started else f"no answer ({kind.name.lower().replace('_', '-')} timeout)"
+    return Failure(type="TimeoutError", message=text, silent=True, not_started=not_started)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Type, cause and remedy, and whether another try may help."""
+    if isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error):
+        return Failure(type="CancelledError", message="cancelled", retryable=False, cancelled=True)
+    cause = _last_cause(error)
+    if isinstance(cause, ApplicationError):
+        return _of_application(cause)
+    if isinstance(cause, TimeoutError):
+        return _of_timeout(cause)
+    if isinstance(cause, CancelledError):
+        return Failure(type="CancelledError", message="cancelled", retryable=False, cancelled=True)
+    return Failure(type=type(cause).__name__, message=str(cause) or type(cause).__name__)
+
+
+def failure_of_refusal(error: EvacuateError) -> Failure:
+    return Failure(type=type(error).__name__, message=error.message, remedy=error.remedy, retryable=error.retryable)

@@ -1,0 +1,185 @@
+"""The steps of one attempt, in the order of the design's main table. Each registers its undoing first."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from temporalio import workflow
+
+from evacuation import messages as m
+from workflows.backward import Backward
+from workflows.policies import CONTROL, FENCE, SPAWN, WAIT_FOR_CAPACITY
+from workflows.state import State
+from workflows.steps import Steps, call_to
+
+with workflow.unsafe.imports_passed_through():
+    from activities.block_devices import BlockDeviceActivities
+    from activities.capacity import CapacityActivities
+    from activities.fencing import FencingActivities
+    from activities.guest import GuestActivities
+    from activities.instance_state import InstanceStateActivities
+    from activities.network import NetworkActivities
+    from activities.volumes import VolumeActivities
+
+
+class Forward:
+    def __init__(self, state: State, steps: Steps, back: Backward) -> None:
+        self._state = state
+        self._steps = steps
+        self._back = back
+
+    async def fence_source(self) -> None:
+        """Current evidence about the source's incarnation, shared by all evacuations from it."""
+        facts, request = self._state.facts, self._state.request
+        self._steps.display.enter("fencing")
+        self._state.evidence = await self._steps.control(
+            FencingActivities.fence_source,
+            m.FenceRequest(
+                host=facts.instance.source,
+                incarnation=facts.source_incarnation,
+                instance_id=facts.instance.id,
+                statement=request.source_confirmed_off,
+                who=request.requested_by,
+            ),
+            policy=FENCE,
+            about=f"prove {facts.instance.source} off",
+        )
+
+    async def claim_capacity(self, excluded: dict[str, str]) -> m.Destination:
+        """Source steps 5 and 6. With `wait_for_capacity`, "no host" is waited for until the deadline."""
+        state, display = self._state, self._steps.display
+        display.enter("evacuating")
+        self._back.can_undo("release_capacity")
+        left = self._time_to_wait()
+        message = m.ClaimCapacity(ref=state.ref, target=state.request.target, excluded=excluded, wait=left is not None)
+        to = await self._steps.control(
+            CapacityActivities.claim_capacity,
+            message,
+            policy=WAIT_FOR_CAPACITY if left is not None else CONTROL,
+            deadline=left,
+            about=f"choose a host for {state.name}",
+        )
+        state.to, display.destination = to, to.host
+        display.publish()
+        return to
+
+    def _time_to_wait(self) -> timedelta | None:
+        waits = self._state.request.wait_for_capacity
+        left = waits - (workflow.now() - self._state.started_at) if waits is not None else timedelta(0)
+        return left if left > timedelta(0) else None
+
+    async def prepare_destination(self, to: m.Destination) -> m.Connector:
+        """The destination itself says whether it can take the guest, and which boot of it answers."""
+        message = m.PrepareDestination(
+            call=call_to(to),
+            instance_id=self._state.ref.instance_id,
+            name=self._state.name,
+            epoch=to.epoch,
+            root_disk=self._state.facts.instance.root_disk,
+        )
+        prepared = await self._steps.on_host(
+            GuestActivities.prepare_destination, message, to=to, about=f"can {to.host} take {self._state.name}?"
+        )
+        connector = prepared.connector
+        self._state.to = to.model_copy(update={"incarnation": connector.incarnation})
+        return connector
+
+    async def record_preparation(self, connector: m.Connector) -> None:
+        """Source step 7."""
+        await self._steps.control(
+            InstanceStateActivities.record_preparation,
+            m.RecordPreparation(ref=self._state.ref, connector=connector, events=self._steps.events),
+            policy=CONTROL,
+            about="record the preparation",
+        )
+
+    async def set_up_network(self, to: m.Destination) -> tuple[m.Nic, ...]:
+        """Source steps 8 and 9."""
+        self._back.can_undo("tear_down_network")
+        info = await self._steps.control(
+            NetworkActivities.set_up_network,
+            m.SetUpNetwork(ref=self._state.ref, host=to.host),
+            policy=CONTROL,
+            about=f"bind ports to {to.host}",
+        )
+        return info.nics
+
+    async def fetch_block_devices(self) -> tuple[m.BlockDevice, ...]:
+        """Source step 10."""
+        found = await self._steps.control(
+            BlockDeviceActivities.fetch_block_devices,
+            self._state.ref,
+            policy=CONTROL,
+            about="fetch block device mappings",
+        )
+        return found.devices
+
+    async def detach_volumes(self, devices: tuple[m.BlockDevice, ...]) -> None:
+        """Source step 11."""
+        self._back.can_undo("tear_down_block_devices")
+        await self._steps.control(
+            BlockDeviceActivities.detach_volumes,
+            m.DetachVolumes(ref=self._state.ref, devices=devices),
+            policy=CONTROL,
+            about=f"detach volumes from {self._state.facts.instance.source}",
+        )
+
+    async def set_up_block_devices(self, connector: m.Connector) -> tuple[m.GuestDisk, ...]:
+        """Source steps 12 and 13."""
+        ready = await self._steps.control(
+            BlockDeviceActivities.set_up_block_devices,
+            m.SetUpBlockDevices(ref=self._state.ref, connector=connector),
+            policy=CONTROL,
+            about=f"attach volumes to {connector.host}",
+        )
+        return tuple(
+            m.GuestDisk(volume_id=d.volume_id, device=d.device, attachment_id=d.attachment_id or "")
+            for d in ready.devices
+        )
+
+    async def connect_volumes(self, to: m.Destination, disks: tuple[m.GuestDisk, ...]) -> None:
+        """The destination sees the volumes."""
+        self._back.can_undo("disconnect_volumes")
+        await self._steps.on_host(
+            VolumeActivities.connect_volumes,
+            m.ConnectVolumes(call=call_to(to), instance_id=self._state.ref.instance_id, epoch=to.epoch, disks=disks),
+            to=to,
+            about=f"connect volumes on {to.host}",
+        )
+
+    async def authorize_spawn(self, connector: m.Connector) -> None:
+        """Source step 14: every other place where the guest could run is proven empty, in one transaction."""
+        self._state.asked_to_authorize = True
+        await self._steps.control(
+            InstanceStateActivities.authorize_spawn,
+            m.AuthorizeSpawn(
+                ref=self._state.ref,
+                host=connector.host,
+                incarnation=connector.incarnation,
+                events=self._steps.events,
+            ),
+            policy=CONTROL,
+            about=f"authorise {self._state.name} on {connector.host}",
+        )
+
+    async def spawn_guest(self, nics: tuple[m.Nic, ...], disks: tuple[m.GuestDisk, ...]) -> m.GuestState:
+        """Source step 15. Its completion is the guest's start in history."""
+        instance, to = self._state.facts.instance, self._state.to
+        if to is None:
+            raise RuntimeError("no destination is claimed")
+        guest = m.GuestSpec(
+            instance_id=instance.id,
+            name=instance.name,
+            epoch=to.epoch,
+            flavor=instance.flavor,
+            root_disk=instance.root_disk,
+            power_state=self._state.power_state,
+            nics=nics,
+            disks=disks,
+        )
+        return await self._steps.on_host(
+            GuestActivities.spawn_guest,
+            m.SpawnGuest(call=call_to(to), guest=guest),
+            to=to,
+            policy=replace(SPAWN),
+            about=f"spawn {instance.name} on {to.host}",
+        )

@@ -1,0 +1,162 @@
+"""How a step is executed: with its policy, a summary for the Web UI, an event for the record, a row on the display."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from evacuation.messages import (
+    Destination,
+    HostCall,
+    ProbeAnswer,
+    ProbeRequest,
+    StepEvent,
+    Tuning,
+)
+from evacuation.names import CONTROL_QUEUE, host_queue, probe_queue
+from workflows.display import Display
+from workflows.failures import Failure, failure_of
+from workflows.policies import ALARM_AFTER, COMPENSATION, HOST, PROBE, Policy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.probe import ProbeActivities
+
+T = TypeVar("T")
+M = TypeVar("M")
+BUSY_ROUNDS = 20
+
+
+class Steps:
+    """Executes activities of one evacuation and keeps what became of them."""
+
+    def __init__(self, display: Display, tuning: Tuning) -> None:
+        self.display = display
+        self.tuning = tuning
+        self.attempt = 0
+        self._unsaved: list[StepEvent] = []
+
+    @property
+    def events(self) -> tuple[StepEvent, ...]:
+        """Events that the store does not have yet, for the next store step; kept until one that carries them succeeds."""
+        return tuple(self._unsaved)
+
+    async def control(
+        self,
+        activity: Callable[[Any, M], T],
+        message: M,
+        *,
+        policy: Policy,
+        about: str,
+        deadline: timedelta | None = None,
+    ) -> T:
+        """A step on the control queue."""
+        config = policy.config(self.tuning)
+        if deadline is not None:
+            config["schedule_to_close_timeout"] = deadline
+        return await self._run(activity, message, config, queue=CONTROL_QUEUE, host=None, about=about)
+
+    async def on_host(
+        self,
+        activity: Callable[[Any, M], T],
+        message: M,
+        *,
+        to: Destination,
+        about: str,
+        policy: Policy = HOST,
+    ) -> T:
+        """A step on a host's own queue. Nobody took it: a busy host answers its probe and is queued again, a
+        silent one is not."""
+        for rounds_left in reversed(range(BUSY_ROUNDS)):
+            try:
+                return await self.once_on_host(activity, message, to=to, about=about, policy=policy)
+            except ActivityError as error:
+                busy = failure_of(error).not_started and await self.probe(to.host, to.hypervisor_uuid) is not None
+                if not busy or not rounds_left:
+                    raise
+        raise AssertionError("the last round returns or raises")
+
+    async def once_on_host(
+        self, activity: Callable[[Any, M], T], message: M, *, to: Destination, about: str, policy: Policy
+    ) -> T:
+        """A step on a host's own queue, whatever becomes of it."""
+        config = policy.config(self.tuning)
+        return await self._run(activity, message, config, queue=host_queue(to.host), host=to.host, about=about)
+
+    async def probe(self, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | None:
+        """The answer of the host's own worker, or None: nobody answers."""
+        try:
+            return await workflow.execute_activity_method(
+                ProbeActivities.probe_host,
+                ProbeRequest(host=host, hypervisor_uuid=hypervisor_uuid),
+                task_queue=probe_queue(host),
+                summary=f"is {host} there?",
+                **PROBE.config(self.tuning),
+            )
+        except ActivityError as error:
+            if failure_of(error).cancelled:
+                raise
+            return None
+
+    async def hold(self, activity: Callable[[Any, M], T], message: M, *, about: str) -> T:
+        """A control step that is repeated until it holds: a deadline raises an alarm, it does not end the work."""
+        started, pause = workflow.now(), 0.2
+        while True:
+            try:
+                return await self.control(activity, message, policy=COMPENSATION, about=about)
+            except ActivityError as error:
+                failure = failure_of(error)
+                if failure.type in FINAL or failure.cancelled:
+                    raise
+                self.warn(started, about, failure)
+            await workflow.sleep(pause * self.tuning.scale)
+            pause = min(pause * 2, 15)
+
+    def warn(self, since: datetime, about: str, failure: Failure) -> None:
+        """Past the deadline: an alarm in the worker's log and on the display."""
+        if (workflow.now() - since).total_seconds() > ALARM_AFTER * self.tuning.scale:
+            workflow.logger.error("still not done: %s: %s", about, failure.line)
+            self.display.enter(self.display.phase, cause=f"{about}: {failure.message}", remedy=failure.remedy)
+
+    async def _run(
+        self, activity: Any, message: Any, config: workflow.ActivityConfig, *, queue: str, host: str | None, about: str
+    ) -> Any:
+        name = activity.__name__
+        row = self.display.begin(name, host)
+        try:
+            config["task_queue"] = queue
+            config["summary"] = about
+            result = await workflow.execute_activity_method(activity, message, **config)
+        except BaseException as error:
+            self._note(row, name, host, failure_of(error))
+            raise
+        del self._unsaved[: len(getattr(message, "events", ()))]
+        self._note(row, name, host, None)
+        return result
+
+    def _note(self, row: int, name: str, host: str | None, failure: Failure | None) -> None:
+        step = self.display.end(row, "failed" if failure else "done", failure.line if failure else "")
+        self._unsaved.append(
+            StepEvent(
+                name=name,
+                attempt=self.attempt,
+                host=host,
+                result="error" if failure else "success",
+                started_at=step.started_at,
+                finished_at=step.finished_at or workflow.now(),
+                details=step.note,
+            )
+        )
+
+
+FINAL = frozenset({"StaleAttemptError", "InstanceDeletedError"})
+"""Answers that no repetition changes."""
+
+
+def call_to(destination: Destination) -> HostCall:
+    return HostCall(
+        host=destination.host,
+        hypervisor_uuid=destination.hypervisor_uuid,
+        incarnation=destination.incarnation,
+    )
