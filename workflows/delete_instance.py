@@ -4,7 +4,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from evacuation import messages as m
-from evacuation.names import CONTROL_QUEUE, evacuate_instance_id, host_queue
+from evacuation.names import evacuate_instance_id, host_queue
+from workflows.calls import call
 from workflows.failures import failure_of
 from workflows.policies import COMPENSATION, HOST
 
@@ -28,22 +29,22 @@ class DeleteInstance:
             await workflow.sleep(pause * input.tuning.scale)
             plan, pause = await self._plan(input), min(pause * 2, 15)
         destroyed = plan.guest if plan.guest and await self._destroy(input, plan.guest, plan) else None
-        await workflow.execute_activity_method(
+        await call(
             HostActivities.record_deleted,
             m.RecordDeleted(instance_id=input.instance_id, guest=destroyed),
-            task_queue=CONTROL_QUEUE,
-            summary=f"{input.name} is deleted",
-            **COMPENSATION.config(input.tuning),
+            policy=COMPENSATION,
+            tuning=input.tuning,
+            about=f"{input.name} is deleted",
         )
         return m.Done()
 
     async def _plan(self, input: m.DeleteInstanceInput) -> m.DeletionPlan:
-        return await workflow.execute_activity_method(
+        return await call(
             HostActivities.plan_deletion,
             m.InstanceRef(instance_id=input.instance_id),
-            task_queue=CONTROL_QUEUE,
-            summary=f"mark {input.name} for deletion",
-            **COMPENSATION.config(input.tuning),
+            policy=COMPENSATION,
+            tuning=input.tuning,
+            about=f"mark {input.name} for deletion",
         )
 
     async def _tell_evacuation(self, input: m.DeleteInstanceInput) -> None:
@@ -55,14 +56,15 @@ class DeleteInstance:
             workflow.logger.info("no running evacuation to tell: %s", error)
 
     async def _destroy(self, input: m.DeleteInstanceInput, guest: m.HostGuest, plan: m.DeletionPlan) -> bool:
-        call = m.HostCall(host=guest.host, hypervisor_uuid=plan.hypervisor_uuid, incarnation=None)
+        host = m.HostCall(host=guest.host, hypervisor_uuid=plan.hypervisor_uuid, incarnation=None)
         try:
-            await workflow.execute_activity_method(
+            await call(
                 GuestActivities.destroy_guest,
-                m.GuestCall(call=call, instance_id=guest.instance_id, epoch=guest.epoch),
-                task_queue=host_queue(guest.host),
-                summary=f"destroy {input.name} on {guest.host}",
-                **HOST.config(input.tuning),
+                m.GuestCall(call=host, instance_id=guest.instance_id, epoch=guest.epoch),
+                queue=host_queue(guest.host),
+                policy=HOST,
+                tuning=input.tuning,
+                about=f"destroy {input.name} on {guest.host}",
             )
             return True
         except ActivityError as error:

@@ -5,6 +5,7 @@ from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from evacuation.names import probe_queue
+from workflows.calls import call
 from workflows.policies import PROBE
 
 with workflow.unsafe.imports_passed_through():
@@ -18,12 +19,13 @@ class ProbeHost:
     @workflow.run
     async def run(self, request: m.ProbeRequest) -> m.HostReport | None:
         try:
-            return await workflow.execute_activity_method(
+            return await call(
                 ProbeActivities.list_guests,
                 request,
-                task_queue=probe_queue(request.host),
-                summary=f"is {request.host} there?",
-                **PROBE.config(m.Tuning()),
+                queue=probe_queue(request.host),
+                policy=PROBE,
+                tuning=m.Tuning(),
+                about=f"is {request.host} there?",
             )
         except ActivityError:
             return None

@@ -1,13 +1,16 @@
 """A host that comes back serves nothing until it is reconciled."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from evacuation.model import PowerState
-from evacuation.names import CONTROL_QUEUE, return_queue
+from evacuation.names import return_queue
+from workflows.calls import call
 from workflows.failures import failure_of
 from workflows.policies import COMPENSATION, HOST, SPAWN
 
@@ -42,47 +45,48 @@ class ReturnHost:
                 workflow.continue_as_new(m.ReturnHostInput(report=self._report, tuning=self._tuning))
             plan, pause = await self._reconcile(), min(pause * 2, LONGEST_WAIT)
         await self._start(plan.start)
-        await workflow.execute_activity_method(
+        await call(
             HostActivities.complete_return,
             m.HostRef(host=self._report.host, incarnation=self._report.incarnation),
-            task_queue=CONTROL_QUEUE,
-            summary=f"{self._report.host} is up",
-            **COMPENSATION.config(self._tuning),
+            policy=COMPENSATION,
+            tuning=self._tuning,
+            about=f"{self._report.host} is up",
         )
         workflow.set_current_details("\n".join(["In service", *self._failed]))
         return plan
 
     async def _reconcile(self) -> m.ReturnPlan:
-        plan = await workflow.execute_activity_method(
+        plan = await call(
             HostActivities.register_host,
             self._report,
-            task_queue=CONTROL_QUEUE,
-            summary=f"register {self._report.host}",
-            **COMPENSATION.config(self._tuning),
+            policy=COMPENSATION,
+            tuning=self._tuning,
+            about=f"register {self._report.host}",
         )
         for guest in plan.quarantine:
             await self._on_host(GuestActivities.pause_guest, guest, f"quarantine {guest.name}")
         for guest in plan.destroy:
             if await self._on_host(GuestActivities.destroy_guest, guest, f"destroy {guest.name}: it was evacuated"):
-                await workflow.execute_activity_method(
+                await call(
                     HostActivities.record_destroyed,
                     self._host_guest(guest),
-                    task_queue=CONTROL_QUEUE,
-                    summary=f"record that {guest.name} is gone from here",
-                    **COMPENSATION.config(self._tuning),
+                    policy=COMPENSATION,
+                    tuning=self._tuning,
+                    about=f"record that {guest.name} is gone from here",
                 )
         return plan
 
-    async def _on_host(self, activity, guest: m.GuestKey, about: str) -> bool:  # pyright: ignore
+    async def _on_host(self, activity: Callable[[Any, m.GuestCall], Any], guest: m.GuestKey, about: str) -> bool:
         """A call that fails is retried when the host returns again; it is named in the details."""
-        call = m.GuestCall(call=self._call, instance_id=guest.instance_id, epoch=guest.epoch)
+        message = m.GuestCall(call=self._call, instance_id=guest.instance_id, epoch=guest.epoch)
         try:
-            await workflow.execute_activity_method(
+            await call(
                 activity,
-                call,
-                task_queue=return_queue(self._report.host),
-                summary=about,
-                **HOST.config(self._tuning),
+                message,
+                queue=return_queue(self._report.host),
+                policy=HOST,
+                tuning=self._tuning,
+                about=about,
             )
             return True
         except ActivityError as error:
@@ -103,30 +107,31 @@ class ReturnHost:
         await asyncio.gather(*(one(guest) for guest in guests))
 
     async def _start_one(self, guest: m.GuestKey) -> None:
-        spec = await workflow.execute_activity_method(
+        spec = await call(
             HostActivities.authorize_start,
             self._host_guest(guest),
-            task_queue=CONTROL_QUEUE,
-            summary=f"authorise {guest.name} here",
-            **COMPENSATION.config(self._tuning),
+            policy=COMPENSATION,
+            tuning=self._tuning,
+            about=f"authorise {guest.name} here",
         )
-        state = await workflow.execute_activity_method(
+        state = await call(
             GuestActivities.spawn_guest,
             m.SpawnGuest(call=self._call, guest=spec),
-            task_queue=return_queue(self._report.host),
-            summary=f"start {guest.name}",
-            **SPAWN.config(self._tuning),
+            queue=return_queue(self._report.host),
+            policy=SPAWN,
+            tuning=self._tuning,
+            about=f"start {guest.name}",
         )
         await self._record_started(guest, spec.epoch, state.power_state)
 
     async def _record_started(self, guest: m.GuestKey, epoch: int, power_state: PowerState) -> None:
         started = self._host_guest(guest).model_copy(update={"epoch": epoch})
-        await workflow.execute_activity_method(
+        await call(
             HostActivities.record_started,
             m.RecordStarted(guest=started, power_state=power_state),
-            task_queue=CONTROL_QUEUE,
-            summary=f"{guest.name} is {power_state}",
-            **COMPENSATION.config(self._tuning),
+            policy=COMPENSATION,
+            tuning=self._tuning,
+            about=f"{guest.name} is {power_state}",
         )
 
     def _fail(self, about: str, error: ActivityError) -> None:

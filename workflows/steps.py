@@ -16,6 +16,7 @@ from evacuation.messages import (
     Tuning,
 )
 from evacuation.names import CONTROL_QUEUE, host_queue, probe_queue
+from workflows.calls import call
 from workflows.display import Display
 from workflows.failures import Failure, failure_of
 from workflows.policies import ALARM_AFTER, COMPENSATION, HOST, PROBE, Policy
@@ -39,7 +40,7 @@ class Steps:
 
     @property
     def events(self) -> tuple[StepEvent, ...]:
-        """Events that the store does not have yet, for the next store step; kept until one that carries them succeeds."""
+        """Events that the store does not have yet, for the next store step; kept until one that carries them holds."""
         return tuple(self._unsaved)
 
     async def control(
@@ -52,10 +53,7 @@ class Steps:
         deadline: timedelta | None = None,
     ) -> T:
         """A step on the control queue."""
-        config = policy.config(self.tuning)
-        if deadline is not None:
-            config["schedule_to_close_timeout"] = deadline
-        return await self._run(activity, message, config, queue=CONTROL_QUEUE, host=None, about=about)
+        return await self._run(activity, message, policy=policy, about=about, deadline=deadline)
 
     async def on_host(
         self,
@@ -81,18 +79,18 @@ class Steps:
         self, activity: Callable[[Any, M], T], message: M, *, to: Destination, about: str, policy: Policy
     ) -> T:
         """A step on a host's own queue, whatever becomes of it."""
-        config = policy.config(self.tuning)
-        return await self._run(activity, message, config, queue=host_queue(to.host), host=to.host, about=about)
+        return await self._run(activity, message, policy=policy, about=about, host=to.host)
 
     async def probe(self, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | None:
         """The answer of the host's own worker, or None: nobody answers."""
         try:
-            return await workflow.execute_activity_method(
+            return await call(
                 ProbeActivities.probe_host,
                 ProbeRequest(host=host, hypervisor_uuid=hypervisor_uuid),
-                task_queue=probe_queue(host),
-                summary=f"is {host} there?",
-                **PROBE.config(self.tuning),
+                queue=probe_queue(host),
+                policy=PROBE,
+                tuning=self.tuning,
+                about=f"is {host} there?",
             )
         except ActivityError as error:
             if failure_of(error).cancelled:
@@ -120,14 +118,27 @@ class Steps:
             self.display.enter(self.display.phase, cause=f"{about}: {failure.message}", remedy=failure.remedy)
 
     async def _run(
-        self, activity: Any, message: Any, config: workflow.ActivityConfig, *, queue: str, host: str | None, about: str
-    ) -> Any:
+        self,
+        activity: Callable[[Any, M], T],
+        message: M,
+        *,
+        policy: Policy,
+        about: str,
+        host: str | None = None,
+        deadline: timedelta | None = None,
+    ) -> T:
         name = activity.__name__
         row = self.display.begin(name, host)
         try:
-            config["task_queue"] = queue
-            config["summary"] = about
-            result = await workflow.execute_activity_method(activity, message, **config)
+            result = await call(
+                activity,
+                message,
+                queue=host_queue(host) if host else CONTROL_QUEUE,
+                policy=policy,
+                tuning=self.tuning,
+                about=about,
+                deadline=deadline,
+            )
         except BaseException as error:
             self._note(row, name, host, failure_of(error))
             raise
