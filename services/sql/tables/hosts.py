@@ -1,0 +1,80 @@
+"""Hosts, and what is known about their incarnations."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, text
+from sqlmodel import Field
+
+from evacuation.fleet import Fleet
+from evacuation.model import EvidenceKind, HostState
+from services.sql.tables.columns import Row, Utc, Value, utc_now, word
+
+
+class LoadedFleet(Row, table=True):
+    """The fleet as it was loaded: one row, so that two loads exclude each other."""
+
+    __tablename__ = "fleet"
+    id: int = Field(default=1, primary_key=True)
+    fleet: Fleet = Field(sa_type=Value(Fleet))  # pyright: ignore[reportArgumentType]
+    loaded_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+
+
+class HostRow(Row, table=True):
+    """`generation` grows with every claim: a claim that read an older one is lost and reads again."""
+
+    __tablename__ = "host"
+    name: str = Field(primary_key=True)
+    position: int
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    cpu_allocation_ratio: float = 1.0
+    ram_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 1.0
+    availability_zone: str
+    traits: list[str] = Field(default_factory=list, sa_type=Value(list[str]))  # pyright: ignore[reportArgumentType]
+    max_evacuations: int = 10
+    enabled: bool = True
+    state: HostState = Field(default=HostState.DOWN, sa_type=word(HostState))  # pyright: ignore[reportArgumentType]
+    incarnation: str | None = None
+    registered_at: datetime | None = Field(default=None, sa_type=Utc)
+    hypervisor_uuid: str | None = Field(default=None, unique=True)
+    machine_id: str | None = None
+    generation: int = 0
+
+
+class FenceRow(Row, table=True):
+    """A fence of one incarnation has begun; "" stands for a host that never registered."""
+
+    __tablename__ = "fence"
+    host: str = Field(primary_key=True, foreign_key="host.name")
+    incarnation: str = Field(primary_key=True)
+    who: str
+    opened_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+
+
+class EvidenceRow(Row, table=True):
+    """Current while not voided; at most one current row of a kind for one incarnation."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (
+        Index(
+            "uq_evidence_current",
+            "host",
+            "incarnation",
+            "kind",
+            unique=True,
+            sqlite_where=text("voided_at IS NULL"),
+            postgresql_where=text("voided_at IS NULL"),
+        ),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    host: str = Field(foreign_key="host.name")
+    incarnation: str
+    kind: EvidenceKind = Field(sa_type=word(EvidenceKind))  # pyright: ignore[reportArgumentType]
+    scope: str
+    who: str
+    reason: str
+    at: datetime = Field(sa_type=Utc)
+    voided_at: datetime | None = Field(default=None, sa_type=Utc)
+    voided_why: str | None = None

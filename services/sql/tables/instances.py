@@ -1,0 +1,76 @@
+"""Instances, their groups, and the places where their guests may exist."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, text
+from sqlmodel import Field
+
+from evacuation.messages import Fault
+from evacuation.model import Evidence, Flavor, GroupPolicy, PowerState, RootDisk, TaskState, VmState
+from services.sql.tables.columns import Row, Utc, Value, utc_now, word
+
+
+class ServerGroupRow(Row, table=True):
+    __tablename__ = "server_group"
+    name: str = Field(primary_key=True)
+    position: int
+    policy: GroupPolicy = Field(sa_type=word(GroupPolicy))  # pyright: ignore[reportArgumentType]
+
+
+class InstanceRow(Row, table=True):
+    """`deleting`: marked for deletion, forward calls are refused. `last_epoch` only grows."""
+
+    __tablename__ = "instance"
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    position: int
+    project: str
+    priority: int
+    evacuate: bool
+    host: str | None = Field(default=None, foreign_key="host.name", index=True)
+    vm_state: VmState = Field(sa_type=word(VmState))  # pyright: ignore[reportArgumentType]
+    task_state: TaskState | None = Field(default=None, sa_type=word(TaskState))  # pyright: ignore[reportArgumentType]
+    power_state: PowerState = Field(default=PowerState.NOSTATE, sa_type=word(PowerState))  # pyright: ignore[reportArgumentType]
+    wanted_vm_state: VmState | None = Field(default=None, sa_type=word(VmState))  # pyright: ignore[reportArgumentType]
+    fault: Fault | None = Field(default=None, sa_type=Value(Fault))  # pyright: ignore[reportArgumentType]
+    root_disk: RootDisk = Field(sa_type=word(RootDisk))  # pyright: ignore[reportArgumentType]
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    server_group: str | None = Field(default=None, foreign_key="server_group.name", index=True)
+    availability_zone: str | None = None
+    traits: list[str] = Field(default_factory=list, sa_type=Value(list[str]))  # pyright: ignore[reportArgumentType]
+    last_evacuation_id: str | None = None
+    last_epoch: int
+    deleting: bool = False
+
+    @property
+    def flavor(self) -> Flavor:
+        return Flavor(vcpus=self.vcpus, memory_mb=self.memory_mb, disk_gb=self.disk_gb)
+
+    @property
+    def gone(self) -> bool:
+        return self.deleting or self.vm_state is VmState.DELETED
+
+
+class ResidenceRow(Row, table=True):
+    """Where a guest may exist. At most one of an instance is without proof of emptiness: I1 and I2 as a constraint."""
+
+    __tablename__ = "residence"
+    __table_args__ = (
+        Index(
+            "uq_residence_unproven",
+            "instance_id",
+            unique=True,
+            sqlite_where=text("proof IS NULL"),
+            postgresql_where=text("proof IS NULL"),
+        ),
+    )
+    instance_id: str = Field(primary_key=True, foreign_key="instance.id")
+    epoch: int = Field(primary_key=True)
+    host: str = Field(foreign_key="host.name", index=True)
+    incarnation: str | None = None
+    proof: Evidence | None = Field(default=None, sa_type=Value(Evidence))  # pyright: ignore[reportArgumentType]
+    evacuation_id: str | None = None
+    attempt: int | None = None
+    created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)

@@ -1,0 +1,101 @@
+"""What instances hold: allocations, ports and their bindings, volumes and their attachments."""
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from evacuation.messages import Connector
+from evacuation.model import AttachmentStatus, PortStatus, VolumeStatus
+from services.sql.tables.columns import Row, Value, word
+
+
+class AllocationRow(Row, table=True):
+    """Held by an instance, or by a migration (the source's half, while an evacuation runs)."""
+
+    __tablename__ = "allocation"
+    __table_args__ = (UniqueConstraint("consumer_id", "host"),)
+    id: int | None = Field(default=None, primary_key=True)
+    consumer_id: str
+    host: str = Field(foreign_key="host.name", index=True)
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+
+
+class NetworkRow(Row, table=True):
+    __tablename__ = "network"
+    name: str = Field(primary_key=True)
+    position: int
+    cidr: str
+
+
+class PortRow(Row, table=True):
+    __tablename__ = "port"
+    __table_args__ = (UniqueConstraint("network", "ip"),)
+    id: str = Field(primary_key=True)
+    position: int
+    instance_id: str = Field(foreign_key="instance.id", index=True)
+    network: str = Field(foreign_key="network.name")
+    mac: str = Field(unique=True)
+    ip: str
+
+
+class PortBindingRow(Row, table=True):
+    """A port is bound actively on one host; the source's binding waits inactive while an evacuation runs."""
+
+    __tablename__ = "port_binding"
+    __table_args__ = (
+        Index(
+            "uq_port_binding_active",
+            "port_id",
+            unique=True,
+            sqlite_where=text("active"),
+            postgresql_where=text("active"),
+        ),
+    )
+    port_id: str = Field(primary_key=True, foreign_key="port.id")
+    host: str = Field(primary_key=True, foreign_key="host.name")
+    active: bool
+    status: PortStatus = Field(sa_type=word(PortStatus))  # pyright: ignore[reportArgumentType]
+
+
+class VolumeRow(Row, table=True):
+    __tablename__ = "volume"
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    position: int
+    size_gb: int
+    status: VolumeStatus = Field(default=VolumeStatus.AVAILABLE, sa_type=word(VolumeStatus))  # pyright: ignore[reportArgumentType]
+
+
+class BlockDeviceRow(Row, table=True):
+    """A block device mapping. The attachment may live in another service, so it is no foreign key."""
+
+    __tablename__ = "block_device"
+    __table_args__ = (UniqueConstraint("instance_id", "device"),)
+    instance_id: str = Field(primary_key=True, foreign_key="instance.id")
+    volume_id: str = Field(primary_key=True)
+    device: str
+    position: int
+    attachment_id: str | None = None
+    source_connector: Connector | None = Field(default=None, sa_type=Value(Connector))  # pyright: ignore[reportArgumentType]
+
+
+class AttachmentRow(Row, table=True):
+    """Of a volume at most one attachment is connected; `name` makes a reservation repeatable."""
+
+    __tablename__ = "attachment"
+    __table_args__ = (
+        Index(
+            "uq_attachment_attached",
+            "volume_id",
+            unique=True,
+            sqlite_where=text("status = 'attached'"),
+            postgresql_where=text("status = 'attached'"),
+        ),
+    )
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    volume_id: str = Field(foreign_key="volume.id")
+    instance_id: str = Field(foreign_key="instance.id", index=True)
+    status: AttachmentStatus = Field(default=AttachmentStatus.RESERVED, sa_type=word(AttachmentStatus))  # pyright: ignore[reportArgumentType]
+    connector: Connector | None = Field(default=None, sa_type=Value(Connector))  # pyright: ignore[reportArgumentType]
