@@ -1,0 +1,82 @@
+"""Composition root of the workers: settings → client → services → workers → signals.
+
+`worker.py control` serves workflows and the activities of the store and the services; any number may run.
+`worker.py host --host H` serves one compute host, needs only its hypervisor, and runs once per host.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from embedded.state import settings_for
+from evacuation.errors import EvacuateError
+from services.exits import error_line, exit_code
+from services.logs import configure_logs
+
+EXAMPLES = """examples:
+  evacuate-worker control
+  evacuate-worker host --host cmp-2
+"""
+
+
+async def until_stopped(serve: Coroutine[None, None, None]) -> None:
+    """Serve until SIGTERM or SIGINT; then the workers take nothing new and finish what they have."""
+    task, loop = asyncio.ensure_future(serve), asyncio.get_running_loop()
+
+    def stop() -> None:
+        structlog.stdlib.get_logger("worker").info("stopping")
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="evacuate-worker",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", choices=("control", "host"), help="what to serve")
+    parser.add_argument("--host", help="the compute host, by its name in the fleet")
+    parser.add_argument("--state-dir", type=Path, help="of the embedded stack, or of the process hypervisors")
+    arguments = parser.parse_args()
+    if (arguments.kind == "host") != bool(arguments.host):
+        parser.error("`host` needs --host H, and `control` takes none")
+    return arguments
+
+
+def run(arguments: argparse.Namespace) -> None:
+    settings = settings_for(arguments.state_dir)
+    configure_logs(settings, worker=arguments.host or "control")
+    if arguments.kind == "control":
+        from workers.control import serve_control
+
+        asyncio.run(until_stopped(serve_control(settings)))
+        return
+    from workers.host import only_worker_of, serve_host
+
+    with only_worker_of(settings, arguments.host):
+        asyncio.run(until_stopped(serve_host(settings, arguments.host)))
+
+
+def main() -> None:
+    """Console script `evacuate-worker`."""
+    try:
+        run(parse())
+    except EvacuateError as error:
+        print(error_line(error), file=sys.stderr)
+        sys.exit(exit_code(error))
+
+
+if __name__ == "__main__":
+    main()

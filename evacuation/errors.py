@@ -101,6 +101,10 @@ class FleetError(Refusal):
     """The fleet file is wrong; the message names file, line and field."""
 
 
+class HostAlreadyServedError(Refusal):
+    """Another worker of the host runs."""
+
+
 class FaultFileError(Refusal):
     """The faults file is wrong; the message names file, rule and field."""
 

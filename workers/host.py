@@ -1,0 +1,133 @@
+"""The worker of one compute host. It needs the hypervisor only: no database, no cloud credentials."""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+
+import structlog
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
+
+from activities.guest import GuestActivities
+from activities.liveness import LastLook
+from activities.probe import ProbeActivities
+from activities.volumes import VolumeActivities
+from evacuation import names
+from evacuation.errors import BY_NAME, HostAlreadyServedError, HostNotFoundError
+from evacuation.messages import HostReport, ReturnHostInput
+from evacuation.ports import Hypervisor
+from services.hypervisors.locks import LockHeldError, file_lock
+from services.settings import Settings
+from workers.serving import connect_patiently, forever, serving
+from workflows.return_host import ReturnHost
+
+log = structlog.stdlib.get_logger("worker")
+FINAL_RETURNS = frozenset({"HostNotFoundError", "HostIdentityError"})
+"""Answers to a return that no repetition changes."""
+
+
+async def serve_host(settings: Settings, host: str) -> None:
+    """Probe and return queues first; the host's own queue once the host came back through its return."""
+    hypervisor = hypervisor_of(settings, host)
+    in_service = asyncio.Event()
+    client = await connect_patiently(settings)
+    guests = GuestActivities(hypervisor, LastLook(client))
+    probe = ProbeActivities(hypervisor, host, in_service.is_set)
+    serve = partial(serving, client, settings, host=host)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        await enter(
+            serve(queue=names.probe_queue(host), activities=probe.all, slots=settings.probe_activities, pollers=1)
+        )
+        await enter(
+            serve(
+                queue=names.return_queue(host), activities=guests.for_return, slots=settings.host_activities, pollers=1
+            )
+        )
+        await come_back(client, settings, hypervisor, host)
+        await enter(
+            serve(
+                queue=names.host_queue(host),
+                activities=[*guests.all, *VolumeActivities(hypervisor).all],
+                slots=settings.host_activities,
+                pollers=settings.host_pollers,
+            )
+        )
+        in_service.set()
+        log.info("serving", queue=names.host_queue(host))
+        await forever()
+
+
+def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
+    if settings.hypervisor == "simulated":
+        from services.hypervisors.simulated import SimulatedHypervisor
+
+        return SimulatedHypervisor(host, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay)
+    from services.hypervisors.process import ProcessHypervisor
+
+    return ProcessHypervisor(settings.state_dir, host, disk_lock=settings.disk_lock)
+
+
+async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
+    """The host is reconciled and up. Raises HostNotFoundError and HostIdentityError; anything else is tried again."""
+    while True:
+        report = await asyncio.to_thread(report_of, hypervisor, host)
+        try:
+            # A return that still runs is an earlier worker's, about guests as they were then: this one replaces it.
+            handle = await client.start_workflow(
+                ReturnHost.run,
+                ReturnHostInput(report=report, tuning=settings.tuning),
+                id=names.return_host_id(host),
+                task_queue=names.CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+                static_summary=f"{host} comes back",
+            )
+            log.info("coming back", workflow=names.return_host_id(host), incarnation=report.incarnation)
+            await handle.result()
+            return
+        except WorkflowFailureError as error:
+            raise_if_final(error)
+            log.warning("the return failed, trying again", cause=str(error.cause))
+        except RPCError as error:
+            log.warning("the return could not be followed, trying again", cause=str(error))
+        await asyncio.sleep(1 * settings.time_scale)
+
+
+def report_of(hypervisor: Hypervisor, host: str) -> HostReport:
+    me = hypervisor.identity()
+    return HostReport(
+        host=host,
+        hypervisor_uuid=me.hypervisor_uuid,
+        machine_id=me.machine_id,
+        incarnation=me.incarnation,
+        guests=hypervisor.inventory(),
+    )
+
+
+def raise_if_final(error: WorkflowFailureError) -> None:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ApplicationError) and cause.type in FINAL_RETURNS:
+            raise BY_NAME[cause.type](str(cause.message)) from error
+        cause = cause.__cause__
+
+
+@contextmanager
+def only_worker_of(settings: Settings, host: str) -> Generator[None]:
+    """Raises HostNotFoundError, HostOffError, HostAlreadyServedError."""
+    if not names.is_name(host):
+        raise HostNotFoundError(f"{host!r} is not a host's name")
+    if settings.hypervisor == "process":
+        from services.hypervisors.process import ProcessHost
+
+        if not ProcessHost(settings.state_dir, host).exists():
+            raise HostNotFoundError(f"host {host} is not of this fleet", remedy="see `evacuate host list`")
+        ProcessHost(settings.state_dir, host).require_on()
+    try:
+        with file_lock(settings.state_dir / "hosts" / host / "worker.lock", wait=1.0):
+            yield
+    except LockHeldError as error:
+        raise HostAlreadyServedError(f"a worker of {host} is running already", remedy="one host, one worker") from error
