@@ -1,8 +1,8 @@
 """The hypervisor of one host whose guests are processes. What runs is read from the process table, always."""
 
-import os
 import signal
 import time
+import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,24 +15,14 @@ from evacuation.errors import (
     GuestBusyError,
     HostOffError,
     SpawnFailedError,
-    StaleEpochError,
 )
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.hypervisors.process.launch import Launch
-from services.hypervisors.process.layout import (
-    Connections,
-    Definition,
-    Power,
-    ProcessRoot,
-    Tombstone,
-    machine_id,
-    read,
-    remove_durably,
-    write,
-)
+from services.hypervisors.process.layout import Power, ProcessRoot, machine_id
 from services.hypervisors.process.power import ProcessHost
+from services.hypervisors.process.records import GuestRecords
 from services.hypervisors.process.table import GuestProcess, guests_of, kill_until_gone
 
 LOCK_WAIT = 15.0
@@ -54,6 +44,7 @@ class ProcessHypervisor:
         self._host = host
         self._power = ProcessHost(root, host)
         self._layout = self._root.host(host)
+        self._records = GuestRecords(self._layout, host)
         self._disk_lock = disk_lock
         self._poll = poll
         self._start_timeout = start_timeout
@@ -67,8 +58,7 @@ class ProcessHypervisor:
 
     def inventory(self) -> tuple[m.GuestState, ...]:
         running = {(each.instance_id, each.epoch): each for each in guests_of(self._root, self._host)}
-        defined = {(d.guest.instance_id, d.guest.epoch) for d in self._layout.definitions()}
-        return tuple(_state(*key, running.get(key)) for key in sorted(running.keys() | defined))
+        return tuple(_state(*key, running.get(key)) for key in sorted(running.keys() | self._records.defined()))
 
     def prepare(self, message: m.PrepareDestination) -> m.Connector:
         power = self._require_on()
@@ -82,23 +72,16 @@ class ProcessHypervisor:
     def connect_volumes(self, message: m.ConnectVolumes) -> None:
         """Raises StaleEpochError when that epoch was disconnected or destroyed here."""
         with self._exclusive(message.instance_id):
-            self._refuse_tombstoned(message.instance_id, message.epoch)
-            path = self._layout.connections(message.instance_id)
-            before = read(path, Connections)
-            if before and (before.epoch > message.epoch or (before.closed and before.epoch == message.epoch)):
-                raise StaleEpochError(f"volumes of epoch {message.epoch} were disconnected from {self._host}")
-            write(path, Connections(epoch=message.epoch, disks=message.disks))
+            self._records.require_not_buried(message.instance_id, message.epoch)
+            self._records.connect(message)
 
     def disconnect_volumes(self, message: m.GuestCall) -> None:
         with self._exclusive(message.instance_id):
-            path = self._layout.connections(message.instance_id)
-            before = read(path, Connections)
-            if before is None or before.epoch <= message.epoch:
-                write(path, Connections(epoch=message.epoch, closed=True))
+            self._records.disconnect(message.instance_id, message.epoch)
 
     def spawn(self, guest: m.GuestSpec, *, last_look: Callable[[], None], beat: Callable[[str], None]) -> m.GuestState:
         with self._exclusive(guest.instance_id, beat) as held:
-            self._refuse_tombstoned(guest.instance_id, guest.epoch)
+            self._records.require_not_buried(guest.instance_id, guest.epoch)
             self._require_no_foreign_guest(guest.instance_id, guest.epoch)
             found = self._running(guest.instance_id)
             if found:
@@ -141,9 +124,6 @@ class ProcessHypervisor:
         found = guests_of(self._root, self._host, instance_id)
         return [each for each in found if epoch in (None, each.epoch)]
 
-    def _definition(self, instance_id: str) -> Definition | None:
-        return read(self._layout.definition(instance_id), Definition)
-
     def _require_on(self) -> Power:
         try:
             return self._power.require_on()
@@ -152,7 +132,7 @@ class ProcessHypervisor:
 
     def _require_shared_disks(self) -> None:
         """What is written to the shared directory can be read back from it, and it is the one of this fleet."""
-        probe = self._root.disks / f".probe.{self._host}.{os.getpid()}"
+        probe = self._root.disks / f".probe.{uuid.uuid4()}"
         try:
             self._root.marker.read_text(encoding="utf-8")
             probe.write_text(self._host, encoding="utf-8")
@@ -163,20 +143,12 @@ class ProcessHypervisor:
         if seen != self._host:
             raise DestinationUnableError(f"shared disks do not keep what {self._host} writes")
 
-    def _refuse_tombstoned(self, instance_id: str, epoch: int) -> None:
-        if epoch <= self._buried(instance_id):
-            raise StaleEpochError(f"epoch {epoch} of {instance_id} was called off on {self._host}")
-
-    def _buried(self, instance_id: str) -> int:
-        tombstone = read(self._layout.tombstone(instance_id), Tombstone)
-        return tombstone.epoch if tombstone else 0
-
     def _require_no_foreign_guest(self, instance_id: str, epoch: int) -> None:
         """Running with another epoch, or defined with a newer one. What an older one left defined is replaced."""
         foreign = {each.epoch for each in self._running(instance_id)} - {epoch}
-        definition = self._definition(instance_id)
-        if definition and definition.guest.epoch > epoch:
-            foreign.add(definition.guest.epoch)
+        defined = self._records.defined_epoch(instance_id)
+        if defined is not None and defined > epoch:
+            foreign.add(defined)
         if foreign:
             raise DestinationUnableError(
                 f"a guest of {instance_id} with epoch {max(foreign)} is on {self._host} already",
@@ -187,7 +159,7 @@ class ProcessHypervisor:
         """The guest runs already: defined again if it has lost its definition, resumed if it was paused."""
         if guest.power_state is not PowerState.RUNNING:
             raise SpawnFailedError(f"{guest.name} runs on {self._host} and is wanted {guest.power_state}")
-        write(self._layout.definition(guest.instance_id), Definition(guest=guest))
+        self._records.define(guest)
         if any(each.is_paused() for each in found):
             last_look()
             for each in found:
@@ -198,50 +170,39 @@ class ProcessHypervisor:
     ) -> None:
         """Define, look, create; whatever fails, and whoever calls it off, nothing of it is left."""
         power = self._require_on()
-        path = self._layout.definition(guest.instance_id)
-        before = self._definition(guest.instance_id)
-        write(path, Definition(guest=guest))
-        try:
-            last_look()
-            if guest.power_state is PowerState.RUNNING:
-                launch = Launch(
-                    self._root,
-                    self._host,
-                    power.incarnation,
-                    guest,
-                    disk_lock=self._disk_lock,
-                    held=held,
-                    poll=self._poll,
-                    timeout=self._start_timeout,
-                )
-                launch.run(beat)
-        except BaseException:
-            self._kill(guest.instance_id, guest.epoch)
-            self._restore(path, before)
-            raise
+        with self._records.defining(guest):
+            try:
+                last_look()
+                if guest.power_state is PowerState.RUNNING:
+                    self._launch(guest, held, power).run(beat)
+            except BaseException:
+                self._kill(guest.instance_id, guest.epoch)
+                raise
 
-    def _restore(self, path: Path, before: Definition | None) -> None:
-        if before:
-            write(path, before)
-        else:
-            remove_durably(path)
+    def _launch(self, guest: m.GuestSpec, held: int, power: Power) -> Launch:
+        return Launch(
+            self._root,
+            self._host,
+            power.incarnation,
+            guest,
+            disk_lock=self._disk_lock,
+            held=held,
+            poll=self._poll,
+            timeout=self._start_timeout,
+        )
 
     def _is_as_wanted(self, message: m.GuestCall) -> bool:
-        if message.epoch <= self._buried(message.instance_id):
+        if self._records.is_buried(message.instance_id, message.epoch):
             return False
         running = self._running(message.instance_id)
         if message.power_state is PowerState.RUNNING:
             return any(each.epoch == message.epoch and not each.is_paused() for each in running)
-        definition = self._definition(message.instance_id)
-        return not running and definition is not None and definition.guest.epoch == message.epoch
+        return not running and self._records.defined_epoch(message.instance_id) == message.epoch
 
     def _destroy(self, instance_id: str, epoch: int) -> None:
-        if epoch > self._buried(instance_id):
-            write(self._layout.tombstone(instance_id), Tombstone(epoch=epoch))
+        self._records.bury(instance_id, epoch)
         self._kill(instance_id, epoch)
-        definition = self._definition(instance_id)
-        if definition and definition.guest.epoch <= epoch:
-            remove_durably(self._layout.definition(instance_id))
+        self._records.undefine(instance_id, epoch)
 
     def _kill(self, instance_id: str, epoch: int) -> None:
         def find() -> list[psutil.Process]:

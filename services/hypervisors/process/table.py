@@ -18,6 +18,7 @@ from services.hypervisors.process.layout import ProcessRoot
 
 GUEST_PROGRAM = Path(guest.__file__).resolve()
 WORKER_NAMES = frozenset({"worker.py", "evacuate-worker"})
+DEFAULT_STATE_DIR = ".evacuate"
 STOPPED = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
 EMPTY_SCANS = 4
 """A scan can miss a process that forks and ends while it reads. A guest does so twice, and is seen first when its
@@ -71,14 +72,15 @@ def _runs_worker(command: Sequence[str], host: str) -> bool:
 
 
 def _state_dir(process: psutil.Process, command: Sequence[str]) -> Path | None:
+    """As the worker itself finds it; None for a process that is gone, or that cannot be looked into."""
     with suppress(psutil.Error, OSError):
-        text = _options(command).get("--state-dir") or process.environ().get("EVACUATE_STATE_DIR", "")
-        return Path(process.cwd(), text).resolve() if text else None
+        given = _options(command).get("--state-dir") or process.environ().get("EVACUATE_STATE_DIR")
+        return Path(process.cwd(), Path(given or DEFAULT_STATE_DIR).expanduser()).resolve()
     return None
 
 
 def _is_worker(process: psutil.Process, command: Sequence[str], root: ProcessRoot, host: str) -> bool:
-    return _runs_worker(command, host) and _state_dir(process, command) in (root.path, root.path.parent)
+    return _runs_worker(command, host) and _state_dir(process, command) == root.path
 
 
 def guests_of(root: ProcessRoot, host: str, instance_id: str | None = None) -> list[GuestProcess]:
@@ -92,7 +94,7 @@ def processes_of(root: ProcessRoot, host: str) -> list[psutil.Process]:
 
     A guest is known by its command line: the guest program with `--root` and `--host`. A host worker is known by its
     command line (`worker.py`, `evacuate-worker` or `-m worker`, then `host` and `--host <host>`) and by the state
-    directory that it was given (`--state-dir`, or EVACUATE_STATE_DIR): the root, or the directory that the root is in.
+    directory that it was given (`--state-dir`, or EVACUATE_STATE_DIR, or the default): it is the root.
     """
     found: dict[int, psutil.Process] = {}
     for process, command in _commands():

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from evacuation.errors import DestinationUnableError, FenceFailedError
 from services.fencing import OperatorFencing, ProcessFencing, fencing_driver
 from services.hypervisors.process.layout import write
 from services.hypervisors.process.table import processes_of
-from tests.integration.hypervisors.worlds import ProcessWorld, eventually, spawn, spec
+from tests.integration.hypervisors.worlds import ProcessWorld, eventually, process_world, spawn, spec
 
 WORKER = """
 import subprocess, sys, time
@@ -27,13 +27,17 @@ time.sleep(600)
 
 
 @contextmanager
-def worker_like(directory: Path, state_dir: Path, host: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that looks like a host worker, and its child."""
+def worker_like(
+    directory: Path, host: str, *options: str, state_dir: Path | None = None
+) -> Generator["subprocess.Popen[bytes]"]:
+    """A process that looks like a host worker, and its child, started in that directory."""
     program = directory / "worker.py"
     program.write_text(WORKER, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "EVACUATE_STATE_DIR"}
     worker = subprocess.Popen(
-        [sys.executable, str(program), "host", "--host", host],
-        env={**os.environ, "EVACUATE_STATE_DIR": str(state_dir)},
+        [sys.executable, str(program), "host", "--host", host, *options],
+        env=environment | ({"EVACUATE_STATE_DIR": str(state_dir)} if state_dir else {}),
+        cwd=directory,
         stdout=subprocess.PIPE,
     )
     child: psutil.Process | None = None
@@ -56,12 +60,12 @@ def freeze(pid: int) -> None:
     eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
-def test_power_off_kills_guests_and_workers_when_they_are_frozen(processes: ProcessWorld) -> None:
+def test_power_off_kills_guests_and_workers_when_they_are_frozen(processes: ProcessWorld, tmp_path: Path) -> None:
     spawn(processes.hypervisor("cmp-1"), spec(1, instance_id="frozen"))
     spawn(processes.hypervisor("cmp-1"), spec(1, instance_id="running"))
     for pid in list(processes.pids("cmp-1"))[:1]:
         freeze(pid)
-    with worker_like(processes.state_dir, processes.state_dir, "cmp-1") as worker:
+    with worker_like(tmp_path, "cmp-1", state_dir=processes.path) as worker:
         freeze(worker.pid)
         doomed = processes_of(processes.root, "cmp-1")
         assert len(doomed) == 4
@@ -71,13 +75,26 @@ def test_power_off_kills_guests_and_workers_when_they_are_frozen(processes: Proc
     assert processes.host("cmp-1").is_off()
 
 
+def test_power_off_finds_the_worker_when_its_state_directory_is_an_option_or_the_default(tmp_path: Path) -> None:
+    with (
+        process_world(tmp_path / ".evacuate") as processes,
+        worker_like(tmp_path, "cmp-1", "--state-dir", ".evacuate") as told,
+        worker_like(tmp_path, "cmp-2") as by_default,
+    ):
+        processes.host("cmp-1").power_off()
+        assert told.wait(5) == -signal.SIGKILL
+        assert by_default.poll() is None
+        processes.host("cmp-2").power_off()
+        assert by_default.wait(5) == -signal.SIGKILL
+
+
 def test_power_off_spares_other_hosts_and_other_state_directories(processes: ProcessWorld, tmp_path: Path) -> None:
     spawn(processes.hypervisor("cmp-2"), spec(1))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     with (
-        worker_like(tmp_path, processes.state_dir, "cmp-2") as neighbour,
-        worker_like(elsewhere, elsewhere, "cmp-1") as namesake,
+        worker_like(tmp_path, "cmp-2", state_dir=processes.path) as neighbour,
+        worker_like(elsewhere, "cmp-1", state_dir=elsewhere) as namesake,
     ):
         processes.host("cmp-1").power_off()
         assert neighbour.poll() is None
@@ -177,7 +194,7 @@ def test_power_off_waits_when_a_worker_is_being_started(processes: ProcessWorld)
 
 
 def test_power_off_refuses_when_the_caller_runs_on_that_host(processes: ProcessWorld) -> None:
-    program = processes.state_dir / "worker.py"
+    program = processes.path / "worker.py"
     program.write_text(
         "import sys\n"
         "from pathlib import Path\n"
@@ -192,7 +209,7 @@ def test_power_off_refuses_when_the_caller_runs_on_that_host(processes: ProcessW
     repository = Path(__file__).resolve().parents[3]
     worker = subprocess.run(
         [sys.executable, str(program), "host", "--host", "cmp-1"],
-        env={**os.environ, "EVACUATE_STATE_DIR": str(processes.state_dir), "PYTHONPATH": str(repository)},
+        env={**os.environ, "EVACUATE_STATE_DIR": str(processes.path), "PYTHONPATH": str(repository)},
         timeout=30,
         check=False,
     )

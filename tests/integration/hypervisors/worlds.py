@@ -1,7 +1,7 @@
 """Hosts for the tests: real processes in a directory, or the simulation; both behind the same few words."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -60,11 +60,10 @@ class SimulatedWorld:
 
 
 class ProcessWorld:
-    """Two hosts, powered on. The state directory is the parent of the root."""
+    """Two hosts, powered on."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self.state_dir = state_dir
-        self.path = state_dir / "hypervisor"
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.root = ProcessRoot(self.path)
         for host in HOSTS:
             ProcessHost(self.path, host).power_on()
@@ -83,9 +82,9 @@ class ProcessWorld:
 
 
 @contextmanager
-def process_world(state_dir: Path) -> Iterator[ProcessWorld]:
+def process_world(path: Path) -> Generator[ProcessWorld]:
     """Nothing of it is left running afterwards."""
-    world = ProcessWorld(state_dir)
+    world = ProcessWorld(path)
     try:
         yield world
     finally:
