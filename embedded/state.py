@@ -22,6 +22,10 @@ class StackRecord(Frozen):
     hypervisor: str = "process"
     fencing: str = "process"
 
+    def as_settings(self) -> dict[str, object]:
+        """What the stack's processes are to use, unless their environment says otherwise."""
+        return self.model_dump(exclude={"version", "own_temporal"})
+
 
 class StateDir:
     """The paths. The process hypervisors' disks and hosts lie directly in the directory."""
@@ -55,18 +59,10 @@ def settings_for(state_dir: Path | None = None) -> Settings:
     record = StateDir(settings.state_dir).read_record()
     if record is None:
         return settings
-    known = {
-        "temporal_address": record.temporal_address,
-        "temporal_namespace": record.temporal_namespace,
-        "ui_address": record.ui_address,
-        "database_url": record.database_url,
-        "disk_lock": record.disk_lock,
-        "faults": record.faults,
-        "hypervisor": record.hypervisor,
-        "fencing": record.fencing,
-    }
     given = {name.removeprefix("EVACUATE_").lower() for name in os.environ if name.startswith("EVACUATE_")}
-    return settings.model_copy(update={name: value for name, value in known.items() if name not in given})
+    return settings.model_copy(
+        update={name: value for name, value in record.as_settings().items() if name not in given}
+    )
 
 
 def _settings(state_dir: Path | None) -> Settings:

@@ -4,6 +4,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from embedded.state import StateDir
@@ -14,10 +15,16 @@ PRAGMAS = ("journal_mode=wal", "synchronous=1")
 DYNAMIC = ("history.transferProcessorMaxPollRPS=2000", "matching.enableFairness=true")
 
 
-def free_port() -> int:
+def free_address(preferred: str | None = None) -> str:
+    """A loopback address that nobody listens on: the preferred one if it is free."""
     with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if preferred is not None:
+            with suppress(OSError):
+                listener.bind(("127.0.0.1", int(preferred.rsplit(":", 1)[1])))
+                return preferred
         listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 def binary() -> str:

@@ -129,6 +129,10 @@ class NotTheStackError(Refusal):
     """The command needs the embedded stack, or another one, than what runs."""
 
 
+class NotReadyError(EvacuateError):
+    """What was started is not ready in time."""
+
+
 class FenceFailedError(EvacuateError):
     """The host could not be proven off."""
 

@@ -1,0 +1,106 @@
+"""When a stack is ready: every host that is not switched off answers and is up, and every guest there runs."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from temporalio.client import Client
+
+from embedded.namespace import wait_until_ready
+from embedded.processes import supervisor_of
+from evacuation.errors import NotReadyError, TemporalUnavailableError
+from evacuation.messages import HostReport, ProbeRequest
+from evacuation.names import CONTROL_QUEUE
+from evacuation.views import HostView, InstanceView
+from services.hypervisors.process import ProcessHost
+from services.settings import Settings
+from services.sql import SqlServices, open_services
+from services.temporal import connect
+
+TIMEOUT = 115.0
+POLL = 0.2
+Tell = Callable[[str, int, int], None]
+"""What is being waited for, how many of it are ready, of how many."""
+
+
+def wait_for_stack(settings: Settings, tell: Tell, *, timeout: float = TIMEOUT) -> None:
+    """Raises NotReadyError, which names who is not ready, and TemporalUnavailableError."""
+    asyncio.run(wait_until_ready(settings, timeout=20))
+    services = open_services(settings.store_url)
+    deadline = time.monotonic() + timeout
+    try:
+        while waiting := _not_ready(settings, services, tell):
+            _check_supervisor(settings.state_dir)
+            if time.monotonic() > deadline:
+                raise NotReadyError(
+                    f"not ready after {timeout:.0f} s: {', '.join(waiting[:8])}",
+                    remedy=f"see {settings.state_dir}/logs",
+                )
+            time.sleep(POLL)
+        hosts = [host.name for host in services.views.hosts() if is_powered(settings.state_dir, host)]
+    finally:
+        services.close()
+    asyncio.run(_ask_all(settings, hosts, deadline))
+
+
+def _check_supervisor(state_dir: Path) -> None:
+    if supervisor_of(state_dir) is None:
+        raise NotReadyError("the supervisor ended", remedy=f"see {state_dir}/logs/supervisor.log")
+
+
+def is_powered(state_dir: Path, host: HostView) -> bool:
+    power = ProcessHost(state_dir, host.name)
+    return power.exists() and not power.is_marked_off()
+
+
+def _not_ready(settings: Settings, services: SqlServices, tell: Tell) -> list[str]:
+    hosts = [host for host in services.views.hosts() if is_powered(settings.state_dir, host)]
+    up = {host.name for host in hosts if _is_up(settings.state_dir, host)}
+    guests = [each for each in services.views.instances() if _is_to_run(each, {host.name for host in hosts})]
+    running = {each.name for each in guests if each.power_state == "running" and each.host in up}
+    tell("hosts", len(up), len(hosts))
+    tell("guests", len(running), len(guests))
+    return [host.name for host in hosts if host.name not in up] + [
+        each.name for each in guests if each.name not in running
+    ]
+
+
+def _is_up(state_dir: Path, host: HostView) -> bool:
+    return host.state == "up" and host.incarnation == ProcessHost(state_dir, host.name).incarnation()
+
+
+def _is_to_run(instance: InstanceView, hosts: set[str]) -> bool:
+    return instance.vm_state == "active" and instance.host in hosts and instance.task_state is None
+
+
+async def _ask_all(settings: Settings, hosts: list[str], deadline: float) -> None:
+    """A host that is up from before answers only when its worker runs again."""
+    client = await connect(settings)
+    await asyncio.gather(*(_ask(client, host, deadline) for host in hosts))
+
+
+async def _ask(client: Client, host: str, deadline: float) -> None:
+    while await ask_host(client, host) is None:
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"the worker of {host} does not answer")
+
+
+async def ask_host(client: Client, host: str) -> HostReport | None:
+    """The report of the host's own worker, or None: nobody answers. Raises TemporalUnavailableError."""
+    from uuid import uuid4
+
+    from temporalio.service import RPCError
+
+    from workflows.probe_host import ProbeHost
+
+    try:
+        return await client.execute_workflow(
+            ProbeHost.run,
+            ProbeRequest(host=host, hypervisor_uuid=None),
+            id=f"probe-host/{host}/{uuid4()}",
+            task_queue=CONTROL_QUEUE,
+            static_summary=f"is {host} there?",
+        )
+    except RPCError as error:
+        raise TemporalUnavailableError(f"Temporal does not answer: {error}") from error
