@@ -1,0 +1,27 @@
+"""Temporal servers for tests: packages' own binaries, so that nothing is downloaded."""
+
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from temporalio.testing import WorkflowEnvironment
+
+from services.temporal import DATA_CONVERTER
+
+
+def binary(name: str) -> str:
+    """A program of this environment, found whether or not the environment is activated."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    assert found, f"{name} is not installed in this environment"
+    return found
+
+
+@asynccontextmanager
+async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+    env = await WorkflowEnvironment.start_time_skipping(
+        data_converter=DATA_CONVERTER, test_server_existing_path=binary("temporal-test-server")
+    )
+    async with env:
+        yield env
