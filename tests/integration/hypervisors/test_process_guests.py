@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
 from evacuation import messages as m
-from evacuation.errors import DestinationUnableError, HostOffError, SpawnFailedError
+from evacuation.errors import DestinationUnableError, HostOffError, NobodyWaitsError, SpawnFailedError
 from evacuation.model import RootDisk
 from services.hypervisors.process import ProcessHost, ProcessHypervisor
 from services.hypervisors.process.disk import breaches, runs
@@ -147,6 +148,27 @@ def test_spawn_leaves_nothing_when_the_guest_gives_no_sign_of_life(processes: Pr
         spawn(hypervisor, spec(1))
     assert hypervisor.inventory() == ()
     spawn(processes.hypervisor("cmp-1"), spec(1))
+
+
+def test_spawn_leaves_nothing_when_its_last_beat_fails(processes: ProcessWorld) -> None:
+    hypervisor = processes.hypervisor("cmp-1")
+
+    def beat(progress: str) -> None:
+        if progress == "web-01 is up":
+            raise NobodyWaitsError("the activity is over")
+
+    with pytest.raises(NobodyWaitsError):
+        hypervisor.spawn(spec(1), last_look=lambda: None, beat=beat)
+    assert processes.pids("cmp-1") == set()
+    assert hypervisor.inventory() == ()
+
+
+def test_prepare_answers_everybody_when_many_ask_at_once(processes: ProcessWorld) -> None:
+    about = m.HostCall(host="cmp-1", hypervisor_uuid=None, incarnation=None)
+    message = m.PrepareDestination(call=about, instance_id=INSTANCE, name="web-01", epoch=1, root_disk=RootDisk.SHARED)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(processes.hypervisor("cmp-1").prepare, [message] * 40))
+    assert {answer.host for answer in answers} == {"cmp-1"}
 
 
 def test_spawn_leaves_nothing_when_the_disks_cannot_be_written(processes: ProcessWorld) -> None:
