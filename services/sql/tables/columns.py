@@ -60,7 +60,9 @@ class Value(TypeDecorator[T], Generic[T]):
 
 def word(kind: type[StrEnum]) -> Enum:
     """One of an enumeration's words, stored as its value."""
-    return Enum(kind, native_enum=False, length=40, values_callable=lambda members: [member.value for member in members])
+    return Enum(
+        kind, native_enum=False, length=40, values_callable=lambda members: [member.value for member in members]
+    )
 
 
 def utc_now() -> datetime:

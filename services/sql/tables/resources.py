@@ -97,5 +97,6 @@ class AttachmentRow(Row, table=True):
     name: str = Field(unique=True)
     volume_id: str = Field(foreign_key="volume.id")
     instance_id: str = Field(foreign_key="instance.id", index=True)
+    position: int = 1
     status: AttachmentStatus = Field(default=AttachmentStatus.RESERVED, sa_type=word(AttachmentStatus))  # pyright: ignore[reportArgumentType]
     connector: Connector | None = Field(default=None, sa_type=Value(Connector))  # pyright: ignore[reportArgumentType]

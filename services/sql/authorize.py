@@ -1,0 +1,121 @@
+"""The point of no return: one transaction proves every older residence empty and writes the destination's."""
+
+from sqlmodel import Session, col, func, select
+
+from evacuation import messages as m
+from evacuation.errors import (
+    DestinationBusyError,
+    DestinationUnableError,
+    ResidenceNotProvenError,
+    SourceReturnedError,
+)
+from evacuation.model import Evidence, HostState, TaskState
+from services.sql.actions import write_events
+from services.sql.evidence import current_evidence, was_voided
+from services.sql.guard import lock, lock_forward, lock_undo
+from services.sql.rows import attempt_of, lock_host
+from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow
+
+
+def authorize_spawn(session: Session, message: m.AuthorizeSpawn) -> m.Authorized:
+    instance, evacuation = lock_forward(session, message.ref, m.AttemptPhase.FORWARD, m.AttemptPhase.AUTHORIZED)
+    attempt = attempt_of(session, evacuation)
+    assert attempt is not None, "a forward attempt has made its claim"
+    if evacuation.phase is m.AttemptPhase.FORWARD:
+        _refuse_unable(session, evacuation, attempt, message)
+        prove_older(session, instance)
+        session.flush()
+        session.add(_residence(attempt, message.incarnation))
+        instance.task_state = TaskState.REBUILD_SPAWNING
+        evacuation.phase = m.AttemptPhase.AUTHORIZED
+    write_events(session, evacuation, message.events)
+    return m.Authorized(epoch=attempt.epoch, evidence=_proofs(session, attempt))
+
+
+def prove_older(session: Session, instance: InstanceRow) -> None:
+    """Current evidence becomes the proof of each unproven residence. Raises SourceReturnedError when it was voided,
+    ResidenceNotProvenError when there is none."""
+    where = (ResidenceRow.instance_id == instance.id, col(ResidenceRow.proof).is_(None))
+    for residence in session.exec(select(ResidenceRow).where(*where)).all():
+        residence.proof = current_evidence(session, residence.host, residence.incarnation)
+        if residence.proof is None:
+            raise _unproven(session, instance, residence)
+
+
+def call_off(session: Session, ref: m.AttemptRef) -> bool:
+    """Whether the attempt is authorised; if not, it cannot become so any more."""
+    if _is_authorized(session, ref):
+        return True
+    lock_undo(session, ref)
+    return False
+
+
+def record_guest_gone(session: Session, message: m.RecordGuestGone) -> None:
+    """An attempt that never was authorised has nothing to prove, and cannot be authorised any more."""
+    _, evacuation = lock(session, message.ref)
+    if _is_authorized(session, message.ref):
+        _prove_own(session, message)
+        evacuation.phase = m.AttemptPhase.UNDOING
+    lock_undo(session, message.ref)
+    write_events(session, evacuation, message.events)
+
+
+def _is_authorized(session: Session, ref: m.AttemptRef) -> bool:
+    _, evacuation = lock(session, ref)
+    return (evacuation.attempt, evacuation.phase) == (ref.attempt, m.AttemptPhase.AUTHORIZED)
+
+
+def _prove_own(session: Session, message: m.RecordGuestGone) -> None:
+    attempt = session.get_one(AttemptRow, (message.ref.evacuation_id, message.ref.attempt))
+    residence = session.get_one(ResidenceRow, (attempt.instance_id, attempt.epoch))
+    residence.proof = residence.proof or message.evidence
+
+
+def _residence(attempt: AttemptRow, incarnation: str) -> ResidenceRow:
+    return ResidenceRow(
+        instance_id=attempt.instance_id,
+        epoch=attempt.epoch,
+        host=attempt.host,
+        incarnation=incarnation,
+        evacuation_id=attempt.evacuation_id,
+        attempt=attempt.number,
+    )
+
+
+def _refuse_unable(session: Session, evacuation: EvacuationRow, attempt: AttemptRow, asked: m.AuthorizeSpawn) -> None:
+    """The destination is locked from here on: it cannot go down, or fill up to its cap, before the commit."""
+    host = lock_host(session, attempt.host)
+    if asked.host != host.name:
+        raise DestinationUnableError(f"attempt {attempt.number} goes to {host.name}, not to {asked.host}")
+    if host.state is not HostState.UP or not host.enabled:
+        raise DestinationUnableError(f"{host.name} is {'down' if host.enabled else 'disabled'}")
+    if host.incarnation != asked.incarnation:
+        raise DestinationUnableError(f"{host.name} has booted again since it was prepared")
+    if _starting_on(session, host, evacuation) >= host.max_evacuations:
+        raise DestinationBusyError(f"{host.name} has {host.max_evacuations} evacuations in flight, its most")
+
+
+def _starting_on(session: Session, host: HostRow, but: EvacuationRow) -> int:
+    is_current = (col(AttemptRow.number) == col(EvacuationRow.attempt)) & (
+        col(AttemptRow.evacuation_id) == col(EvacuationRow.id)
+    )
+    starting = (EvacuationRow.phase == m.AttemptPhase.AUTHORIZED, EvacuationRow.id != but.id)
+    count = select(func.count()).select_from(AttemptRow).join(EvacuationRow, is_current)
+    return session.exec(count.where(AttemptRow.host == host.name, *starting)).one()
+
+
+def _unproven(
+    session: Session, instance: InstanceRow, residence: ResidenceRow
+) -> SourceReturnedError | ResidenceNotProvenError:
+    place = f"{residence.host} (boot {residence.incarnation or 'unknown'})"
+    if was_voided(session, residence.host, residence.incarnation):
+        return SourceReturnedError(f"{place} was seen alive after its fence: {instance.name} may run there")
+    return ResidenceNotProvenError(
+        f"{instance.name} may run on {place}", remedy=f"fence {residence.host}, or confirm it off"
+    )
+
+
+def _proofs(session: Session, attempt: AttemptRow) -> tuple[Evidence, ...]:
+    where = (ResidenceRow.instance_id == attempt.instance_id, ResidenceRow.epoch < attempt.epoch)
+    older = session.exec(select(ResidenceRow.proof).where(*where).order_by(col(ResidenceRow.epoch))).all()
+    return tuple(proof for proof in older if proof is not None)

@@ -1,0 +1,139 @@
+"""Allocations: two claims cannot oversubscribe a host.
+
+A claim that read a host's generation takes it by compare-and-swap; one that lost reads everything again.
+"""
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from evacuation import messages as m
+from evacuation.errors import CapacityNotYetError, NoValidHostError, ResidenceNotProvenError, StoreUnavailableError
+from evacuation.model import Placement
+from evacuation.placement import explain, place
+from services.sql.database import Database
+from services.sql.facts import candidates, placement_request
+from services.sql.guard import lock, lock_undo, refuse_deleted, stale
+from services.sql.rows import destination_of, migration_of
+from services.sql.tables import (
+    AllocationRow,
+    AttemptRow,
+    EvacuationRow,
+    HostRow,
+    InstanceRow,
+    ResidenceRow,
+    ServerGroupRow,
+    utc_now,
+)
+
+ROUNDS = 200
+
+
+class SqlCapacity:
+    """The port `Capacity`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, message: m.ClaimCapacity) -> m.Destination:
+        return self._database.write(_claim, message)
+
+    def release(self, ref: m.AttemptRef) -> None:
+        self._database.write(_release, ref)
+
+
+def _claim(session: Session, message: m.ClaimCapacity) -> m.Destination:
+    instance, evacuation = lock(session, message.ref)
+    ahead = (message.ref.attempt - evacuation.attempt, evacuation.phase)
+    if ahead == (0, m.AttemptPhase.FORWARD):
+        refuse_deleted(instance)
+        return _claimed(session, message.ref)
+    if ahead != (1, m.AttemptPhase.UNDONE):
+        raise stale(message.ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
+    refuse_deleted(instance)
+    if instance.server_group is not None:
+        # Members of one group choose one after the other, also when they choose different hosts.
+        session.get(ServerGroupRow, instance.server_group, with_for_update={"key_share": True})
+    host = _take_a_host(session, instance, message)
+    return _write_claim(session, instance, evacuation, host, message.ref.attempt)
+
+
+def _claimed(session: Session, ref: m.AttemptRef) -> m.Destination:
+    attempt = session.get(AttemptRow, (ref.evacuation_id, ref.attempt))
+    assert attempt is not None, "a forward attempt has made its claim"
+    return destination_of(attempt)
+
+
+def _take_a_host(session: Session, instance: InstanceRow, message: m.ClaimCapacity) -> HostRow:
+    asked = {"target": message.target, "excluded": message.excluded}
+    for _ in range(ROUNDS):
+        hosts = candidates(session)
+        placement = place(placement_request(session, instance).model_copy(update=asked), hosts)
+        if not placement.chosen:
+            raise _no_host(instance, message, placement)
+        host = session.get_one(HostRow, placement.chosen[0])
+        if _take_generation(session, host):
+            return host
+    raise StoreUnavailableError("too many claims at once", remedy="try again")
+
+
+def _take_generation(session: Session, host: HostRow) -> bool:
+    swap = update(HostRow).where(col(HostRow.name) == host.name, col(HostRow.generation) == host.generation)
+    done = session.connection().execute(swap.values(generation=host.generation + 1))
+    return done.rowcount == 1
+
+
+def _no_host(
+    instance: InstanceRow, message: m.ClaimCapacity, placement: Placement
+) -> NoValidHostError | CapacityNotYetError:
+    error = CapacityNotYetError if message.wait else NoValidHostError
+    return error(f"no host fits {instance.name} ({explain(placement.rejected)})", hosts=placement.rejected)
+
+
+def _write_claim(
+    session: Session, instance: InstanceRow, evacuation: EvacuationRow, host: HostRow, number: int
+) -> m.Destination:
+    instance.last_epoch += 1
+    evacuation.attempt, evacuation.phase = number, m.AttemptPhase.FORWARD
+    attempt = AttemptRow(
+        evacuation_id=evacuation.id,
+        number=number,
+        instance_id=instance.id,
+        host=host.name,
+        incarnation=host.incarnation,
+        hypervisor_uuid=host.hypervisor_uuid,
+        epoch=instance.last_epoch,
+    )
+    session.add(attempt)
+    _note_destination(session, evacuation, host.name)
+    _move(session, instance.id, evacuation.migration_id, evacuation.source)
+    session.flush()
+    session.add(AllocationRow(consumer_id=instance.id, host=host.name, **instance.flavor.model_dump()))
+    return destination_of(attempt)
+
+
+def _note_destination(session: Session, evacuation: EvacuationRow, host: str | None) -> None:
+    migration = migration_of(session, evacuation)
+    migration.destination, migration.updated_at = host, utc_now()
+
+
+def _move(session: Session, from_consumer: str, to_consumer: str, host: str) -> None:
+    where = (AllocationRow.consumer_id == from_consumer, AllocationRow.host == host)
+    row = session.exec(select(AllocationRow).where(*where)).first()
+    if row is not None:
+        row.consumer_id = to_consumer
+
+
+def _release(session: Session, ref: m.AttemptRef) -> None:
+    instance, evacuation = lock_undo(session, ref)
+    _refuse_unproven(session, ref)
+    where = (AllocationRow.consumer_id == instance.id, AllocationRow.host != evacuation.source)
+    for row in session.exec(select(AllocationRow).where(*where)).all():
+        session.delete(row)
+    _move(session, evacuation.migration_id, instance.id, evacuation.source)
+    evacuation.phase = m.AttemptPhase.UNDONE
+
+
+def _refuse_unproven(session: Session, ref: m.AttemptRef) -> None:
+    mine = (ResidenceRow.instance_id == ref.instance_id, ResidenceRow.evacuation_id == ref.evacuation_id)
+    if session.exec(select(ResidenceRow).where(*mine, col(ResidenceRow.proof).is_(None))).first() is not None:
+        raise ResidenceNotProvenError(f"the guest of attempt {ref.attempt} may run on its destination")

@@ -1,0 +1,116 @@
+"""How an evacuation ends: one transaction each, recovered or not."""
+
+from sqlmodel import Session, col, delete
+
+from evacuation import messages as m
+from evacuation.errors import StaleAttemptError
+from evacuation.model import MigrationStatus, PortStatus, VmState
+from services.sql.actions import write_events
+from services.sql.block_devices import mappings_of
+from services.sql.guard import lock_forward, stale
+from services.sql.holdings import bind_ports, drop_other_bindings, remove_instance
+from services.sql.rows import lock_instance, migration_of
+from services.sql.tables import (
+    ActionRow,
+    AllocationRow,
+    EvacuationRow,
+    InstanceRow,
+    ResidenceRow,
+    utc_now,
+)
+
+
+def finish(session: Session, message: m.FinishEvacuation) -> None:
+    instance = lock_instance(session, message.ref.instance_id)
+    if _is_closed_by(session, message.ref, outcome="recovered"):
+        return
+    _, evacuation = lock_forward(session, message.ref, m.AttemptPhase.AUTHORIZED)
+    _verify_residence(session, message)
+    _settle_on_destination(session, instance, evacuation, message)
+    instance.host, instance.vm_state, instance.power_state = message.host, message.vm_state, message.power_state
+    instance.task_state = instance.fault = instance.wanted_vm_state = None
+    _close(session, evacuation, MigrationStatus.DONE, message.outcome)
+    write_events(session, evacuation, message.events)
+
+
+def abandon(session: Session, message: m.AbandonEvacuation) -> None:
+    """An evacuation that never began is closed too, so that its `begin` comes too late."""
+    instance = lock_instance(session, message.ref.instance_id)
+    if _is_closed_by(session, message.ref):
+        return
+    evacuation = session.get(EvacuationRow, message.ref.evacuation_id)
+    if evacuation is None:
+        _bar(session, instance, message)
+    else:
+        _abandon(session, instance, evacuation, message)
+    if message.deleted:
+        remove_instance(session, instance)
+
+
+def _is_closed_by(session: Session, ref: m.AttemptRef, outcome: str | None = None) -> bool:
+    row = session.get(EvacuationRow, ref.evacuation_id, with_for_update={"key_share": True})
+    if row is None or row.phase is not m.AttemptPhase.CLOSED or row.owner != ref.owner:
+        return False
+    return outcome is None or (row.outcome is not None and row.outcome.outcome == outcome)
+
+
+def _verify_residence(session: Session, message: m.FinishEvacuation) -> None:
+    residence = session.get(ResidenceRow, (message.ref.instance_id, message.epoch))
+    if residence is None or residence.host != message.host or residence.proof is not None:
+        raise StaleAttemptError(f"no guest of epoch {message.epoch} lives on {message.host}")
+
+
+def _settle_on_destination(
+    session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.FinishEvacuation
+) -> None:
+    session.exec(delete(AllocationRow).where(col(AllocationRow.consumer_id) == evacuation.migration_id))
+    bind_ports(session, instance.id, message.host, PortStatus.ACTIVE)
+    session.flush()
+    drop_other_bindings(session, instance.id, message.host)
+    for mapping in mappings_of(session, instance.id):
+        mapping.source_connector = None
+
+
+def _abandon(session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
+    if evacuation.phase is m.AttemptPhase.CLOSED or evacuation.owner != message.ref.owner:
+        raise stale(message.ref, "another run has taken it over")
+    if evacuation.phase is not m.AttemptPhase.UNDONE or evacuation.attempt > message.ref.attempt:
+        raise stale(message.ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
+    _restore(instance, evacuation, message)
+    _close(session, evacuation, message.migration_status, message.outcome)
+    write_events(session, evacuation, message.events)
+
+
+def _restore(instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
+    instance.task_state = None
+    instance.fault = message.fault or instance.fault
+    instance.vm_state = message.vm_state or evacuation.vm_state_before
+    if message.vm_state is VmState.ERROR:
+        instance.wanted_vm_state = evacuation.wanted
+
+
+def _bar(session: Session, instance: InstanceRow, message: m.AbandonEvacuation) -> None:
+    session.add(
+        EvacuationRow(
+            id=message.ref.evacuation_id,
+            instance_id=instance.id,
+            owner=message.ref.owner,
+            phase=m.AttemptPhase.CLOSED,
+            request_id="",
+            migration_id=message.ref.evacuation_id,
+            source=instance.host or message.outcome.source or "",
+            vm_state_before=instance.vm_state,
+            task_state_before=instance.task_state,
+            wanted=instance.vm_state,
+            outcome=message.outcome,
+            started_at=message.outcome.started_at,
+            closed_at=utc_now(),
+        )
+    )
+
+
+def _close(session: Session, evacuation: EvacuationRow, status: MigrationStatus, outcome: m.EvacuationOutcome) -> None:
+    migration, action = migration_of(session, evacuation), session.get_one(ActionRow, evacuation.id)
+    migration.status, migration.updated_at = status, utc_now()
+    evacuation.phase, evacuation.outcome = m.AttemptPhase.CLOSED, outcome
+    evacuation.closed_at = action.finished_at = utc_now()

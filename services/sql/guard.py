@@ -1,0 +1,70 @@
+"""The guard: which calls of which attempt the store still listens to.
+
+The tables below are the whole rule. A call is accepted when the evacuation is open, its owner is the caller, and
+the pair (attempts the call is ahead of the row, phase of the row) is listed; anything else is late.
+"""
+
+from sqlmodel import Session
+
+from evacuation.errors import InstanceDeletedError, ResidenceNotProvenError, StaleAttemptError
+from evacuation.messages import AttemptPhase, AttemptRef
+from services.sql.rows import lock_instance
+from services.sql.tables import EvacuationRow, InstanceRow
+
+Locked = tuple[InstanceRow, EvacuationRow]
+
+_UNDO: dict[tuple[int, AttemptPhase], AttemptPhase] = {
+    (0, AttemptPhase.FORWARD): AttemptPhase.UNDOING,
+    (0, AttemptPhase.UNDOING): AttemptPhase.UNDOING,
+    (0, AttemptPhase.UNDONE): AttemptPhase.UNDONE,
+    # The attempt's claim never happened, or is still on its way: from here on it is late.
+    (1, AttemptPhase.UNDONE): AttemptPhase.UNDOING,
+}
+"""What a compensation makes of the phase."""
+
+
+def lock(session: Session, ref: AttemptRef) -> Locked:
+    """Instance and evacuation, locked. Raises StaleAttemptError when it is closed, or another run's."""
+    instance = lock_instance(session, ref.instance_id)
+    evacuation = session.get(EvacuationRow, ref.evacuation_id, with_for_update={"key_share": True})
+    if evacuation is None or evacuation.instance_id != ref.instance_id:
+        raise stale(ref, "it never began")
+    if evacuation.phase is AttemptPhase.CLOSED:
+        raise stale(ref, "it is over")
+    if evacuation.owner != ref.owner:
+        raise stale(ref, "another run has taken it over")
+    return instance, evacuation
+
+
+def lock_forward(session: Session, ref: AttemptRef, *phases: AttemptPhase) -> Locked:
+    """For a call that moves the attempt forward. Raises StaleAttemptError, InstanceDeletedError."""
+    instance, evacuation = lock(session, ref)
+    if evacuation.attempt != ref.attempt or evacuation.phase not in (phases or (AttemptPhase.FORWARD,)):
+        raise stale(ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
+    refuse_deleted(instance)
+    return instance, evacuation
+
+
+def lock_undo(session: Session, ref: AttemptRef) -> Locked:
+    """For a compensation; the first one ends the attempt's time. Raises ResidenceNotProvenError while the
+    attempt's guest may run, StaleAttemptError."""
+    instance, evacuation = lock(session, ref)
+    ahead = ref.attempt - evacuation.attempt
+    if (ahead, evacuation.phase) == (0, AttemptPhase.AUTHORIZED):
+        raise ResidenceNotProvenError(
+            f"the guest of attempt {ref.attempt} may run on its destination", remedy="settle it there first"
+        )
+    phase = _UNDO.get((ahead, evacuation.phase))
+    if phase is None:
+        raise stale(ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
+    evacuation.attempt, evacuation.phase = ref.attempt, phase
+    return instance, evacuation
+
+
+def refuse_deleted(instance: InstanceRow) -> None:
+    if instance.gone:
+        raise InstanceDeletedError(f"instance {instance.name} was deleted")
+
+
+def stale(ref: AttemptRef, why: str) -> StaleAttemptError:
+    return StaleAttemptError(f"attempt {ref.attempt} of evacuation {ref.evacuation_id} acts no more: {why}")

@@ -1,0 +1,51 @@
+"""Ports and their bindings."""
+
+from sqlmodel import Session, col, select
+
+from evacuation.messages import AttemptRef, Nic
+from evacuation.model import PortStatus
+from services.sql.database import Database
+from services.sql.guard import lock_forward, lock_undo
+from services.sql.holdings import bind_ports, drop_other_bindings, ports_of
+from services.sql.tables import PortBindingRow, PortRow
+
+
+class SqlNetwork:
+    """The port `Network`. A port is in status BUILD on a destination until the evacuation finishes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def bind(self, ref: AttemptRef, host: str) -> tuple[Nic, ...]:
+        self._database.write(_bind, ref, host)
+        return self._database.read(nics_of, ref.instance_id)
+
+    def unbind(self, ref: AttemptRef) -> None:
+        self._database.write(_unbind, ref)
+
+    def is_bound(self, instance_id: str, host: str) -> bool:
+        return self._database.read(_is_bound, instance_id, host)
+
+
+def nics_of(session: Session, instance_id: str) -> tuple[Nic, ...]:
+    return tuple(Nic(port_id=p.id, network=p.network, mac=p.mac, ip=p.ip) for p in ports_of(session, instance_id))
+
+
+def _bind(session: Session, ref: AttemptRef, host: str) -> None:
+    lock_forward(session, ref)
+    bind_ports(session, ref.instance_id, host, PortStatus.BUILD)
+
+
+def _unbind(session: Session, ref: AttemptRef) -> None:
+    """Every other place is proven empty when the guard lets a compensation through."""
+    _, evacuation = lock_undo(session, ref)
+    drop_other_bindings(session, ref.instance_id, evacuation.source)
+    session.expire_all()
+    bind_ports(session, ref.instance_id, evacuation.source, PortStatus.ACTIVE)
+
+
+def _is_bound(session: Session, instance_id: str, host: str) -> bool:
+    mine = select(PortRow.id).where(PortRow.instance_id == instance_id)
+    active = (col(PortBindingRow.active).is_(True), col(PortBindingRow.port_id).in_(mine))
+    hosts = session.exec(select(PortBindingRow.host).where(*active)).all()
+    return len(hosts) == len(session.exec(mine).all()) and set(hosts) <= {host}

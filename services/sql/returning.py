@@ -1,0 +1,157 @@
+"""What a host that comes back has to do before it serves. The rules are the functions `_destroy` to `_start`."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlmodel import Session, col, or_, select
+
+from evacuation import messages as m
+from evacuation.errors import HostIdentityError
+from evacuation.messages import AttemptPhase
+from evacuation.model import HostState, MigrationStatus, PowerState, VmState
+from services.sql.evidence import name_incarnation, void
+from services.sql.rows import lock_host, open_evacuations_from, unproven_on
+from services.sql.tables import EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow, utc_now
+
+KEPT = (VmState.ACTIVE, VmState.STOPPED)
+
+
+def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
+    host = lock_host(session, report.host)
+    _identify(session, host, report)
+    same_boot = host.incarnation == report.incarnation
+    fenced = _note_incarnation(session, host, report)
+    if same_boot and not fenced and host.state is HostState.UP:
+        return m.ReturnPlan(same_boot=True, held_by=(), destroy=(), quarantine=(), start=())
+    if fenced:
+        host.state = HostState.DOWN
+    session.flush()
+    return _Reconciliation(session, host, report).plan(same_boot=same_boot)
+
+
+def _identify(session: Session, host: HostRow, report: m.HostReport) -> None:
+    """Who registers first under a name is that host from then on."""
+    expected = (host.hypervisor_uuid or report.hypervisor_uuid, host.machine_id or report.machine_id)
+    if expected != (report.hypervisor_uuid, report.machine_id):
+        raise HostIdentityError(
+            f"{host.name} is hypervisor {expected[0]} on machine {expected[1]}; "
+            f"{report.hypervisor_uuid} on {report.machine_id} answers in its place",
+            remedy="start the worker on the right machine, or under the right host name",
+        )
+    same = select(HostRow.name).where(HostRow.hypervisor_uuid == report.hypervisor_uuid, HostRow.name != host.name)
+    other = session.exec(same).first()
+    if other is not None:
+        raise HostIdentityError(f"hypervisor {report.hypervisor_uuid} is known as {other} already")
+    host.hypervisor_uuid, host.machine_id = expected
+
+
+def _note_incarnation(session: Session, host: HostRow, report: m.HostReport) -> bool:
+    """Whether this very boot had been declared off."""
+    first = host.incarnation is None
+    if first:
+        name_incarnation(session, host.name, report.incarnation)
+        for residence in unproven_on(session, host.name):
+            residence.incarnation = residence.incarnation or report.incarnation
+    if host.incarnation != report.incarnation:
+        host.incarnation, host.registered_at, host.state = report.incarnation, utc_now(), HostState.DOWN
+    session.flush()
+    return void(session, host.name, report.incarnation, "its own worker answered")
+
+
+class _Reconciliation:
+    """The store's view of one host beside what its hypervisor reports."""
+
+    def __init__(self, session: Session, host: HostRow, report: m.HostReport) -> None:
+        self._session = session
+        self._host = host.name
+        self._incarnation = report.incarnation
+        self._reported = {guest.instance_id: guest for guest in report.guests}
+        self._residences = self._by_instance()
+        self._instances = {row.id: row for row in self._concerned()}
+        self._in_flight = self._evacuations()
+
+    def plan(self, *, same_boot: bool) -> m.ReturnPlan:
+        held = [row.instance_id for row in open_evacuations_from(self._session, self._host)]
+        return m.ReturnPlan(
+            same_boot=same_boot,
+            held_by=tuple(self._instances[each].name for each in held),
+            destroy=tuple(self._destroy()),
+            quarantine=tuple(self._quarantine()),
+            start=tuple(self._start()),
+        )
+
+    def _destroy(self) -> Iterable[m.GuestKey]:
+        """Evacuated from here, deleted, or left over; by the old epoch, so that a newer guest is not touched."""
+        owed = self._owed()
+        for row in self._instances.values():
+            if row.id in self._in_flight:
+                continue
+            epoch = max(owed.get(row.id, 0), self._leftover(row))
+            if epoch:
+                yield self._key(row, epoch)
+
+    def _leftover(self, row: InstanceRow) -> int:
+        """The epoch of a guest that must not be here any more; 0 if there is none."""
+        guest, here = self._reported.get(row.id), self._residences.get(row.id, [])
+        unproven = [each.epoch for each in here if each.proof is None]
+        if row.gone or row.host != self._host:
+            return max([*unproven, guest.epoch if guest else 0])
+        # It belongs here, but what runs has no residence: it was proven gone, or never was allowed.
+        return guest.epoch if guest and guest.epoch not in unproven else 0
+
+    def _quarantine(self) -> Iterable[m.GuestKey]:
+        for row in self._instances.values():
+            guest = self._reported.get(row.id)
+            if guest is not None and row.id in self._in_flight:
+                yield self._key(row, guest.epoch)
+
+    def _start(self) -> Iterable[m.GuestKey]:
+        for row in self._instances.values():
+            here = self._residences.get(row.id, [])
+            if row.host == self._host and row.id not in self._in_flight and belongs(row) and not self._runs(row):
+                yield self._key(row, max((each.epoch for each in here), default=0))
+
+    def _runs(self, row: InstanceRow) -> bool:
+        """As it should, in this incarnation and by its current residence."""
+        guest = self._reported.get(row.id)
+        current = [
+            r for r in self._residences.get(row.id, []) if r.proof is None and r.incarnation == self._incarnation
+        ]
+        if guest is None or guest.paused or guest.epoch not in [residence.epoch for residence in current]:
+            return False
+        return guest.power_state is wanted_power(row)
+
+    def _key(self, row: InstanceRow, epoch: int) -> m.GuestKey:
+        return m.GuestKey(instance_id=row.id, name=row.name, epoch=epoch)
+
+    def _by_instance(self) -> dict[str, list[ResidenceRow]]:
+        rows = self._session.exec(select(ResidenceRow).where(ResidenceRow.host == self._host)).all()
+        found: dict[str, list[ResidenceRow]] = {}
+        for row in rows:
+            found.setdefault(row.instance_id, []).append(row)
+        return found
+
+    def _concerned(self) -> Sequence[InstanceRow]:
+        ids = col(InstanceRow.id).in_([*self._reported, *self._residences])
+        concerned = select(InstanceRow).where(or_(ids, InstanceRow.host == self._host))
+        return self._session.exec(concerned.order_by(col(InstanceRow.position))).all()
+
+    def _evacuations(self) -> frozenset[str]:
+        is_open = select(EvacuationRow.instance_id).where(EvacuationRow.phase != AttemptPhase.CLOSED)
+        return frozenset(self._session.exec(is_open).all())
+
+    def _owed(self) -> dict[str, int]:
+        """Epochs of the guests that `done` migrations left behind here."""
+        left = (MigrationRow.source == self._host, MigrationRow.status == MigrationStatus.DONE)
+        rows = self._session.exec(select(MigrationRow).where(*left).order_by(col(MigrationRow.created_at))).all()
+        return {row.instance_id: row.source_epoch for row in rows}
+
+
+def belongs(row: InstanceRow) -> bool:
+    """It is to be defined, and may be to run, where it is recorded: also what a failed evacuation left in error."""
+    failed = row.vm_state is VmState.ERROR and row.wanted_vm_state is not None
+    return not row.gone and (row.vm_state in KEPT or failed)
+
+
+def wanted_power(row: InstanceRow) -> PowerState:
+    state = row.wanted_vm_state if row.vm_state is VmState.ERROR else row.vm_state
+    return PowerState.SHUTDOWN if state is VmState.STOPPED else PowerState.RUNNING

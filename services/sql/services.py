@@ -1,0 +1,43 @@
+"""Everything that is behind the ports in one SQL database."""
+
+from services.sql.capacity import SqlCapacity
+from services.sql.database import Database, connect_database
+from services.sql.evidence import SqlEvidence
+from services.sql.fleet import SqlFleet
+from services.sql.hosts import SqlHosts
+from services.sql.network import SqlNetwork
+from services.sql.schema import check_revision, require_file
+from services.sql.store import SqlStore
+from services.sql.views import SqlViews
+from services.sql.volumes import SqlVolumes
+
+
+class SqlServices:
+    """Safe to use from many threads. Each call has its own timeout."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.store = SqlStore(database)
+        self.evidence = SqlEvidence(database)
+        self.capacity = SqlCapacity(database)
+        self.network = SqlNetwork(database)
+        self.volumes = SqlVolumes(database)
+        self.hosts = SqlHosts(database)
+        self.fleet = SqlFleet(database)
+        self.views = SqlViews(database)
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def open_services(url: str) -> SqlServices:
+    """The database answers and has this release's schema. Raises StoreUnavailableError, StoreSchemaError."""
+    require_file(url)
+    database = connect_database(url)
+    try:
+        with database.connect() as connection:
+            check_revision(connection)
+    except BaseException:
+        database.close()
+        raise
+    return SqlServices(database)

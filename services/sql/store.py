@@ -1,0 +1,77 @@
+"""The state of instances and of their evacuations."""
+
+from sqlmodel import Session
+
+from evacuation import messages as m
+from evacuation.model import MigrationStatus, TaskState
+from evacuation.ports import CheckFacts
+from services.sql import authorize, begin, block_devices, endings, facts
+from services.sql.actions import write_events
+from services.sql.database import Database
+from services.sql.guard import lock_forward
+from services.sql.rows import migration_of
+from services.sql.tables import EvacuationRow, utc_now
+
+
+class SqlStore:
+    """The port `EvacuationStore`: every call is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check_facts(self, instance_id: str) -> CheckFacts:
+        return self._database.read(facts.check_facts, instance_id)
+
+    def begin(self, message: m.Begin) -> m.Begun:
+        return self._database.write(begin.begin, message)
+
+    def record_preparation(self, message: m.RecordPreparation) -> None:
+        self._database.write(_record_preparation, message)
+
+    def block_devices(self, ref: m.AttemptRef) -> tuple[m.BlockDevice, ...]:
+        return self._database.read(block_devices.block_devices, ref)
+
+    def save_source_connector(self, ref: m.AttemptRef, volume_id: str, connector: m.Connector) -> None:
+        self._database.write(block_devices.save_source_connector, ref, volume_id, connector)
+
+    def save_attachment(self, ref: m.AttemptRef, volume_id: str, attachment_id: str, *, undo: bool) -> None:
+        self._database.write(block_devices.save_attachment, ref, volume_id, attachment_id, undo=undo)
+
+    def enter_block_device_mapping(self, ref: m.AttemptRef) -> None:
+        self._database.write(_enter_block_device_mapping, ref)
+
+    def authorize_spawn(self, message: m.AuthorizeSpawn) -> m.Authorized:
+        return self._database.write(authorize.authorize_spawn, message)
+
+    def call_off(self, ref: m.AttemptRef) -> bool:
+        return self._database.write(authorize.call_off, ref)
+
+    def record_guest_gone(self, message: m.RecordGuestGone) -> None:
+        self._database.write(authorize.record_guest_gone, message)
+
+    def finish(self, message: m.FinishEvacuation) -> None:
+        self._database.write(endings.finish, message)
+
+    def abandon(self, message: m.AbandonEvacuation) -> None:
+        self._database.write(endings.abandon, message)
+
+    def outcome(self, evacuation_id: str) -> m.EvacuationOutcome | None:
+        return self._database.read(_outcome, evacuation_id)
+
+
+def _record_preparation(session: Session, message: m.RecordPreparation) -> None:
+    instance, evacuation = lock_forward(session, message.ref)
+    migration = migration_of(session, evacuation)
+    migration.status, migration.updated_at = MigrationStatus.PRE_MIGRATING, utc_now()
+    instance.task_state = TaskState.REBUILDING
+    write_events(session, evacuation, message.events)
+
+
+def _enter_block_device_mapping(session: Session, ref: m.AttemptRef) -> None:
+    instance, _ = lock_forward(session, ref)
+    instance.task_state = TaskState.REBUILD_BLOCK_DEVICE_MAPPING
+
+
+def _outcome(session: Session, evacuation_id: str) -> m.EvacuationOutcome | None:
+    row = session.get(EvacuationRow, evacuation_id)
+    return row.outcome if row else None

@@ -1,0 +1,211 @@
+"""Read models of the store, in the order of creation."""
+
+from collections.abc import Iterable
+
+from sqlmodel import Session, col, select
+
+from evacuation import views as v
+from evacuation.errors import HostNotFoundError, InstanceNotFoundError
+from evacuation.messages import AttemptPhase
+from evacuation.model import Candidate
+from services.sql.database import Database
+from services.sql.facts import candidates
+from services.sql.rows import attempt_of
+from services.sql.tables import (
+    ActionEventRow,
+    ActionRow,
+    AllocationRow,
+    AttachmentRow,
+    EvacuationRow,
+    EvidenceRow,
+    HostRow,
+    InstanceRow,
+    MigrationRow,
+    PortBindingRow,
+    PortRow,
+    ResidenceRow,
+    VolumeRow,
+)
+
+
+class SqlViews:
+    """What the read commands print; each list is from one moment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def hosts(self) -> tuple[v.HostView, ...]:
+        return self._database.read(_hosts)
+
+    def instances(self) -> tuple[v.InstanceView, ...]:
+        return self._database.read(_instances)
+
+    def migrations(self) -> tuple[v.MigrationView, ...]:
+        return self._database.read(_migrations)
+
+    def actions(self, instance_id: str) -> tuple[v.ActionView, ...]:
+        return self._database.read(_actions, instance_id)
+
+    def allocations(self) -> tuple[v.AllocationView, ...]:
+        return self._database.read(_allocations)
+
+    def ports(self) -> tuple[v.PortView, ...]:
+        return self._database.read(_ports)
+
+    def volumes(self) -> tuple[v.VolumeView, ...]:
+        return self._database.read(_volumes)
+
+    def residences(self) -> tuple[v.ResidenceView, ...]:
+        return self._database.read(_residences)
+
+    def evacuations(self) -> tuple[v.EvacuationView, ...]:
+        return self._database.read(_evacuations)
+
+    def resolve_instance(self, name_or_id: str) -> str:
+        """The id. Raises InstanceNotFoundError."""
+        return self._database.read(_resolve_instance, name_or_id)
+
+    def resolve_host(self, name: str) -> str:
+        """The name. Raises HostNotFoundError."""
+        return self._database.read(_resolve_host, name)
+
+
+def _hosts(session: Session) -> tuple[v.HostView, ...]:
+    rows = {row.name: row for row in session.exec(select(HostRow)).all()}
+    current = select(EvidenceRow.host, EvidenceRow.incarnation).where(col(EvidenceRow.voided_at).is_(None))
+    fenced = set(session.exec(current).all())
+    return tuple(_host(each, rows[each.name], fenced) for each in candidates(session))
+
+
+def _host(candidate: Candidate, row: HostRow, fenced: set[tuple[str, str]]) -> v.HostView:
+    sizes = candidate.model_dump(include=set(v.HostView.model_fields) - {"name", "enabled", "traits"})
+    return v.HostView(
+        **sizes,
+        name=row.name,
+        state=row.state,
+        enabled=row.enabled,
+        fenced=(row.name, row.incarnation or "") in fenced,
+        traits=tuple(row.traits),
+        incarnation=row.incarnation,
+        hypervisor_uuid=row.hypervisor_uuid,
+    )
+
+
+def _instances(session: Session) -> tuple[v.InstanceView, ...]:
+    rows = session.exec(select(InstanceRow).order_by(col(InstanceRow.position))).all()
+    return tuple(
+        v.InstanceView(**row.model_dump(include=set(v.InstanceView.model_fields)), epoch=row.last_epoch) for row in rows
+    )
+
+
+def _migrations(session: Session) -> tuple[v.MigrationView, ...]:
+    rows = session.exec(select(MigrationRow).order_by(col(MigrationRow.created_at), col(MigrationRow.id))).all()
+    return tuple(v.MigrationView(**row.model_dump()) for row in rows)
+
+
+def _actions(session: Session, instance_id: str) -> tuple[v.ActionView, ...]:
+    rows = session.exec(
+        select(ActionRow).where(ActionRow.instance_id == instance_id).order_by(col(ActionRow.started_at))
+    ).all()
+    return tuple(
+        v.ActionView(
+            action=row.action,
+            request_id=row.request_id,
+            evacuation_id=row.evacuation_id,
+            events=tuple(_events(session, row.evacuation_id)),
+        )
+        for row in rows
+    )
+
+
+def _events(session: Session, evacuation_id: str) -> Iterable[v.EventView]:
+    events = select(ActionEventRow).where(ActionEventRow.evacuation_id == evacuation_id)
+    for row in session.exec(events.order_by(col(ActionEventRow.started_at), col(ActionEventRow.id))).all():
+        yield v.EventView(**row.model_dump())
+
+
+def _allocations(session: Session) -> tuple[v.AllocationView, ...]:
+    rows = session.exec(select(AllocationRow).order_by(col(AllocationRow.id))).all()
+    return tuple(v.AllocationView(**row.model_dump()) for row in rows)
+
+
+def _ports(session: Session) -> tuple[v.PortView, ...]:
+    active = select(PortBindingRow).where(col(PortBindingRow.active).is_(True))
+    bindings = {row.port_id: row for row in session.exec(active).all()}
+    rows = session.exec(select(PortRow).order_by(col(PortRow.position))).all()
+    return tuple(_port(row, bindings.get(row.id)) for row in rows)
+
+
+def _port(row: PortRow, binding: PortBindingRow | None) -> v.PortView:
+    return v.PortView(
+        id=row.id,
+        instance_id=row.instance_id,
+        host=binding.host if binding else None,
+        mac=row.mac,
+        ip=row.ip,
+        status=binding.status if binding else "DOWN",
+    )
+
+
+def _volumes(session: Session) -> tuple[v.VolumeView, ...]:
+    attachments: dict[str, list[v.AttachmentView]] = {}
+    for row in session.exec(select(AttachmentRow).order_by(col(AttachmentRow.position))).all():
+        attachments.setdefault(row.volume_id, []).append(_attachment(row))
+    rows = session.exec(select(VolumeRow).order_by(col(VolumeRow.position))).all()
+    return tuple(
+        v.VolumeView(id=row.id, name=row.name, status=row.status, attachments=tuple(attachments.get(row.id, ())))
+        for row in rows
+    )
+
+
+def _attachment(row: AttachmentRow) -> v.AttachmentView:
+    host = row.connector.host if row.connector else None
+    return v.AttachmentView(id=row.id, instance_id=row.instance_id, host=host, status=row.status)
+
+
+def _residences(session: Session) -> tuple[v.ResidenceView, ...]:
+    names = _names(session)
+    order = (col(ResidenceRow.created_at), col(ResidenceRow.instance_id), col(ResidenceRow.epoch))
+    rows = session.exec(select(ResidenceRow).order_by(*order)).all()
+    return tuple(
+        v.ResidenceView(
+            **row.model_dump(include={"instance_id", "host", "incarnation", "epoch"}),
+            instance=names[row.instance_id],
+            proof=f"{row.proof.kind}: {row.proof.reason}" if row.proof else None,
+        )
+        for row in rows
+    )
+
+
+def _evacuations(session: Session) -> tuple[v.EvacuationView, ...]:
+    names = _names(session)
+    rows = session.exec(select(EvacuationRow).order_by(col(EvacuationRow.started_at), col(EvacuationRow.id))).all()
+    return tuple(_evacuation(session, row, names[row.instance_id]) for row in rows)
+
+
+def _evacuation(session: Session, row: EvacuationRow, instance: str) -> v.EvacuationView:
+    attempt = attempt_of(session, row)
+    return v.EvacuationView(
+        **row.model_dump(include={"id", "instance_id", "source", "attempt", "phase", "outcome"}),
+        instance=instance,
+        destination=attempt.host if attempt else None,
+        open=row.phase is not AttemptPhase.CLOSED,
+    )
+
+
+def _names(session: Session) -> dict[str, str]:
+    return dict(session.exec(select(InstanceRow.id, InstanceRow.name)).all())
+
+
+def _resolve_instance(session: Session, name_or_id: str) -> str:
+    either = (InstanceRow.id == name_or_id) | (InstanceRow.name == name_or_id)
+    found = session.exec(select(InstanceRow.id).where(either)).first()
+    if found is None:
+        raise InstanceNotFoundError(f'there is no instance "{name_or_id}"', remedy="see: evacuate instance list")
+    return found
+
+
+def _resolve_host(session: Session, name: str) -> str:
+    if session.get(HostRow, name) is None:
+        raise HostNotFoundError(f'there is no host "{name}"', remedy="see: evacuate host list")
+    return name

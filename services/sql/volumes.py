@@ -1,0 +1,114 @@
+"""Attachments: one connected at a time, and a volume is never available between two of them."""
+
+from uuid import uuid4
+
+from sqlmodel import Session, col, select
+
+from evacuation.errors import DiskLockedError, StaleAttemptError
+from evacuation.messages import AttemptRef, Connector
+from evacuation.model import AttachmentStatus
+from evacuation.ports import Attachment
+from services.sql.database import Database
+from services.sql.guard import lock_forward, lock_undo
+from services.sql.holdings import refresh_status
+from services.sql.tables import AttachmentRow
+
+
+class SqlVolumes:
+    """The port `Volumes`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def attachment(self, attachment_id: str) -> Attachment | None:
+        return self._database.read(_attachment, attachment_id)
+
+    def attachments(self, volume_id: str, instance_id: str) -> tuple[Attachment, ...]:
+        return self._database.read(_attachments, volume_id, instance_id)
+
+    def reserve(self, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
+        return self._database.write(_reserve, ref, volume_id, name, undo=undo)
+
+    def delete(self, ref: AttemptRef, attachment_id: str, *, undo: bool) -> None:
+        self._database.write(_delete, ref, attachment_id, undo=undo)
+
+    def complete(self, ref: AttemptRef, attachment_id: str, connector: Connector) -> None:
+        self._database.write(_complete, ref, attachment_id, connector)
+
+
+def attach(session: Session, attachment: AttachmentRow, connector: Connector) -> None:
+    """Raises DiskLockedError while another attachment of the volume is connected."""
+    connected = (AttachmentRow.volume_id == attachment.volume_id, AttachmentRow.status == AttachmentStatus.ATTACHED)
+    other = session.exec(select(AttachmentRow).where(*connected, AttachmentRow.id != attachment.id)).first()
+    if other is not None:
+        host = other.connector.host if other.connector else "another host"
+        raise DiskLockedError(f"volume {attachment.volume_id} is still attached on {host}")
+    attachment.status, attachment.connector = AttachmentStatus.ATTACHED, connector
+    refresh_status(session, attachment.volume_id)
+
+
+def _attachment(session: Session, attachment_id: str) -> Attachment | None:
+    row = session.get(AttachmentRow, attachment_id)
+    return _value(row) if row else None
+
+
+def _attachments(session: Session, volume_id: str, instance_id: str) -> tuple[Attachment, ...]:
+    where = (AttachmentRow.volume_id == volume_id, AttachmentRow.instance_id == instance_id)
+    rows = session.exec(select(AttachmentRow).where(*where).order_by(col(AttachmentRow.position))).all()
+    return tuple(_value(row) for row in rows)
+
+
+def _reserve(session: Session, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
+    _guard(session, ref, undo=undo)
+    known = session.exec(select(AttachmentRow).where(AttachmentRow.name == name)).first()
+    if known is not None:
+        return known.id
+    new = AttachmentRow(
+        id=str(uuid4()),
+        name=name,
+        volume_id=volume_id,
+        instance_id=ref.instance_id,
+        position=_next_position(session, volume_id),
+    )
+    session.add(new)
+    refresh_status(session, volume_id)
+    return new.id
+
+
+def _next_position(session: Session, volume_id: str) -> int:
+    newest = select(AttachmentRow.position).where(AttachmentRow.volume_id == volume_id)
+    return (session.exec(newest.order_by(col(AttachmentRow.position).desc())).first() or 0) + 1
+
+
+def _delete(session: Session, ref: AttemptRef, attachment_id: str, *, undo: bool) -> None:
+    _guard(session, ref, undo=undo)
+    row = session.get(AttachmentRow, attachment_id)
+    if row is None:
+        return
+    others = select(AttachmentRow).where(AttachmentRow.volume_id == row.volume_id, AttachmentRow.id != row.id)
+    if row.instance_id != ref.instance_id or session.exec(others).first() is None:
+        raise StaleAttemptError(f"attachment {attachment_id} stays: it is all that keeps its volume from being free")
+    session.delete(row)
+    refresh_status(session, row.volume_id)
+
+
+def _complete(session: Session, ref: AttemptRef, attachment_id: str, connector: Connector) -> None:
+    lock_forward(session, ref)
+    row = session.get(AttachmentRow, attachment_id)
+    if row is None or row.instance_id != ref.instance_id:
+        raise StaleAttemptError(f"attachment {attachment_id} is gone")
+    if (row.status, row.connector) != (AttachmentStatus.ATTACHED, connector):
+        attach(session, row, connector)
+
+
+def _guard(session: Session, ref: AttemptRef, *, undo: bool) -> None:
+    if undo:
+        lock_undo(session, ref)
+    else:
+        lock_forward(session, ref)
+
+
+def _value(row: AttachmentRow) -> Attachment:
+    return Attachment(
+        id=row.id, volume_id=row.volume_id, instance_id=row.instance_id, status=row.status, connector=row.connector
+    )
