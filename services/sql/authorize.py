@@ -117,5 +117,5 @@ def _unproven(
 
 def _proofs(session: Session, attempt: AttemptRow) -> tuple[Evidence, ...]:
     where = (ResidenceRow.instance_id == attempt.instance_id, ResidenceRow.epoch < attempt.epoch)
-    older = session.exec(select(ResidenceRow.proof).where(*where).order_by(col(ResidenceRow.epoch))).all()
-    return tuple(proof for proof in older if proof is not None)
+    older = session.exec(select(ResidenceRow).where(*where).order_by(col(ResidenceRow.epoch))).all()
+    return tuple(residence.proof for residence in older if residence.proof is not None)

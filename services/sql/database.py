@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -51,7 +51,7 @@ class Database:
         return self._persistently(lambda: self._once(self._reading, lambda session: work(session, *args, **kwargs)))
 
     @contextmanager
-    def connect(self) -> Iterator[Connection]:
+    def connect(self) -> Generator[Connection]:
         """A writing transaction on a bare connection. Raises StoreUnavailableError."""
         try:
             with self._writing.begin() as connection:
@@ -67,7 +67,7 @@ class Database:
             return work(session)
 
     @contextmanager
-    def _turn(self, engine: Engine) -> Iterator[None]:
+    def _turn(self, engine: Engine) -> Generator[None]:
         if engine is not self._writing or not self._is_sqlite:
             yield
             return

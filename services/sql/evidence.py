@@ -114,7 +114,7 @@ def _record_evidence(session: Session, evidence: Evidence) -> Evidence:
     known = session.exec(select(EvidenceRow).where(*where)).first()
     if known is not None:
         return _value(known)
-    session.add(EvidenceRow(**evidence.model_dump() | {"incarnation": _key(evidence.incarnation)}))
+    session.add(EvidenceRow(**evidence.model_dump(exclude={"incarnation"}), incarnation=_key(evidence.incarnation)))
     return evidence
 
 
@@ -133,6 +133,5 @@ def _key(incarnation: str | None) -> str:
 
 
 def _value(row: EvidenceRow) -> Evidence:
-    return Evidence(
-        **row.model_dump(exclude={"id", "voided_at", "voided_why"}) | {"incarnation": row.incarnation or None}
-    )
+    said = row.model_dump(include=set(Evidence.model_fields) - {"incarnation"})
+    return Evidence(**said, incarnation=row.incarnation or None)

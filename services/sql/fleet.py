@@ -77,7 +77,7 @@ class _Loading:
     def run(self) -> None:
         add = self._session.add
         for position, host in enumerate(self._fleet.hosts):
-            add(HostRow(position=position, **host.model_dump() | {"traits": list(host.traits)}))
+            add(HostRow(position=position, traits=list(host.traits), **host.model_dump(exclude={"traits"})))
         for position, network in enumerate(self._fleet.networks):
             add(NetworkRow(position=position, **network.model_dump()))
         for position, group in enumerate(self._fleet.server_groups):

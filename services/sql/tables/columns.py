@@ -1,18 +1,20 @@
 """Column types that mean the same on SQLite and PostgreSQL."""
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from sqlalchemy import JSON, DateTime, Dialect, Enum, MetaData, TypeDecorator
+from sqlalchemy.orm import declared_attr
 from sqlmodel import SQLModel
 
 T = TypeVar("T")
 
 
 class Row(SQLModel):
-    """Base of every table; its constraints have predictable names."""
+    """Base of every table; tables and constraints have predictable names."""
 
     metadata: ClassVar[MetaData] = MetaData(
         naming_convention={
@@ -23,6 +25,11 @@ class Row(SQLModel):
             "pk": "pk_%(table_name)s",
         }
     )
+
+    @declared_attr.directive
+    def __tablename__(cls) -> str:
+        """`HostRow` is table `host`, `ServerGroupRow` is `server_group`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Row")).lower()
 
 
 class Utc(TypeDecorator[datetime]):

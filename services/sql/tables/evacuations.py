@@ -13,7 +13,6 @@ from services.sql.tables.columns import Row, Utc, Value, utc_now, word
 class EvacuationRow(Row, table=True):
     """One open evacuation per instance. A closed row stays: it is what makes a late call stale."""
 
-    __tablename__ = "evacuation"
     __table_args__ = (
         Index(
             "uq_evacuation_open",
@@ -43,7 +42,6 @@ class EvacuationRow(Row, table=True):
 class AttemptRow(Row, table=True):
     """Where an attempt went, and the epoch that it was given: once per attempt, once per instance."""
 
-    __tablename__ = "attempt"
     __table_args__ = (UniqueConstraint("instance_id", "epoch"),)
     evacuation_id: str = Field(primary_key=True, foreign_key="evacuation.id")
     number: int = Field(primary_key=True)
@@ -58,7 +56,6 @@ class AttemptRow(Row, table=True):
 class MigrationRow(Row, table=True):
     """One record per evacuation. `source_epoch`: of the guest that the source may still have a copy of."""
 
-    __tablename__ = "migration"
     id: str = Field(primary_key=True)
     evacuation_id: str = Field(unique=True, foreign_key="evacuation.id")
     instance_id: str = Field(foreign_key="instance.id", index=True)
@@ -72,7 +69,6 @@ class MigrationRow(Row, table=True):
 
 
 class ActionRow(Row, table=True):
-    __tablename__ = "action"
     evacuation_id: str = Field(primary_key=True, foreign_key="evacuation.id")
     instance_id: str = Field(foreign_key="instance.id", index=True)
     action: str = "evacuate"
@@ -82,7 +78,6 @@ class ActionRow(Row, table=True):
 
 
 class ActionEventRow(Row, table=True):
-    __tablename__ = "action_event"
     __table_args__ = (UniqueConstraint("evacuation_id", "attempt", "name", "started_at"),)
     id: int | None = Field(default=None, primary_key=True)
     evacuation_id: str = Field(foreign_key="action.evacuation_id")

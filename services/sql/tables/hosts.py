@@ -13,7 +13,6 @@ from services.sql.tables.columns import Row, Utc, Value, utc_now, word
 class LoadedFleet(Row, table=True):
     """The fleet as it was loaded: one row, so that two loads exclude each other."""
 
-    __tablename__ = "fleet"
     id: int = Field(default=1, primary_key=True)
     fleet: Fleet = Field(sa_type=Value(Fleet))  # pyright: ignore[reportArgumentType]
     loaded_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
@@ -22,7 +21,6 @@ class LoadedFleet(Row, table=True):
 class HostRow(Row, table=True):
     """`generation` grows with every claim: a claim that read an older one is lost and reads again."""
 
-    __tablename__ = "host"
     name: str = Field(primary_key=True)
     position: int
     vcpus: int
@@ -46,7 +44,6 @@ class HostRow(Row, table=True):
 class FenceRow(Row, table=True):
     """A fence of one incarnation has begun; "" stands for a host that never registered."""
 
-    __tablename__ = "fence"
     host: str = Field(primary_key=True, foreign_key="host.name")
     incarnation: str = Field(primary_key=True)
     who: str
@@ -56,7 +53,6 @@ class FenceRow(Row, table=True):
 class EvidenceRow(Row, table=True):
     """Current while not voided; at most one current row of a kind for one incarnation."""
 
-    __tablename__ = "evidence"
     __table_args__ = (
         Index(
             "uq_evidence_current",

@@ -11,7 +11,6 @@ from services.sql.tables.columns import Row, Utc, Value, utc_now, word
 
 
 class ServerGroupRow(Row, table=True):
-    __tablename__ = "server_group"
     name: str = Field(primary_key=True)
     position: int
     policy: GroupPolicy = Field(sa_type=word(GroupPolicy))  # pyright: ignore[reportArgumentType]
@@ -20,7 +19,6 @@ class ServerGroupRow(Row, table=True):
 class InstanceRow(Row, table=True):
     """`deleting`: marked for deletion, forward calls are refused. `last_epoch` only grows."""
 
-    __tablename__ = "instance"
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
     position: int
@@ -56,7 +54,6 @@ class InstanceRow(Row, table=True):
 class ResidenceRow(Row, table=True):
     """Where a guest may exist. At most one of an instance is without proof of emptiness: I1 and I2 as a constraint."""
 
-    __tablename__ = "residence"
     __table_args__ = (
         Index(
             "uq_residence_unproven",

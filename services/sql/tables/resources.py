@@ -11,7 +11,6 @@ from services.sql.tables.columns import Row, Value, word
 class AllocationRow(Row, table=True):
     """Held by an instance, or by a migration (the source's half, while an evacuation runs)."""
 
-    __tablename__ = "allocation"
     __table_args__ = (UniqueConstraint("consumer_id", "host"),)
     id: int | None = Field(default=None, primary_key=True)
     consumer_id: str
@@ -22,14 +21,12 @@ class AllocationRow(Row, table=True):
 
 
 class NetworkRow(Row, table=True):
-    __tablename__ = "network"
     name: str = Field(primary_key=True)
     position: int
     cidr: str
 
 
 class PortRow(Row, table=True):
-    __tablename__ = "port"
     __table_args__ = (UniqueConstraint("network", "ip"),)
     id: str = Field(primary_key=True)
     position: int
@@ -42,7 +39,6 @@ class PortRow(Row, table=True):
 class PortBindingRow(Row, table=True):
     """A port is bound actively on one host; the source's binding waits inactive while an evacuation runs."""
 
-    __tablename__ = "port_binding"
     __table_args__ = (
         Index(
             "uq_port_binding_active",
@@ -59,7 +55,6 @@ class PortBindingRow(Row, table=True):
 
 
 class VolumeRow(Row, table=True):
-    __tablename__ = "volume"
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
     position: int
@@ -70,7 +65,6 @@ class VolumeRow(Row, table=True):
 class BlockDeviceRow(Row, table=True):
     """A block device mapping. The attachment may live in another service, so it is no foreign key."""
 
-    __tablename__ = "block_device"
     __table_args__ = (UniqueConstraint("instance_id", "device"),)
     instance_id: str = Field(primary_key=True, foreign_key="instance.id")
     volume_id: str = Field(primary_key=True)
@@ -83,7 +77,6 @@ class BlockDeviceRow(Row, table=True):
 class AttachmentRow(Row, table=True):
     """Of a volume at most one attachment is connected; `name` makes a reservation repeatable."""
 
-    __tablename__ = "attachment"
     __table_args__ = (
         Index(
             "uq_attachment_attached",

@@ -11,13 +11,6 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
-        "fleet",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("fleet", sa.JSON(), nullable=False),
-        sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_fleet")),
-    )
-    op.create_table(
         "host",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -39,6 +32,13 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_host")),
         sa.UniqueConstraint("hypervisor_uuid", name=op.f("uq_host_hypervisor_uuid")),
+    )
+    op.create_table(
+        "loaded_fleet",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("fleet", sa.JSON(), nullable=False),
+        sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_loaded_fleet")),
     )
     op.create_table(
         "network",
@@ -356,7 +356,7 @@ def downgrade() -> None:
         "volume",
         "server_group",
         "network",
+        "loaded_fleet",
         "host",
-        "fleet",
     ):
         op.drop_table(table)
