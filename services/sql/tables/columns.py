@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from sqlalchemy import JSON, DateTime, Dialect, Enum, MetaData, TypeDecorator
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Row(SQLModel):
     """Base of every table; tables and constraints have predictable names."""
 
-    metadata: ClassVar[MetaData] = MetaData(
+    metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -27,7 +27,7 @@ class Row(SQLModel):
     )
 
     @declared_attr.directive
-    def __tablename__(cls) -> str:
+    def __tablename__(cls) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """`HostRow` is table `host`, `ServerGroupRow` is `server_group`."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Row")).lower()
 
@@ -67,9 +67,11 @@ class Value(TypeDecorator[T], Generic[T]):
 
 def word(kind: type[StrEnum]) -> Enum:
     """One of an enumeration's words, stored as its value."""
-    return Enum(
-        kind, native_enum=False, length=40, values_callable=lambda members: [member.value for member in members]
-    )
+    return Enum(kind, native_enum=False, length=40, values_callable=_values)
+
+
+def _values(kind: type[StrEnum]) -> list[str]:
+    return [member.value for member in kind]
 
 
 def utc_now() -> datetime:
