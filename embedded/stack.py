@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from embedded.faults import read_faults
-from embedded.hosts import boot_hosts
+from embedded.fleets import settle
 from embedded.processes import ROLE, end_all, stack_processes, supervisor_of, with_role
 from embedded.state import StackRecord, StateDir, settings_for
-from embedded.subjects import write_names
 from embedded.temporal_server import binary, free_address
 from evacuation.errors import NotTheStackError, StateDirInUseError
 from evacuation.fleet import Fleet
@@ -44,9 +43,8 @@ def bring_up(state_dir: Path, options: UpOptions) -> Settings:
         end_all(lambda: with_role(state.path), grace=2, timeout=KILL_TIMEOUT)
         record = _record(state, options)
         settings = settings_for(state.path).model_copy(update=record.as_settings())
-        hosts = _open_store(state, settings, fleet)
+        _open_store(settings, fleet)
         state.write_record(record.model_copy(update={"disk_lock": fleet.disk_lock}) if fleet else record)
-        boot_hosts(state.path, hosts)
         _forget_strikes(state)
         _start_supervisor(state, lock)
     return settings_for(state.path)
@@ -95,8 +93,8 @@ def _record(state: StateDir, options: UpOptions) -> StackRecord:
     )
 
 
-def _open_store(state: StateDir, settings: Settings, fleet: Fleet | None) -> list[str]:
-    """Migrated, and loaded unless it has a fleet already and none was given. The names of its hosts."""
+def _open_store(settings: Settings, fleet: Fleet | None) -> None:
+    """Migrated, loaded unless it has a fleet already and none was given, and its hosts powered."""
     from services.sql import migrate, open_services
 
     migrate(settings.store_url)
@@ -104,8 +102,7 @@ def _open_store(state: StateDir, settings: Settings, fleet: Fleet | None) -> lis
     try:
         if fleet is not None or not services.views.hosts():
             services.fleet.load(fleet or read_fleet(DEFAULT_FLEET))
-        write_names(state.names, {each.id: each.name for each in services.views.instances()})
-        return [host.name for host in services.views.hosts()]
+        settle(settings, services)
     finally:
         services.close()
 

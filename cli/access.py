@@ -1,0 +1,53 @@
+"""The ways from a command to the world: settings, the store, Temporal."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from evacuation.errors import MalformedRequestError, StoreUnavailableError
+from evacuation.names import is_name
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+    from services.sql import SqlServices
+
+
+def settings() -> "Settings":
+    """The environment's, completed from the selected stack."""
+    from embedded.state import settings_for
+
+    return settings_for()
+
+
+@contextmanager
+def open_store() -> Generator["SqlServices"]:
+    """Raises StoreUnavailableError, StoreSchemaError."""
+    from services.sql import open_services
+
+    url = settings().store_url
+    _require_file(url)
+    services = open_services(url)
+    try:
+        yield services
+    finally:
+        services.close()
+
+
+def _require_file(url: str) -> None:
+    """A command that reads never makes an empty database."""
+    from pathlib import Path
+
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        raise StoreUnavailableError(
+            f"there is no state store at {url.removeprefix('sqlite:///')}",
+            remedy="start a stack with `evacuate up`, name its --state-dir, or set EVACUATE_DATABASE_URL",
+        )
+
+
+def require_name(text: str, what: str) -> str:
+    """Raises MalformedRequestError."""
+    if not is_name(text):
+        raise MalformedRequestError(
+            f"{text!r} is not the name of {what}", remedy="letters, digits, dot, dash and underscore, at most 63"
+        )
+    return text

@@ -1,0 +1,66 @@
+"""The command line: groups, exit codes, and one line for every error."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli import demonstration, hosts, instances, records, stacks, tracing
+from cli.options import StateDirOption, examples
+from evacuation.errors import EvacuateError
+from services.exits import REFUSED, error_line, exit_code
+
+app = typer.Typer(
+    name="evacuate",
+    help="Durable evacuation of virtual machines from dead compute hosts.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    epilog=examples("demo", "up --detach", "host kill cmp-1", "instance evacuate web-01", "check", "down"),
+)
+demonstration.add_to(app)
+stacks.add_to(app)
+app.add_typer(hosts.host_app)
+app.add_typer(instances.instance_app)
+records.add_to(app)
+tracing.add_to(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("evacuate"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    state_dir: StateDirOption = None,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Durable evacuation of virtual machines from dead compute hosts."""
+
+
+def main() -> None:
+    """Console script `evacuate`: exit code 0 done, 1 not recovered, 2 refused, 3 Temporal or the store not reachable."""
+    sys.exit(run())
+
+
+def run() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except EvacuateError as error:
+        say_error(error_line(error))
+        return exit_code(error)
+    except typer.TyperException as error:
+        say_error("error: " + " ".join(error.format_message().split()))
+        return REFUSED
+    except (KeyboardInterrupt, typer.Abort):
+        say_error("interrupted")
+        return 130
+
+
+def say_error(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,220 @@
+"""Evacuations of single instances: asked for, followed, cancelled; and deletions."""
+
+import asyncio
+import getpass
+from datetime import UTC, datetime
+from typing import Literal
+
+from temporalio.client import Client
+
+from cli.access import open_store, require_name
+from cli.durations import read_duration
+from cli.instances import find_instance
+from cli.output import print_json, print_one, say
+from cli.requests import Accepted, Handle, delete, find_running, new_request_id, outcome_of, request_evacuation
+from cli.watching import follow
+from evacuation.errors import (
+    ContradictoryOptionsError,
+    EvacuateError,
+    MalformedRequestError,
+    NotRunningError,
+    Refusal,
+    TooLateError,
+)
+from evacuation.messages import EvacuationOutcome, EvacuationRequest
+from evacuation.model import Frozen
+from evacuation.names import evacuate_instance_id
+from evacuation.views import InstanceView
+from services.exits import DONE, NOT_RECOVERED, REFUSED, error_line
+from services.settings import Settings
+from services.temporal import connect
+
+CODES = {"recovered": DONE, "not_recovered": NOT_RECOVERED, "cancelled": NOT_RECOVERED, "refused": REFUSED}
+
+
+class Evacuate(Frozen):
+    """The command's options as they were given."""
+
+    instance: str
+    target: str | None = None
+    target_state: Literal["active", "stopped"] | None = None
+    wait_for_capacity: str | None = None
+    join: bool = False
+    wait: bool = True
+    source_confirmed_off: str | None = None
+
+
+class Started(Frozen):
+    """What --no-wait prints: the evacuation goes on by itself."""
+
+    evacuation_id: str
+    instance_id: str
+    outcome: Literal["accepted"] = "accepted"
+    source: str | None
+    workflow_id: str
+    also_stopped: tuple[str, ...] = ()
+
+
+def run_evacuation(settings: Settings, options: Evacuate, *, as_json: bool) -> int:
+    """The exit code. A refusal is printed as an outcome too when JSON was asked for."""
+    started = datetime.now(UTC)
+    instance: InstanceView | None = None
+    try:
+        request = _request(options)
+        instance = find_instance(options.instance)
+        request = request.model_copy(update={"instance_id": instance.id})
+        return asyncio.run(_evacuate(settings, instance, request, options, as_json=as_json))
+    except Refusal as error:
+        if as_json:
+            print_json(_refused(error, instance, options.instance, started))
+        say(error_line(error))
+        return REFUSED
+    except KeyboardInterrupt:
+        say(f"detached: the evacuation goes on. Watch it: evacuate watch {options.instance}; ")
+        say(f"cancel it: evacuate instance cancel {options.instance}")
+        return 130
+
+
+def _request(options: Evacuate) -> EvacuationRequest:
+    """Raises MalformedRequestError, ContradictoryOptionsError."""
+    if options.target is not None:
+        require_name(options.target, "a host")
+    if options.source_confirmed_off is not None and not options.source_confirmed_off.strip():
+        raise MalformedRequestError("--source-confirmed-off is empty", remedy="say how you know that the host is off")
+    if options.join and (options.target or options.target_state or options.wait_for_capacity):
+        raise ContradictoryOptionsError(
+            "--join takes a running evacuation as it is, and the other options ask for another one",
+            remedy="leave out --join, or --target, --target-state and --wait-for-capacity",
+        )
+    return EvacuationRequest(
+        request_id=new_request_id(),
+        instance_id=options.instance,
+        target=options.target,
+        target_state=options.target_state,
+        wait_for_capacity=read_duration(options.wait_for_capacity) if options.wait_for_capacity is not None else None,
+        source_confirmed_off=options.source_confirmed_off,
+        requested_by=getpass.getuser(),
+    )
+
+
+def _refused(error: EvacuateError, instance: InstanceView | None, asked: str, started: datetime) -> EvacuationOutcome:
+    return EvacuationOutcome(
+        evacuation_id="",
+        instance_id=instance.id if instance else asked,
+        outcome="refused",
+        source=instance.host if instance else None,
+        error_type=type(error).__name__,
+        reason=error.line,
+        started_at=started,
+        finished_at=datetime.now(UTC),
+    )
+
+
+async def _evacuate(
+    settings: Settings, instance: InstanceView, request: EvacuationRequest, options: Evacuate, *, as_json: bool
+) -> int:
+    client = await connect(settings)
+    accepted = await request_evacuation(client, instance, request, settings.tuning, join=options.join)
+    _say_accepted(accepted, instance)
+    if not options.wait:
+        _print(await _started(accepted, instance), as_json=as_json)
+        return DONE
+    outcome = await _follow(accepted.handle, instance, accepted)
+    return _end(outcome, as_json=as_json)
+
+
+def _say_accepted(accepted: Accepted, instance: InstanceView) -> None:
+    if accepted.acceptance is None:
+        say(f"joined the running evacuation of {instance.name}")
+        return
+    say(f"accepted: {instance.name} leaves {accepted.acceptance.source}")
+    if accepted.acceptance.also_stopped:
+        say(f"a power-off of {accepted.acceptance.source} also stops {', '.join(accepted.acceptance.also_stopped)}")
+
+
+async def _started(accepted: Accepted, instance: InstanceView) -> Started:
+    acceptance = accepted.acceptance
+    from workflows.evacuate_instance import EvacuateInstance
+
+    known = acceptance.evacuation_id if acceptance else None
+    return Started(
+        evacuation_id=known or (await accepted.handle.query(EvacuateInstance.progress)).evacuation_id,
+        instance_id=instance.id,
+        source=acceptance.source if acceptance else instance.host,
+        workflow_id=evacuate_instance_id(instance.id),
+        also_stopped=acceptance.also_stopped if acceptance else (),
+    )
+
+
+async def _follow(handle: Handle, instance: InstanceView, accepted: Accepted | None = None) -> EvacuationOutcome:
+    outcome = (await follow({instance.id: handle}))[instance.id]
+    if outcome.evacuation_id:
+        return outcome
+    known = accepted.acceptance.evacuation_id if accepted and accepted.acceptance else None
+    return recorded(instance.id, known) or outcome.model_copy(
+        update={"evacuation_id": known or "", "source": instance.host}
+    )
+
+
+def recorded(instance_id: str, evacuation_id: str | None) -> EvacuationOutcome | None:
+    """The outcome as the store keeps it; without an id, the instance's last one."""
+    with open_store() as services:
+        rows = [row for row in services.views.evacuations() if row.instance_id == instance_id]
+    outcomes = [row.outcome for row in rows if row.outcome and (evacuation_id is None or row.id == evacuation_id)]
+    return outcomes[-1] if outcomes else None
+
+
+def _end(outcome: EvacuationOutcome, *, as_json: bool) -> int:
+    _print(outcome, as_json=as_json)
+    if outcome.outcome != "recovered":
+        say("error: " + " ".join(f"{outcome.outcome}: {outcome.reason or outcome.error_type or ''}".split()))
+    return CODES[outcome.outcome]
+
+
+def _print(document: Frozen, *, as_json: bool) -> None:
+    print_one(document, as_json=as_json)
+
+
+def watch_evacuation(settings: Settings, instance: InstanceView, *, as_json: bool) -> int:
+    """Follows the one that runs; else tells how the last one ended."""
+
+    async def run() -> EvacuationOutcome | None:
+        handle = await find_running(await connect(settings), instance.id)
+        return await _follow(handle, instance) if handle else recorded(instance.id, None)
+
+    outcome = asyncio.run(run())
+    if outcome is None:
+        raise NotRunningError(f"no evacuation of {instance.name} runs, or ever ran")
+    return _end(outcome, as_json=as_json)
+
+
+def cancel_evacuation(settings: Settings, instance: InstanceView, *, as_json: bool) -> int:
+    """Waits for the end. Raises NotRunningError, TooLateError (it recovered anyway)."""
+    outcome = asyncio.run(_cancel(settings, instance))
+    _print(outcome, as_json=as_json)
+    if outcome.outcome == "recovered":
+        raise TooLateError(
+            f"too late to cancel: {instance.name} had started on {outcome.destination}, and an evacuation goes only"
+            " forward from there"
+        )
+    return DONE if outcome.outcome == "cancelled" else NOT_RECOVERED
+
+
+async def _cancel(settings: Settings, instance: InstanceView) -> EvacuationOutcome:
+    client: Client = await connect(settings)
+    handle = await find_running(client, instance.id)
+    if handle is None:
+        raise NotRunningError(f"no evacuation of {instance.name} is running", remedy="there is nothing to cancel")
+    await handle.cancel()
+    say(f"asked the evacuation of {instance.name} to stop; waiting until it is undone")
+    return await _follow(handle, instance)
+
+
+def delete_instance(settings: Settings, instance: InstanceView) -> None:
+    async def run() -> None:
+        await delete(await connect(settings), instance, settings.tuning)
+
+    asyncio.run(run())
+
+
+__all__ = ["Evacuate", "cancel_evacuation", "delete_instance", "outcome_of", "run_evacuation", "watch_evacuation"]

@@ -1,0 +1,84 @@
+"""`evacuate host …`"""
+
+from typing import Annotated
+
+import typer
+
+from cli.access import open_store, require_name, settings
+from cli.options import HostArgument, JsonOption, StateDirOption, examples, new_group
+from cli.output import print_one, print_rows, say
+
+host_app = new_group("host", "Compute hosts.")
+
+COLUMNS = (
+    "name",
+    "state",
+    "enabled",
+    "fenced",
+    "vcpus",
+    "vcpus_used",
+    "memory_mb",
+    "memory_mb_used",
+    "disk_gb",
+    "disk_gb_used",
+    "availability_zone",
+)
+
+
+@host_app.command("list", epilog=examples("host list", "host list --json"))
+def list_hosts(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
+    """Every host, with what is used of it."""
+    with open_store() as services:
+        print_rows(services.views.hosts(), COLUMNS, as_json=as_json)
+
+
+@host_app.command("show", epilog=examples("host show cmp-1", "host show cmp-1 --json"))
+def show_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
+    """One host."""
+    require_name(host, "a host")
+    with open_store() as services:
+        services.views.resolve_host(host)
+        print_one(next(each for each in services.views.hosts() if each.name == host), as_json=as_json)
+
+
+@host_app.command("kill", epilog=examples("host kill cmp-1"))
+def kill_host(host: HostArgument, state_dir: StateDirOption = None) -> None:
+    """Power loss: everything on the host dies at once, and nobody is told. Embedded stack only."""
+    from cli.power import kill
+
+    kill(settings(), _known(host))
+    say(f"{host} is off, and nothing of it is left")
+
+
+@host_app.command("start", epilog=examples("host start cmp-1", "host start cmp-1 --no-wait"))
+def start_host(
+    host: HostArgument,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the host is up again.")] = True,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Power on, with a new boot: the host comes back and is reconciled before it serves. Embedded stack only."""
+    from cli.power import start
+
+    start(settings(), _known(host), wait=wait)
+
+
+@host_app.command("down", epilog=examples('host down cmp-1 --confirmed-off "unplugged it myself, rack 4"'))
+def down_host(
+    host: HostArgument,
+    confirmed_off: Annotated[
+        str, typer.Option("--confirmed-off", metavar="TEXT", help="How you know that the host is off.")
+    ],
+    state_dir: StateDirOption = None,
+) -> None:
+    """Your word that a host is off, recorded as fence evidence. Refused while the host answers."""
+    from cli.power import confirm_off
+
+    confirm_off(settings(), _known(host), confirmed_off)
+    say(f"recorded: {host} is down, by your word")
+
+
+def _known(host: str) -> str:
+    require_name(host, "a host")
+    with open_store() as services:
+        services.views.resolve_host(host)
+    return host

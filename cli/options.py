@@ -1,0 +1,37 @@
+"""Options that many commands share, and the examples of their help."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _select(path: Path | None) -> Path | None:
+    """The option stands before or after the command's name, and says the same as the environment variable."""
+    if path is not None:
+        os.environ["EVACUATE_STATE_DIR"] = str(path.expanduser().resolve())
+    return path
+
+
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        callback=_select,
+        help="The embedded stack's directory (default: $EVACUATE_STATE_DIR, else ./.evacuate).",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
+InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="An instance's name or id.")]
+HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="A host's name.")]
+
+
+def examples(*lines: str) -> str:
+    """An epilog that keeps its lines."""
+    return "\b\nExamples:\n" + "\n".join(f"  evacuate {line}" for line in lines)
+
+
+def new_group(name: str, help: str) -> typer.Typer:
+    return typer.Typer(name=name, help=help, no_args_is_help=True, rich_markup_mode=None)

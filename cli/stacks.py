@@ -1,0 +1,142 @@
+"""The embedded stack: `evacuate up`, `down`, `fleet …`, `store migrate`."""
+
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.access import open_store, settings
+from cli.hosts import COLUMNS as HOST_COLUMNS
+from cli.options import StateDirOption, examples, new_group
+from cli.output import print_table, say, stderr
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+
+fleet_app = new_group("fleet", "The fleet: hosts, networks, volumes, server groups, instances.")
+store_app = new_group("store", "The state store.")
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A fleet file (YAML).")]
+
+
+def up(
+    fleet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The fleet to load (default: a small one).")
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Faults to inject; may be edited later.")] = None,
+    database: Annotated[
+        str | None, typer.Option(metavar="URL", help="The state store (default: SQLite in the state directory).")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when everything runs.")] = False,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Start everything on this machine: Temporal, the store, workers, and hosts whose guests are processes.
+
+    A state directory that has a store is resumed; hosts that were switched off stay off."""
+    from embedded.stack import UpOptions, bring_up
+
+    options = UpOptions(fleet=fleet, faults=faults, database=database)
+    if detach:
+        announce(make_ready(bring_up(settings().state_dir, options)))
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        started = bring_up(settings().state_dir, options)
+        announce(make_ready(started))
+        say("Ctrl-C ends it")
+        _stay(started)
+    except KeyboardInterrupt:
+        say("ending the stack")
+    finally:
+        _end_if_ours(settings().state_dir)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def make_ready(started: "Settings") -> "Settings":
+    """Waits, with progress, until every host answers and every guest runs."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from embedded.readiness import wait_for_stack
+
+    columns = (TextColumn("{task.description:>7}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=stderr(), transient=True) as progress:
+        bars = {name: progress.add_task(name, total=None) for name in ("hosts", "guests")}
+        wait_for_stack(started, lambda name, done, total: progress.update(bars[name], completed=done, total=total))
+    return started
+
+
+def announce(started: "Settings") -> None:
+    """Where everything is."""
+    with open_store() as services:
+        print_table(services.views.hosts(), HOST_COLUMNS)
+    say(f"Temporal {started.temporal_address}, namespace {started.temporal_namespace}")
+    if started.ui_address:
+        say(f"Web UI   http://{started.ui_address}/namespaces/{started.temporal_namespace}/workflows")
+    say(f"State    {started.state_dir}")
+
+
+def _stay(started: "Settings") -> None:
+    from embedded.processes import supervisor_of
+
+    while supervisor_of(started.state_dir) is not None:
+        time.sleep(0.5)
+
+
+def _end_if_ours(state_dir: Path) -> None:
+    from embedded.stack import bring_down
+
+    bring_down(state_dir)
+
+
+def down(state_dir: StateDirOption = None) -> None:
+    """End everything: guests, workers, Temporal. The state stays, and `evacuate up` resumes it."""
+    from embedded.stack import bring_down
+
+    ran = bring_down(settings().state_dir)
+    say("down" if ran else f"nothing runs in {settings().state_dir}")
+
+
+@fleet_app.command("load", epilog=examples("fleet load fleet.yaml"))
+def load_fleet(file: FileArgument, state_dir: StateDirOption = None) -> None:
+    """Load a fleet into an empty store; the same fleet again changes nothing."""
+    from embedded.fleets import load
+    from services.fleet_file import read_fleet
+
+    fleet = read_fleet(file)
+    with open_store() as services:
+        load(settings(), services, fleet)
+    say(f"loaded {len(fleet.hosts)} hosts, {len(fleet.instances)} instances")
+
+
+@fleet_app.command("export", epilog=examples("fleet export > fleet.yaml"))
+def export_fleet(state_dir: StateDirOption = None) -> None:
+    """The fleet as the store has it now, as a fleet file on stdout."""
+    from services.fleet_file import write_fleet
+
+    with open_store() as services:
+        typer.echo(write_fleet(services.fleet.export()), nl=False)
+
+
+@store_app.command(
+    "migrate", epilog=examples("store migrate", "EVACUATE_DATABASE_URL=postgresql+psycopg://… store migrate")
+)
+def migrate_store(state_dir: StateDirOption = None) -> None:
+    """Bring the store's schema to this release; a new store is made."""
+    from services.sql import migrate
+
+    found = settings()
+    found.state_dir.mkdir(parents=True, exist_ok=True)
+    migrate(found.store_url)
+    say("the store's schema is up to date")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("up", epilog=examples("up", "up --detach --fleet fleet.yaml", "up --faults faults.yaml"))(up)
+    app.command("down", epilog=examples("down", "--state-dir /tmp/lab down"))(down)
+    app.add_typer(fleet_app)
+    app.add_typer(store_app)
