@@ -64,7 +64,7 @@ class Forward:
 
     def _time_to_wait(self) -> timedelta | None:
         waits = self._state.request.wait_for_capacity
-        left = waits - (workflow.now() - self._state.started_at) if waits is not None else timedelta(0)
+        left = waits - (workflow.now() - workflow.info().start_time) if waits is not None else timedelta(0)
         return left if left > timedelta(0) else None
 
     async def prepare_destination(self, to: m.Destination) -> m.Connector:

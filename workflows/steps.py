@@ -1,5 +1,6 @@
 """How a step is executed: with its policy, a summary for the Web UI, an event for the record, a row on the display."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -139,7 +140,7 @@ class Steps:
                 about=about,
                 deadline=deadline,
             )
-        except BaseException as error:
+        except (ActivityError, asyncio.CancelledError) as error:
             self._note(row, name, host, failure_of(error))
             raise
         del self._unsaved[: len(getattr(message, "events", ()))]

@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.testing import WorkflowEnvironment
 
+from evacuation.names import SEARCH_ATTRIBUTES
 from services.temporal import DATA_CONVERTER
 
 
@@ -21,7 +24,12 @@ def binary(name: str) -> str:
 @asynccontextmanager
 async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     env = await WorkflowEnvironment.start_time_skipping(
-        data_converter=DATA_CONVERTER, test_server_existing_path=binary("temporal-test-server")
+        data_converter=DATA_CONVERTER,
+        test_server_existing_path=binary("temporal-test-server"),
     )
     async with env:
+        request = AddSearchAttributesRequest(namespace=env.client.namespace)
+        for name in SEARCH_ATTRIBUTES:
+            request.search_attributes[name] = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+        await env.client.operator_service.add_search_attributes(request)
         yield env

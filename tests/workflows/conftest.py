@@ -21,6 +21,7 @@ from tests.support.temporal import time_skipping
 from tests.workflows.fakes import INSTANCE, FakeCloud, FakeProbe
 from workflows.all import ALL
 from workflows.evacuate_instance import EvacuateInstance
+from workflows.sandbox import RUNNER
 
 
 @pytest.fixture
@@ -36,10 +37,17 @@ class Run:
         self.client = client
         self.cloud = cloud
         self.handle: WorkflowHandle[Any, m.EvacuationOutcome] | None = None
+        self.tuning = m.Tuning()
+
+    def faster(self) -> "Run":
+        """For calls that never answer: time is not skipped while an activity runs."""
+        self.tuning = m.Tuning(scale=0.05)
+        return self
 
     def input(self, **request: Any) -> m.EvacuateInstanceInput:
         return m.EvacuateInstanceInput(
-            request=m.EvacuationRequest(request_id=str(uuid.uuid4()), instance_id=INSTANCE, **request)
+            request=m.EvacuationRequest(request_id=str(uuid.uuid4()), instance_id=INSTANCE, **request),
+            tuning=self.tuning,
         )
 
     async def start(self, **request: Any) -> WorkflowHandle[Any, m.EvacuationOutcome]:
@@ -75,6 +83,9 @@ class Run:
         assert isinstance(caught.value.cause, ApplicationError), caught.value.cause
         return caught.value.cause
 
+    async def of_this_run(self) -> WorkflowHandle[Any, m.EvacuationOutcome]:
+        return self.handle or self.client.get_workflow_handle_for(EvacuateInstance.run, evacuate_instance_id(INSTANCE))
+
     async def until(self, name: str) -> None:
         """Until the fake cloud was asked for it."""
         async with asyncio.timeout(20):
@@ -91,29 +102,35 @@ class Run:
                 await asyncio.sleep(0.02)
 
 
+async def serve(
+    stack: AsyncExitStack, env: WorkflowEnvironment, cloud: FakeCloud, *, silent: frozenset[str] = frozenset()
+) -> Run:
+    """Workers for the cloud, until the stack closes; hosts in `silent` have none."""
+    workers = [Worker(env.client, task_queue=CONTROL_QUEUE, workflows=ALL, activities=cloud.control, **OPTIONS)]
+    for host in set(cloud.hosts) - silent:
+        queue = host_queue(host)
+        workers.append(Worker(env.client, task_queue=queue, activities=cloud.on_host(host).all, **OPTIONS))
+    if cloud.source_answers:
+        workers.append(Worker(env.client, task_queue=probe_queue("cmp-1"), activities=[FakeProbe().probe_host]))
+    for worker in workers:
+        await stack.enter_async_context(worker)
+    return Run(env.client, cloud)
+
+
 @pytest.fixture
 async def run(env: WorkflowEnvironment) -> AsyncIterator[Callable[..., Awaitable[Run]]]:
-    """`await run(cloud, silent={...})` starts the workers; hosts in `silent` have none."""
+    """`await run(cloud, silent={...})` starts the workers."""
     async with AsyncExitStack() as stack:
 
         async def begin(cloud: FakeCloud, *, silent: frozenset[str] = frozenset()) -> Run:
-            workers = [Worker(env.client, task_queue=CONTROL_QUEUE, workflows=ALL, activities=cloud.control, **OPTIONS)]
-            for host in cloud.hosts:
-                if host not in silent:
-                    workers.append(
-                        Worker(env.client, task_queue=host_queue(host), activities=cloud.on_host(host).all, **OPTIONS)
-                    )
-            if cloud.source_answers:
-                workers.append(Worker(env.client, task_queue=probe_queue("cmp-1"), activities=[FakeProbe().probe_host]))
-            for worker in workers:
-                await stack.enter_async_context(worker)
-            return Run(env.client, cloud)
+            return await serve(stack, env, cloud, silent=silent)
 
         yield begin
 
 
 OPTIONS: dict[str, Any] = {
     "interceptors": [FailureInterceptor()],
+    "workflow_runner": RUNNER,
     "max_cached_workflows": 100,
     "graceful_shutdown_timeout": timedelta(0),
 }

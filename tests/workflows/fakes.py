@@ -10,22 +10,27 @@ from temporalio import activity
 
 from evacuation import messages as m
 from evacuation.errors import NoValidHostError
-from evacuation.model import Evidence, EvidenceKind, Flavor, PowerState, Rejection, RootDisk, VmState
+from evacuation.model import Evidence, EvidenceKind, Flavor, Rejection, RootDisk, VmState
 
 INSTANCE = "7c9a5e0e-0000-4000-8000-000000000001"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Answer = BaseException | Callable[[], Any] | Any
 
 
-async def hang() -> None:
+async def hang(*, beating: bool) -> None:
     """Longer than any timeout; ends when the activity is cancelled."""
     for _ in range(100_000):
-        activity.heartbeat()
+        if beating:
+            activity.heartbeat()
         await asyncio.sleep(0.01)
 
 
 class Hang:
-    """An answer that never comes: until the timeout of the call."""
+    """An answer that does not come until the call is cancelled; it heartbeats."""
+
+
+class Silence:
+    """No answer and no heartbeat: the worker is gone, or frozen."""
 
 
 class FakeCloud:
@@ -53,16 +58,16 @@ class FakeCloud:
         self.asked.append(f"{name}@{host}" if host else name)
         self.messages[name].append(message)
         answer = self.script[name].popleft() if self.script[name] else usual
-        if isinstance(answer, Hang):
-            await hang()
+        if isinstance(answer, Hang | Silence):
+            await hang(beating=isinstance(answer, Hang))
         if isinstance(answer, BaseException):
             raise answer
         return answer() if callable(answer) else answer
 
     @property
     def control(self) -> list[Any]:
-        names = [n for n in dir(self) if hasattr(getattr(type(self), n), "__temporal_activity_definition")]
-        return [getattr(self, n) for n in names if n not in HOST_STEPS]
+        own = vars(type(self)).items()
+        return [getattr(self, name) for name, fn in own if hasattr(fn, "__temporal_activity_definition")]
 
     def on_host(self, host: str) -> "FakeHost":
         return FakeHost(self, host)
@@ -243,11 +248,5 @@ class FakeProbe:
         return m.ProbeAnswer(host=message.host, incarnation="boot-1", in_service=True)
 
 
-HOST_STEPS = frozenset()
-
-
 def _off(host: str, incarnation: str | None) -> Evidence:
     return Evidence(kind=EvidenceKind.POWER_OFF, host=host, incarnation=incarnation, who="test", reason="off", at=NOW)
-
-
-SHUTDOWN = PowerState.SHUTDOWN

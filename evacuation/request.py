@@ -1,0 +1,126 @@
+"""The checks of a request: every refusal, with its cause and its remedy, before anything is written or powered off."""
+
+from datetime import timedelta
+
+from evacuation.errors import (
+    ContradictoryOptionsError,
+    HostNotFoundError,
+    InstanceNotFoundError,
+    MalformedRequestError,
+    Refusal,
+    RootDiskNotSharedError,
+    SourceAnswersError,
+    SourceNotFencedError,
+    TargetDisabledError,
+    TargetIsSourceError,
+    VmStateNotEvacuableError,
+)
+from evacuation.messages import CheckedRequest, EvacuationRequest
+from evacuation.model import Rejection, RootDisk, VmState
+from evacuation.names import is_name
+from evacuation.placement import place
+from evacuation.ports import CheckFacts
+from evacuation.transitions import EVACUABLE
+
+LONGEST_WAIT = timedelta(days=30)
+
+
+def check(request: EvacuationRequest, facts: CheckFacts, *, can_fence: bool) -> CheckedRequest:
+    """What the store can decide. Raises a Refusal.
+
+    A stuck task_state is no reason to refuse, and neither is `evacuate: false` when the instance is named itself.
+    What an evacuation that is adopted has changed itself is not held against the request."""
+    _check_values(request)
+    _check_target(request, facts)
+    if facts.open is None:
+        _check_instance(request, facts)
+    instance = facts.instance
+    if request.target_state is not None:
+        instance = instance.model_copy(update={"wanted": VmState(request.target_state)})
+    return CheckedRequest(
+        instance=instance,
+        source_incarnation=facts.source_incarnation,
+        source_uuid=facts.source_uuid,
+        evidence=facts.evidence,
+        adopts=facts.open,
+        can_fence=can_fence,
+        also_stopped=facts.others_on_source,
+        no_host=_dry_run(request, facts),
+    )
+
+
+def refuse_answering_source(facts: CheckedRequest) -> Refusal:
+    host = facts.instance.source
+    return SourceAnswersError(
+        f"host {host} answers: it is up, and {facts.instance.name} may run there",
+        remedy=f"stop the worker of {host} if the host is really lost, or migrate the instance instead",
+    )
+
+
+def refuse_unfenced(request: EvacuationRequest, facts: CheckedRequest) -> Refusal | None:
+    """Nothing proves the source off, and nothing could: no evidence, no driver that is able, nobody's word."""
+    if facts.evidence is not None or facts.can_fence or request.source_confirmed_off is not None:
+        return None
+    host = facts.instance.source
+    return SourceNotFencedError(
+        f"host {host} is not fenced and no fencing driver can cut its power",
+        remedy=f'power it off, then say: evacuate host down {host} --confirmed-off "who saw it, how" '
+        f"(or --source-confirmed-off with this request)",
+    )
+
+
+def _check_values(request: EvacuationRequest) -> None:
+    if request.target is not None and not is_name(request.target):
+        raise MalformedRequestError(
+            f"target {request.target!r} is not a host name", remedy="use letters, digits, dot, dash, underscore"
+        )
+    wait = request.wait_for_capacity
+    if wait is not None and not timedelta(0) < wait <= LONGEST_WAIT:
+        raise MalformedRequestError(f"cannot wait {wait} for capacity", remedy="give more than 0 and at most 30 days")
+    if request.source_confirmed_off is not None and not request.source_confirmed_off.strip():
+        raise MalformedRequestError(
+            "the confirmation that the source is off is empty", remedy="say who saw it off, and how"
+        )
+
+
+def _check_target(request: EvacuationRequest, facts: CheckFacts) -> None:
+    target = request.target
+    if target is None:
+        return
+    if target not in facts.known_hosts:
+        known = ", ".join(sorted(facts.known_hosts))
+        raise HostNotFoundError(f"no host is called {target}", remedy=f"known hosts: {known}")
+    if target == facts.instance.source:
+        raise TargetIsSourceError(
+            f"{facts.instance.name} is on {target} already: target equals source", remedy="name another host, or none"
+        )
+    host = next((h for h in facts.hosts if h.name == target), None)
+    if host is None or not (host.enabled and host.up):
+        state = "disabled" if host is not None and not host.enabled else "down"
+        raise TargetDisabledError(f"target {target} is {state}", remedy="name another host, or none to have one chosen")
+
+
+def _check_instance(request: EvacuationRequest, facts: CheckFacts) -> None:
+    instance = facts.instance
+    if facts.instance_deleted:
+        raise InstanceNotFoundError(f"instance {instance.name} is deleted")
+    if instance.vm_state not in EVACUABLE:
+        raise VmStateNotEvacuableError(
+            f"{instance.name} is {instance.vm_state}: only active, stopped and error instances are evacuated",
+            remedy="reset its state first, if its host is lost",
+        )
+    if request.target_state == "active" and instance.vm_state == VmState.STOPPED:
+        raise ContradictoryOptionsError(
+            f"{instance.name} is stopped and stays so: --target-state active contradicts that",
+            remedy="evacuate it, then start it",
+        )
+    if instance.root_disk == RootDisk.LOCAL:
+        raise RootDiskNotSharedError(
+            f"the root disk of {instance.name} is local to {instance.source}: it is not to be had elsewhere",
+            remedy=f"repair {instance.source}, or rebuild the instance from its image or a backup",
+        )
+
+
+def _dry_run(request: EvacuationRequest, facts: CheckFacts) -> tuple[Rejection, ...]:
+    placement = place(facts.placement.model_copy(update={"target": request.target}), facts.hosts)
+    return () if placement.chosen else placement.rejected

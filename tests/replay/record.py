@@ -1,0 +1,94 @@
+"""Writes the histories that `test_replay.py` replays: python -m tests.replay.record [SHAPE ...]
+
+Run it for a new shape only. A history that is there already is kept, whatever is asked for."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from evacuation.errors import CapacityNotYetError, DestinationUnableError, FenceDeclinedError, SpawnFailedError
+from evacuation.messages import Settled
+from tests.support.temporal import time_skipping
+from tests.workflows.conftest import Run, serve
+from tests.workflows.fakes import FakeCloud, Silence
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+async def success(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    await run.ask()
+
+
+async def capacity_refused(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.answers("prepare_destination", DestinationUnableError("no disk"))
+    await run.start()
+
+
+async def spawn_failed_then_next_host(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.answers("spawn_guest", SpawnFailedError("no memory"), SpawnFailedError("no memory"))
+    await run.start()
+
+
+async def cancelled_while_compensating(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.answers("spawn_guest", SpawnFailedError("no memory"))
+    cloud.answers("tear_down_block_devices", *[ApplicationError("not now", type="Injected")] * 5)
+    handle = await run.start()
+    await run.until("tear_down_block_devices")
+    await handle.cancel()
+
+
+async def waited_for_capacity(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.answers("claim_capacity", *[CapacityNotYetError("full")] * 5)
+    await run.start(wait_for_capacity=timedelta(minutes=30))
+
+
+async def blocked_then_settled(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.answers("spawn_guest", Silence())
+    cloud.answers("settle_guest", *[Silence()] * 6, Settled(forward=True, incarnation="boot-1"))
+    cloud.answers("fence_destination", *[FenceDeclinedError("3 other guests live there")] * 50)
+    await run.faster().start()
+
+
+SHAPES: dict[str, Callable[[FakeCloud, Run, WorkflowEnvironment], Awaitable[None]]] = {
+    story.__name__.replace("_", "-"): story
+    for story in (
+        success,
+        capacity_refused,
+        spawn_failed_then_next_host,
+        cancelled_while_compensating,
+        waited_for_capacity,
+        blocked_then_settled,
+    )
+}
+
+
+async def record(shape: str) -> None:
+    cloud = FakeCloud()
+    async with time_skipping() as env, AsyncExitStack() as stack:
+        run = await serve(stack, env, cloud)
+        await SHAPES[shape](cloud, run, env)
+        handle = await run.of_this_run()
+        try:
+            await handle.result()
+        except WorkflowFailureError as error:
+            print(f"{shape}: ended with {error.cause!r}")
+        history = await handle.fetch_history()
+    (HISTORIES / f"{shape}.json").write_text(history.to_json() + "\n")
+    print(f"{shape}: {len(history.events)} events")
+
+
+async def main() -> None:
+    for shape in sys.argv[1:] or SHAPES:
+        if not (HISTORIES / f"{shape}.json").exists():
+            await record(shape)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
