@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
@@ -56,7 +56,9 @@ class Database:
         try:
             with self._writing.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError) as error:
+        except DBAPIError as error:
+            if not _is_unavailability(error):
+                raise
             raise unavailable(error) from error
 
     def close(self) -> None:
@@ -150,7 +152,7 @@ def _sqlite(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     # The driver's own BEGIN is off: a transaction that is going to write must say so at its start.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(TIMEOUT * 1000)}"):
+    for pragma in (f"busy_timeout={int(TIMEOUT * 1000)}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -160,8 +162,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _is_unavailability(error: Exception) -> bool:
-    return isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
+    # The bare class stands for a file that is no database.
+    return (
+        type(error) is DatabaseError
+        or isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)
+        or (isinstance(error, DBAPIError) and error.connection_invalidated)
     )
 
 

@@ -1,7 +1,7 @@
 """Reading and locking rows.
 
-Every transaction locks in one order: instance, evacuation, server group, host. On SQLite the transaction itself is
-the lock.
+Every transaction locks in one order: instance, evacuation, fleet (the turn of a claim), host. On SQLite the
+transaction itself is the lock.
 """
 
 from collections.abc import Sequence

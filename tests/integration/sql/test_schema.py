@@ -1,0 +1,94 @@
+import ast
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+import services.sql
+from evacuation.errors import StoreSchemaError, StoreUnavailableError
+from services.sql import migrate, open_services
+from services.sql.schema import REVISIONS
+from services.sql.tables import Row
+
+
+def test_migration_makes_the_schema_of_the_tables_from_an_empty_database(url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Row.metadata) == []
+    engine.dispose()
+
+
+def test_migration_changes_nothing_when_it_runs_again(url: str) -> None:
+    migrate(url)
+    open_services(url).close()
+
+
+def test_two_migrations_at_once_both_succeed(empty_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrate, [empty_url] * 4))
+    open_services(empty_url).close()
+
+
+def test_known_revisions_are_those_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(services.sql.__file__).parent / "migrations"))
+    script = ScriptDirectory.from_config(config)
+    assert tuple(reversed([each.revision for each in script.walk_revisions()])) == REVISIONS
+
+
+@pytest.mark.parametrize(("revision", "remedy"), [("9999", "upgrade this release"), (None, "evacuate store migrate")])
+def test_opening_names_the_remedy_when_the_schema_is_another_releases(
+    url: str, revision: str | None, remedy: str
+) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        if revision:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
+    engine.dispose()
+    with pytest.raises(StoreSchemaError) as refused:
+        open_services(url)
+    assert remedy in refused.value.remedy
+
+
+def test_migration_refuses_when_the_schema_is_newer(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StoreSchemaError, match="newer"):
+        migrate(url)
+
+
+def test_opening_creates_nothing_when_there_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "absent.db"
+    with pytest.raises(StoreUnavailableError, match="no store"):
+        open_services(f"sqlite:///{path}")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://nobody@127.0.0.1:1/none", "nonsense", "oracle9://x"])
+def test_opening_is_unavailable_when_nothing_answers(url: str) -> None:
+    with pytest.raises(StoreUnavailableError):
+        open_services(url)
+
+
+def test_opening_is_unavailable_when_the_file_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "text.db"
+    path.write_text("this is not a database, and never was one\n" * 50)
+    with pytest.raises(StoreUnavailableError):
+        open_services(f"sqlite:///{path}")
+
+
+def test_importing_the_services_does_not_import_alembic() -> None:
+    code = "import sys, services.sql; print([m for m in sys.modules if m.startswith('alembic')])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ast.literal_eval(out.stdout) == []
