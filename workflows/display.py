@@ -3,7 +3,7 @@
 from typing import Literal
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, SearchAttributePair
+from temporalio.common import SearchAttributeKey
 
 from evacuation.messages import Progress, StepView
 
@@ -50,9 +50,7 @@ class Display:
 
     def publish(self) -> None:
         """Make phase and destination searchable."""
-        workflow.upsert_search_attributes(
-            [SearchAttributePair(PHASE, self.phase), SearchAttributePair(DESTINATION, self.destination or "-")]
-        )
+        workflow.upsert_search_attributes([PHASE.value_set(self.phase), DESTINATION.value_set(self.destination or "-")])
 
     def progress(self) -> Progress:
         return Progress(
