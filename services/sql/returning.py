@@ -83,9 +83,8 @@ class _Reconciliation:
         """Evacuated from here, deleted, or left over; by the old epoch, so that a newer guest is not touched."""
         owed = self._owed()
         for row in self._instances.values():
-            if row.id in self._in_flight:
-                continue
-            epoch = max(owed.get(row.id, 0), self._leftover(row))
+            leftover = 0 if row.id in self._in_flight else self._leftover(row)
+            epoch = max(owed.get(row.id, 0), leftover)
             if epoch:
                 yield self._key(row, epoch)
 
@@ -99,9 +98,10 @@ class _Reconciliation:
         return guest.epoch if guest and guest.epoch not in unproven else 0
 
     def _quarantine(self) -> Iterable[m.GuestKey]:
+        owed = self._owed()
         for row in self._instances.values():
             guest = self._reported.get(row.id)
-            if guest is not None and row.id in self._in_flight:
+            if guest is not None and row.id in self._in_flight and guest.epoch > owed.get(row.id, 0):
                 yield self._key(row, guest.epoch)
 
     def _start(self) -> Iterable[m.GuestKey]:
@@ -111,7 +111,10 @@ class _Reconciliation:
                 yield self._key(row, max((each.epoch for each in here), default=0))
 
     def _runs(self, row: InstanceRow) -> bool:
-        """As it should, in this incarnation and by its current residence."""
+        """As it should, in this incarnation and by its current residence. What was once evacuated is started in any
+        case: it may have been paused since the report, and its volumes and ports taken away."""
+        if row.last_evacuation_id is not None:
+            return False
         guest = self._reported.get(row.id)
         current = [
             r for r in self._residences.get(row.id, []) if r.proof is None and r.incarnation == self._incarnation

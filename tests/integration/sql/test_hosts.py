@@ -74,6 +74,14 @@ def test_evacuated_guest_is_destroyed_and_its_migration_completed_when_the_sourc
     assert world.services.hosts.register(world.report("cmp-1", "boot-2")).destroy == ()
 
 
+def test_guest_evacuated_long_ago_is_destroyed_also_while_its_next_evacuation_runs(world: World) -> None:
+    world.evacuation().recover()
+    world.fence("cmp-2")
+    world.evacuation(evacuation_id="ev-2").begin()
+    plan = world.services.hosts.register(world.report("cmp-1", "boot-2", (_guest(world, "web-01"),)))
+    assert (_names(plan.destroy), plan.quarantine, plan.held_by) == ([("web-01", 1)], (), ())
+
+
 def test_guest_in_flight_is_quarantined_and_holds_the_host(world: World) -> None:
     world.fence()
     world.evacuation().begin()
@@ -95,6 +103,24 @@ def test_running_guest_is_left_alone_when_its_host_returns_with_the_same_boot(wo
     plan = world.services.hosts.register(world.report("cmp-1", "boot-1", (*running, stopped)))
     assert (plan.start, plan.destroy, plan.quarantine) == ((), (), ())
     assert world.host("cmp-1").state == "down"
+
+
+def test_guest_whose_evacuation_was_given_up_gets_its_volumes_back_on_the_same_boot(world: World) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.claim()
+    evacuation.detach()
+    report = world.report("cmp-1", "boot-1", (_guest(world, "web-01"),))
+    assert _names(world.services.hosts.register(report).quarantine) == [("web-01", 1)]
+    evacuation.tear_down()
+    evacuation.abandon()
+    plan = world.services.hosts.register(report)
+    assert ("web-01", 1) in _names(plan.start)
+    world.start(plan.start[0], "cmp-1", "boot-1")
+    assert [volume.status for volume in world.services.views.volumes()] == ["in-use", "in-use"]
+    assert world.instance().epoch == 2
+    assert next(each.epoch for each in world.services.views.residences() if each.proof is None) == 1
 
 
 def test_instance_left_in_error_is_restored_when_its_source_returns(world: World) -> None:
