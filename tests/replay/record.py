@@ -3,11 +3,13 @@
 Run it for a new shape only. A history that is there already is kept, whatever is asked for."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
@@ -69,6 +71,13 @@ SHAPES: dict[str, Callable[[FakeCloud, Run, WorkflowEnvironment], Awaitable[None
 }
 
 
+def without_this_machine(value: Any) -> Any:
+    """The history without process identities and stack traces: they say where it was recorded, and replay nothing."""
+    if isinstance(value, dict):
+        return {k: "" if k in {"stackTrace", "identity"} else without_this_machine(v) for k, v in value.items()}
+    return [without_this_machine(v) for v in value] if isinstance(value, list) else value
+
+
 async def record(shape: str) -> None:
     cloud = FakeCloud()
     async with time_skipping() as env, AsyncExitStack() as stack:
@@ -80,7 +89,7 @@ async def record(shape: str) -> None:
         except WorkflowFailureError as error:
             print(f"{shape}: ended with {error.cause!r}")
         history = await handle.fetch_history()
-    (HISTORIES / f"{shape}.json").write_text(history.to_json() + "\n")
+    (HISTORIES / f"{shape}.json").write_text(json.dumps(without_this_machine(json.loads(history.to_json())), indent=1))
     print(f"{shape}: {len(history.events)} events")
 
 
