@@ -44,7 +44,7 @@ def root(
 
 
 def main() -> None:
-    """Console script `evacuate`: exit code 0 done, 1 not recovered, 2 refused, 3 Temporal or the store not reachable."""
+    """Console script `evacuate`. Exit codes are those of `services.exits`."""
     sys.exit(run())
 
 

@@ -24,11 +24,16 @@ EMPHASIS = {
 }
 
 
+WIDE = 240
+"""Columns of what is not a terminal: nothing is cut off there."""
+
+
 @cache
 def stdout() -> "Console":
     from rich.console import Console
 
-    return Console(soft_wrap=True)
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
 
 
 @cache
