@@ -1,5 +1,6 @@
 """The command line: groups, exit codes, and one line for every error."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -45,7 +46,11 @@ def root(
 
 def main() -> None:
     """Console script `evacuate`. Exit codes are those of `services.exits`."""
-    sys.exit(run())
+    code = run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of the Temporal client may still run, and may crash an interpreter that takes itself apart.
+    os._exit(code)
 
 
 def run() -> int:

@@ -2,6 +2,8 @@
 
 import asyncio
 import getpass
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -11,7 +13,7 @@ from cli.access import open_store, require_name
 from cli.durations import read_duration
 from cli.instances import find_instance
 from cli.output import print_json, print_one, say
-from cli.requests import Accepted, Handle, delete, find_running, new_request_id, outcome_of, request_evacuation
+from cli.requests import Accepted, Handle, delete, find_running, new_request_id, request_evacuation
 from cli.watching import follow
 from evacuation.errors import (
     ContradictoryOptionsError,
@@ -25,10 +27,11 @@ from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.model import Frozen
 from evacuation.names import evacuate_instance_id
 from evacuation.views import InstanceView
-from services.exits import DONE, NOT_RECOVERED, REFUSED, error_line
+from services.exits import DONE, NOT_RECOVERED, REFUSED
 from services.settings import Settings
 from services.temporal import connect
 
+INTERRUPTED = 130
 CODES = {"recovered": DONE, "not_recovered": NOT_RECOVERED, "cancelled": NOT_RECOVERED, "refused": REFUSED}
 
 
@@ -56,23 +59,46 @@ class Started(Frozen):
 
 
 def run_evacuation(settings: Settings, options: Evacuate, *, as_json: bool) -> int:
-    """The exit code. A refusal is printed as an outcome too when JSON was asked for."""
-    started = datetime.now(UTC)
-    instance: InstanceView | None = None
-    try:
+    """The exit code. Raises a Refusal, TemporalUnavailableError, StoreUnavailableError."""
+    with refusals_as_outcomes(options.instance, as_json=as_json):
         request = _request(options)
         instance = find_instance(options.instance)
         request = request.model_copy(update={"instance_id": instance.id})
-        return asyncio.run(_evacuate(settings, instance, request, options, as_json=as_json))
+        try:
+            return asyncio.run(_evacuate(settings, instance, request, options, as_json=as_json))
+        except KeyboardInterrupt:
+            say(f"detached: the evacuation goes on. Watch it: evacuate watch {options.instance}; ")
+            say(f"cancel it: evacuate instance cancel {options.instance}")
+            return INTERRUPTED
+
+
+@contextmanager
+def refusals_as_outcomes(asked: str, *, as_json: bool) -> Generator[None]:
+    """A refusal is an outcome too, when JSON was asked for; it is raised all the same."""
+    started = datetime.now(UTC)
+    try:
+        yield
     except Refusal as error:
         if as_json:
-            print_json(_refused(error, instance, options.instance, started))
-        say(error_line(error))
-        return REFUSED
-    except KeyboardInterrupt:
-        say(f"detached: the evacuation goes on. Watch it: evacuate watch {options.instance}; ")
-        say(f"cancel it: evacuate instance cancel {options.instance}")
-        return 130
+            print_json(_refused(error, asked, started))
+        raise
+
+
+def _refused(error: Refusal, asked: str, started: datetime) -> EvacuationOutcome:
+    try:
+        instance = find_instance(asked)
+    except EvacuateError:
+        instance = None
+    return EvacuationOutcome(
+        evacuation_id="",
+        instance_id=instance.id if instance else asked,
+        outcome="refused",
+        source=instance.host if instance else None,
+        error_type=type(error).__name__,
+        reason=error.line,
+        started_at=started,
+        finished_at=datetime.now(UTC),
+    )
 
 
 def _request(options: Evacuate) -> EvacuationRequest:
@@ -97,19 +123,6 @@ def _request(options: Evacuate) -> EvacuationRequest:
     )
 
 
-def _refused(error: EvacuateError, instance: InstanceView | None, asked: str, started: datetime) -> EvacuationOutcome:
-    return EvacuationOutcome(
-        evacuation_id="",
-        instance_id=instance.id if instance else asked,
-        outcome="refused",
-        source=instance.host if instance else None,
-        error_type=type(error).__name__,
-        reason=error.line,
-        started_at=started,
-        finished_at=datetime.now(UTC),
-    )
-
-
 async def _evacuate(
     settings: Settings, instance: InstanceView, request: EvacuationRequest, options: Evacuate, *, as_json: bool
 ) -> int:
@@ -124,8 +137,9 @@ async def _evacuate(
 
 
 def _say_accepted(accepted: Accepted, instance: InstanceView) -> None:
-    if accepted.acceptance is None:
+    if accepted.joined:
         say(f"joined the running evacuation of {instance.name}")
+    if accepted.acceptance is None:
         return
     say(f"accepted: {instance.name} leaves {accepted.acceptance.source}")
     if accepted.acceptance.also_stopped:
@@ -188,9 +202,11 @@ def watch_evacuation(settings: Settings, instance: InstanceView, *, as_json: boo
     return _end(outcome, as_json=as_json)
 
 
-def cancel_evacuation(settings: Settings, instance: InstanceView, *, as_json: bool) -> int:
+def cancel_evacuation(settings: Settings, asked: str, *, as_json: bool) -> int:
     """Waits for the end. Raises NotRunningError, TooLateError (it recovered anyway)."""
-    outcome = asyncio.run(_cancel(settings, instance))
+    with refusals_as_outcomes(asked, as_json=as_json):
+        instance = find_instance(asked)
+        outcome = asyncio.run(_cancel(settings, instance))
     _print(outcome, as_json=as_json)
     if outcome.outcome == "recovered":
         raise TooLateError(
@@ -210,11 +226,13 @@ async def _cancel(settings: Settings, instance: InstanceView) -> EvacuationOutco
     return await _follow(handle, instance)
 
 
-def delete_instance(settings: Settings, instance: InstanceView) -> None:
-    async def run() -> None:
+def delete_instance(settings: Settings, asked: str, *, as_json: bool) -> None:
+    """Prints the instance as it is then. Raises InstanceNotFoundError."""
+
+    async def run(instance: InstanceView) -> None:
         await delete(await connect(settings), instance, settings.tuning)
 
-    asyncio.run(run())
-
-
-__all__ = ["Evacuate", "cancel_evacuation", "delete_instance", "outcome_of", "run_evacuation", "watch_evacuation"]
+    with refusals_as_outcomes(asked, as_json=as_json):
+        instance = find_instance(asked)
+        asyncio.run(run(instance))
+        _print(find_instance(instance.id), as_json=as_json)

@@ -88,7 +88,7 @@ def cancel_instance(instance: InstanceArgument, as_json: JsonOption = False, sta
     """Cancel the running evacuation of an instance, and wait until it is undone."""
     from cli.evacuations import cancel_evacuation
 
-    raise typer.Exit(cancel_evacuation(settings(), find_instance(instance), as_json=as_json))
+    raise typer.Exit(cancel_evacuation(settings(), instance, as_json=as_json))
 
 
 @instance_app.command("delete", epilog=examples("instance delete web-01"))
@@ -96,8 +96,4 @@ def delete_instance(instance: InstanceArgument, as_json: JsonOption = False, sta
     """Delete an instance, also in the midst of its evacuation."""
     from cli.evacuations import delete_instance as delete
 
-    found = find_instance(instance)
-    delete(settings(), found)
-    with open_store() as services:
-        remaining = [each for each in services.views.instances() if each.id == found.id]
-    print_one(remaining[0] if remaining else found.model_copy(update={"vm_state": "deleted"}), as_json=as_json)
+    delete(settings(), instance, as_json=as_json)

@@ -50,10 +50,12 @@ NOT_THERE = (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION)
 
 @dataclass(frozen=True)
 class Accepted:
-    """A running evacuation; `acceptance` is None when somebody else's was joined."""
+    """An evacuation that runs, or that ended before it was decided; `acceptance` is None for that one, and for
+    somebody else's that was joined."""
 
     handle: Handle
     acceptance: Acceptance | None
+    joined: bool = False
 
 
 def new_request_id() -> str:
@@ -71,7 +73,10 @@ async def request_evacuation(
         )
         return Accepted(await start.workflow_handle(), acceptance)
     except WorkflowUpdateFailedError as error:
-        raise error_of(error.cause) from error
+        refusal = error_of(error.cause)
+        if isinstance(refusal, Refusal):
+            raise refusal from error
+        return Accepted(await start.workflow_handle(), None)
     except WorkflowAlreadyStartedError:
         return await _meet_running(client, request, join=join)
     except RPCError as error:
@@ -130,7 +135,7 @@ async def _meet_running(client: Client, request: EvacuationRequest, *, join: boo
         own = await handle.execute_update(EvacuateInstance.request, request, id=request.request_id)
         return Accepted(handle, own)
     if join:
-        return Accepted(_handle(client, request.instance_id, described.run_id), None)
+        return Accepted(_handle(client, request.instance_id, described.run_id), None, joined=True)
     raise EvacuationRunningError(
         f"an evacuation of it is running already: workflow {handle.id}, run {described.run_id}",
         remedy="join it with --join, or watch it with `evacuate watch`",
@@ -193,8 +198,12 @@ def error_of(error: BaseException | None) -> EvacuateError:
         return EvacuateError(str(error) or type(error).__name__)
     details = [ErrorDetail.model_validate(d) for d in error.details[:1] if isinstance(d, dict)]
     detail = details[0] if details else ErrorDetail(message=error.message)
-    kind = BY_NAME.get(error.type or "", Refusal)
-    return kind(detail.message, remedy=detail.remedy, hosts=detail.hosts)
+    return _kind(error.type or "EvacuateError")(detail.message, remedy=detail.remedy, hosts=detail.hosts)
+
+
+def _kind(name: str) -> type[EvacuateError]:
+    """A type that the domain does not know keeps its name."""
+    return BY_NAME.get(name) or type(name, (EvacuateError,), {})
 
 
 async def delete(client: Client, instance: InstanceView, tuning: Tuning) -> None:
