@@ -436,7 +436,6 @@ class ReturnPlan(Frozen):
     `destroy`: guests that were evacuated from here (by the old residence's epoch). `quarantine`: their evacuation
     is in flight; paused, never destroyed. `start`: they belong here and do not run."""
 
-    same_boot: bool
     held_by: tuple[str, ...]
     destroy: tuple[GuestKey, ...]
     quarantine: tuple[GuestKey, ...]

@@ -21,11 +21,11 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     same_boot = host.incarnation == report.incarnation
     fenced = _note_incarnation(session, host, report)
     if same_boot and not fenced and host.state is HostState.UP:
-        return m.ReturnPlan(same_boot=True, held_by=(), destroy=(), quarantine=(), start=())
+        return m.ReturnPlan(held_by=(), destroy=(), quarantine=(), start=())
     if fenced:
         host.state = HostState.DOWN
     session.flush()
-    return _Reconciliation(session, host, report).plan(same_boot=same_boot)
+    return _Reconciliation(session, host, report).plan()
 
 
 def _identify(session: Session, host: HostRow, report: m.HostReport) -> None:
@@ -69,10 +69,9 @@ class _Reconciliation:
         self._instances = {row.id: row for row in self._concerned()}
         self._in_flight = self._evacuations()
 
-    def plan(self, *, same_boot: bool) -> m.ReturnPlan:
+    def plan(self) -> m.ReturnPlan:
         held = [row.instance_id for row in open_evacuations_from(self._session, self._host)]
         return m.ReturnPlan(
-            same_boot=same_boot,
             held_by=tuple(self._instances[each].name for each in held),
             destroy=tuple(self._destroy()),
             quarantine=tuple(self._quarantine()),

@@ -37,7 +37,7 @@ def test_loaded_guests_start_with_their_first_residence_when_the_host_first_regi
 def test_registration_changes_nothing_when_a_worker_restarts_on_a_healthy_host(world: World) -> None:
     before = world.snapshot()
     plan = world.services.hosts.register(world.report("cmp-1"))
-    assert (plan.same_boot, plan.destroy, plan.quarantine, plan.start, plan.held_by) == (True, (), (), (), ())
+    assert (plan.destroy, plan.quarantine, plan.start, plan.held_by) == ((), (), (), ())
     assert world.snapshot() == before
 
 
@@ -87,7 +87,7 @@ def test_guest_in_flight_is_quarantined_and_holds_the_host(world: World) -> None
     world.evacuation().begin()
     report = world.report("cmp-1", "boot-1", (_guest(world, "web-01"), _guest(world, "web-02")))
     plan = world.services.hosts.register(report)
-    assert (plan.same_boot, plan.held_by) == (True, ("web-01",))
+    assert plan.held_by == ("web-01",)
     assert _names(plan.quarantine) == [("web-01", 1)]
     assert plan.destroy == ()
     assert world.services.evidence.current_evidence("cmp-1", "boot-1") is None

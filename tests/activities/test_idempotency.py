@@ -1,0 +1,71 @@
+"""Every activity executed twice, and killed between its effect and its answer and executed again: one result.
+
+Each story is told once undisturbed; then, for every step of it, on worlds that are disturbed at every step."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from services.hypervisors.process import ProcessHost
+from tests.activities.world import FLEET, STORIES, World
+
+Disturb = Callable[[World, str], None]
+
+
+@pytest.fixture
+def create(tmp_path: Path) -> Iterator[Callable[[str], World]]:
+    worlds: list[World] = []
+
+    def create(name: str) -> World:
+        root = tmp_path / name
+        root.mkdir()
+        worlds.append(World.create(root))
+        return worlds[-1]
+
+    yield create
+    for world in worlds:
+        for host in FLEET.hosts:
+            ProcessHost(world.root, host.name).power_off(lambda: None)
+        world.sql.close()
+
+
+def twice(world: World, step: str) -> None:
+    first = world.run(step)
+    before = world.snapshot()
+    assert world.run(step) == first, f"{step} answers differently the second time"
+    assert world.snapshot() == before, f"{step} has a second effect"
+
+
+def killed(world: World, step: str) -> None:
+    command = [sys.executable, "-m", "tests.activities.world", str(world.root), step]
+    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    before = world.snapshot()
+    world.run(step)
+    assert world.snapshot() == before, f"{step} has a second effect after a kill"
+
+
+@pytest.mark.parametrize("disturb", [twice, killed])
+@pytest.mark.parametrize("story", STORIES)
+def test_disturbed_story_ends_like_the_undisturbed_one(create, story: str, disturb: Disturb):
+    calm, disturbed = create("calm"), create("disturbed")
+    for step in STORIES[story]:
+        calm.run(step)
+        disturb(disturbed, step)
+        assert shape(disturbed) == shape(calm), f"after {step}"
+
+
+def shape(world: World) -> str:
+    """The snapshot with the ids that are made anew in every world replaced by the order in which they appear."""
+    text = repr(world.snapshot())
+    for number, found in enumerate(dict.fromkeys(UUID.findall(text))):
+        text = text.replace(found, f"id-{number}")
+    return text
+
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
