@@ -384,7 +384,6 @@ class Undo(Frozen):
     """Input of the control compensations."""
 
     ref: AttemptRef
-    events: tuple[StepEvent, ...] = ()
 
 
 class Fault(Frozen):

@@ -11,15 +11,13 @@ from datetime import timedelta
 import structlog
 from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorSimpleMaximum, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.failures import FailureInterceptor
 from evacuation.errors import TemporalUnavailableError
 from services.settings import Settings
 from services.temporal import connect
+from workflows.sandbox import RUNNER
 
-PURE = ("evacuation", "activities")
-"""Passed through the workflows' sandbox: without state, and its values must be of the same classes inside and out."""
 log = structlog.stdlib.get_logger("worker")
 
 
@@ -56,7 +54,7 @@ async def serving(
             task_queue=queue,
             activities=activities,
             workflows=workflows,
-            workflow_runner=sandbox(),
+            workflow_runner=RUNNER,
             activity_executor=executor,
             interceptors=interceptors(settings, host),
             max_concurrent_activities=slots,
@@ -70,10 +68,6 @@ async def serving(
         )
         async with worker:
             yield
-
-
-def sandbox() -> SandboxedWorkflowRunner:
-    return SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PURE))
 
 
 async def connect_patiently(settings: Settings) -> Client:
