@@ -13,6 +13,7 @@ PHASE = SearchAttributeKey.for_keyword("EvacuatePhase")
 Phase = Literal["checking", "fencing", "evacuating", "settling", "blocked", "undoing", "finishing", "ended"]
 MARKS = {"running": "…", "done": "✓", "failed": "✗"}
 ROWS = 60
+GAP = "&nbsp;&nbsp;"
 
 
 class Display:
@@ -27,6 +28,7 @@ class Display:
         self.attempt = 0
         self.cause = ""
         self.remedy = ""
+        self.outcome = ""
         self._steps: list[StepView] = []
 
     def begin(self, name: str, host: str | None) -> int:
@@ -70,7 +72,7 @@ class Display:
 
     def _headline(self) -> list[str]:
         where = f"{self.source or '?'} → {self.destination or '…'}"
-        lines = [f"**{self.instance}**: {where}, attempt {self.attempt}, **{self.phase}**"]
+        lines = [f"**{self.instance}**: {where}, attempt {self.attempt}, **{self.outcome or self.phase}**"]
         if self.cause:
             lines += ["", f"Cause: {self.cause}"]
         if self.remedy:
@@ -79,14 +81,14 @@ class Display:
 
     def _table(self) -> list[str]:
         rows = [
-            f"| {MARKS[s.state]} | {s.name} | {s.host or ''} | {_took(s)} | {_cell(s.note)} |"
+            f"| {MARKS[s.state]}{GAP} | {s.name}{GAP} | {s.host or ''}{GAP} | {_took(s)}{GAP} | {_cell(s.note)} |"
             for s in self._steps[-ROWS:]
         ]
         return ["| | step | host | seconds | |", "|---|---|---|---|---|", *rows]
 
 
 def _took(step: StepView) -> str:
-    return f"{(step.finished_at - step.started_at).total_seconds():.1f}" if step.finished_at else ""
+    return f"{(step.finished_at - step.started_at).total_seconds():.2f}" if step.finished_at else ""
 
 
 def _cell(text: str) -> str:

@@ -68,7 +68,7 @@ class Closing:
         await self._steps.hold(
             InstanceStateActivities.finish_evacuation, message, about=f"{state.name} is on {state.to.host}"
         )
-        self._publish_end()
+        self._publish_end(outcome)
         return outcome
 
     async def close(self, end: Ended) -> m.EvacuationOutcome:
@@ -78,7 +78,7 @@ class Closing:
         self._steps.display.cause, self._steps.display.remedy = failure.message, failure.remedy
         if self._state.asked_to_begin:
             await self._abandon(end, failure, outcome)
-        self._publish_end()
+        self._publish_end(outcome)
         if end.cause == EndingCause.DELETED:
             return outcome
         if end.cause == EndingCause.CANCELLED:
@@ -136,7 +136,8 @@ class Closing:
             name=name, attempt=self._state.ref.attempt, host=host, result="success", started_at=now, finished_at=now
         )
 
-    def _publish_end(self) -> None:
+    def _publish_end(self, outcome: m.EvacuationOutcome) -> None:
+        self._steps.display.outcome = outcome.outcome.replace("_", " ")
         self._steps.display.end_all()
         self._steps.display.publish()
 
