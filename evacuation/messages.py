@@ -116,6 +116,8 @@ class CheckedRequest(Frozen):
     can_fence: bool
     also_stopped: tuple[str, ...]
     """Names of the other guests that a power-off of the source would stop."""
+    deleted: bool = False
+    """Only of an evacuation that is adopted: it is undone, and nothing is recovered."""
     no_host: tuple[Rejection, ...]
     """Empty when the dry run of the placement found a host; else every host with its reason."""
 

@@ -45,6 +45,7 @@ def check(request: EvacuationRequest, facts: CheckFacts, *, can_fence: bool) -> 
         adopts=facts.open,
         can_fence=can_fence,
         also_stopped=facts.others_on_source,
+        deleted=facts.instance_deleted,
         no_host=_dry_run(request, facts),
     )
 

@@ -1,11 +1,12 @@
 """An instance is deleted, whatever else is under way with it."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
 
 from evacuation import messages as m
 from evacuation.names import evacuate_instance_id, host_queue
 from workflows.calls import call
+from workflows.evacuate_instance import EvacuateInstance
 from workflows.failures import failure_of
 from workflows.policies import COMPENSATION, HOST
 
@@ -51,9 +52,25 @@ class DeleteInstance:
         evacuation = workflow.get_external_workflow_handle(evacuate_instance_id(input.instance_id))
         try:
             await evacuation.signal("instance_deleted")
-        except ApplicationError as error:
-            # It ended between the two looks, or was terminated: the next look tells.
-            workflow.logger.info("no running evacuation to tell: %s", error)
+        except ApplicationError:
+            await self._undo_what_was_terminated(input)
+
+    async def _undo_what_was_terminated(self, input: m.DeleteInstanceInput) -> None:
+        """The evacuation is open and no workflow runs it: a new one adopts it, and undoes it, since the instance is
+        marked. It may also just have ended; then its request is refused."""
+        request = m.EvacuationRequest(
+            request_id=str(workflow.uuid4()), instance_id=input.instance_id, requested_by="delete"
+        )
+        try:
+            await workflow.start_child_workflow(
+                EvacuateInstance.run,
+                m.EvacuateInstanceInput(request=request, tuning=input.tuning),
+                id=evacuate_instance_id(input.instance_id),
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                static_summary=f"undo the evacuation of {input.name}: it is deleted",
+            )
+        except WorkflowAlreadyStartedError:
+            workflow.logger.info("another request adopted the evacuation of %s meanwhile", input.name)
 
     async def _destroy(self, input: m.DeleteInstanceInput, guest: m.HostGuest, plan: m.DeletionPlan) -> bool:
         host = m.HostCall(host=guest.host, hypervisor_uuid=plan.hypervisor_uuid, incarnation=None)

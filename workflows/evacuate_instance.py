@@ -122,6 +122,7 @@ class EvacuateInstance:
             InstanceStateActivities.check_request, self._state.request, policy=CONTROL, about="check the request"
         )
         self._state.checked, self._state.name = checked, checked.instance.name
+        self._state.deleted = self._state.deleted or checked.deleted
         self._display.instance, self._display.source = checked.instance.name, checked.instance.source
 
     async def _prove_source_off(self) -> None:
@@ -201,6 +202,7 @@ class EvacuateInstance:
         self._enter_attempt(begun.attempt)
         self._state.to = begun.destination
         if begun.phase == m.AttemptPhase.UNDONE:
+            self._end_if_called_off()
             return False
         self._back.can_undo(*EVERYTHING)
         self._state.asked_to_authorize = begun.phase == m.AttemptPhase.AUTHORIZED
