@@ -86,11 +86,10 @@ def _prove(settings: Settings, lost: list[InstanceView]) -> list[Proof]:
 
 
 def _check(settings: Settings) -> bool:
-    from embedded.world import gather
-    from evacuation.invariants import find_breaches
+    from embedded.world import check
 
     with open_store() as services:
-        breaches = find_breaches(gather(settings, services).world)
+        breaches = check(settings, services).breaches
     for breach in breaches:
         say(f"{breach.invariant} {breach.subject}: {breach.message}")
     say("check: no breach" if not breaches else f"check: {len(breaches)} breaches")

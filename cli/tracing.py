@@ -66,14 +66,13 @@ def _instance_of(identity: str) -> InstanceView:
 
 def check(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """Verify the invariants on the live store, the hosts and the disks; exit 1 and name each breach."""
-    from embedded.world import gather
-    from evacuation.invariants import find_breaches
+    from embedded.world import check as look
 
     with open_store() as services:
-        gathered = gather(settings(), services)
-    for note in gathered.not_checked:
+        found = look(settings(), services)
+    for note in found.not_checked:
         say(f"not checked: {note}")
-    breaches = find_breaches(gathered.world)
+    breaches = found.breaches
     if as_json:
         print_json(breaches)
     elif breaches:

@@ -6,6 +6,7 @@ from sqlmodel import Session, col, select
 
 from evacuation import views as v
 from evacuation.errors import HostNotFoundError, InstanceNotFoundError
+from evacuation.invariants import Rows
 from evacuation.messages import AttemptPhase
 from evacuation.model import Candidate
 from services.sql.database import Database
@@ -61,6 +62,10 @@ class SqlViews:
     def evacuations(self) -> tuple[v.EvacuationView, ...]:
         return self._database.read(_evacuations)
 
+    def everything(self) -> Rows:
+        """All of it, from one moment."""
+        return self._database.read(_everything)
+
     def resolve_instance(self, name_or_id: str) -> str:
         """The id. Raises InstanceNotFoundError."""
         return self._database.read(_resolve_instance, name_or_id)
@@ -68,6 +73,20 @@ class SqlViews:
     def resolve_host(self, name: str) -> str:
         """The name. Raises HostNotFoundError."""
         return self._database.read(_resolve_host, name)
+
+
+def _everything(session: Session) -> Rows:
+    return Rows(
+        hosts=_hosts(session),
+        instances=_instances(session),
+        migrations=_migrations(session),
+        allocations=_allocations(session),
+        ports=_ports(session),
+        volumes=_volumes(session),
+        residences=_residences(session),
+        evacuations=_evacuations(session),
+        caps=dict(session.exec(select(HostRow.name, HostRow.max_evacuations)).all()),
+    )
 
 
 def _hosts(session: Session) -> tuple[v.HostView, ...]:

@@ -69,10 +69,11 @@ def runs(records: Iterable[Record]) -> list[Run]:
 def breaches(records: Iterable[Record]) -> list[str]:
     """One line for every sign of two writers at once, or of lost data; empty for a healthy disk."""
     records = list(records)
-    return _interleaved(records) + _discontinued(records)
+    return interleaved(records) + discontinued(records)
 
 
-def _interleaved(records: list[Record]) -> list[str]:
+def interleaved(records: list[Record]) -> list[str]:
+    """One line for every sign of two writers at once."""
     seen: set[tuple[int, str]] = set()
     newest = 0
     found: list[str] = []
@@ -87,7 +88,8 @@ def _interleaved(records: list[Record]) -> list[str]:
     return found
 
 
-def _discontinued(records: list[Record]) -> list[str]:
+def discontinued(records: list[Record]) -> list[str]:
+    """One line for every write that was lost, or made twice."""
     return [
         f"{after.instance_id}: counter {before.counter} of {before.host} is followed by {after.counter} "
         f"of {after.host}: a write is lost, or was made twice"
