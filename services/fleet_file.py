@@ -54,16 +54,20 @@ def _parse(path: Path) -> yaml.MappingNode:
         raise FleetError(f"{path.name}:1: the file is empty", remedy="a fleet has at least the key hosts")
     if not isinstance(root, yaml.MappingNode):
         raise FleetError(f"{path.name}:{_line(root)}: a fleet is a mapping of hosts, networks, …", remedy=REMEDY)
-    duplicates = tuple(_duplicate_keys(root, ()))
+    duplicates = tuple(_duplicate_keys(root, (), set()))
     if duplicates:
         _refuse(path, root, duplicates)
     return root
 
 
-def _duplicate_keys(node: yaml.Node, path: tuple[int | str, ...]) -> Iterator[Problem]:
+def _duplicate_keys(node: yaml.Node, path: tuple[int | str, ...], seen: set[int]) -> Iterator[Problem]:
+    """Each node once: an alias may lead back to one that was visited."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _duplicate_keys(item, (*path, index))
+            yield from _duplicate_keys(item, (*path, index), seen)
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:
@@ -71,7 +75,7 @@ def _duplicate_keys(node: yaml.Node, path: tuple[int | str, ...]) -> Iterator[Pr
             if name in lines:
                 yield Problem(path=(*path, name), message=f"the key is given twice, first in line {lines[name]}")
             lines.setdefault(name, _line(key))
-            yield from _duplicate_keys(value, (*path, name))
+            yield from _duplicate_keys(value, (*path, name), seen)
 
 
 def _refuse(path: Path, root: yaml.MappingNode, problems: tuple[Problem, ...]) -> NoReturn:
