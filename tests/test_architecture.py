@@ -1,0 +1,104 @@
+"""Who may import whom, and where things are."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OWN = {"activities", "cli", "embedded", "evacuation", "services", "starter", "worker", "workers", "workflows"}
+MAY_IMPORT = {
+    "evacuation": {"evacuation", "pydantic", "pydantic_core", "annotated_types"},
+    "activities": {"activities", "evacuation", "temporalio"},
+    "workflows": {"workflows", "activities", "evacuation", "temporalio"},
+}
+"""Beside the standard library. The others: `services` nothing of ours but `evacuation` and `services`."""
+LONG = {
+    "evacuation/messages.py": "the vocabulary between workflows and activities, one model after the other",
+    "evacuation/invariants.py": "one function a rule",
+    "services/sql/migrations/versions/0001_first_schema.py": "generated",
+}
+"""Modules over 300 lines, each with the reason."""
+
+
+def modules(package: str) -> Iterator[Path]:
+    yield from (path for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of what the module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_package_imports_only_what_it_may(package: str):
+    for path in modules(package):
+        foreign = set(imported(path)) - sys.stdlib_module_names - MAY_IMPORT[package]
+        assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def test_services_import_nothing_that_uses_them():
+    for path in modules("services"):
+        foreign = set(imported(path)) & (OWN - {"services", "evacuation"})
+        assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def test_nothing_imports_the_tests():
+    for package in OWN - {"starter", "worker"}:
+        for path in modules(package):
+            assert "tests" not in set(imported(path)), path
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "never"),
+    [
+        ("import workflows.all", {"services", "sqlmodel", "sqlalchemy", "embedded"}),
+        ("import workers.host", {"sqlmodel", "sqlalchemy", "embedded"}),
+        ("import starter", {"temporalio", "sqlmodel", "sqlalchemy"}),
+        ("import evacuation.ports, evacuation.request", {"temporalio", "sqlmodel", "services"}),
+    ],
+)
+def test_import_does_not_load(statement: str, never: set[str]):
+    assert not loaded_by(statement) & never
+
+
+@pytest.mark.parametrize(
+    "path", ["pyproject.toml", "workflows", "activities", "worker.py", "starter.py", "tests", "deploy", ".ci/run"]
+)
+def test_layout_has(path: str):
+    assert (ROOT / path).exists()
+
+
+def test_modules_are_short():
+    sizes = {
+        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
+        for package in OWN - {"starter", "worker"}
+        for path in modules(package)
+    }
+    assert {path for path, lines in sizes.items() if lines > 300} == set(LONG)
+
+
+def test_every_workflow_is_served():
+    from workflows.all import ALL
+
+    defined = {
+        node.name
+        for path in modules("workflows")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and any("workflow.defn" in ast.unparse(d) for d in node.decorator_list)
+    }
+    assert {workflow.__name__ for workflow in ALL} == defined
