@@ -110,9 +110,10 @@ class _Reconciliation:
                 yield self._key(row, max((each.epoch for each in here), default=0))
 
     def _runs(self, row: InstanceRow) -> bool:
-        """As it should, in this incarnation and by its current residence. What was once evacuated is started in any
-        case: it may have been paused since the report, and its volumes and ports taken away."""
-        if row.last_evacuation_id is not None:
+        """As it should, in this incarnation and by its current residence, and so recorded. What was once evacuated is
+        started in any case: it may have been paused since the report, and its volumes and ports taken away. So is
+        one that runs and is not recorded: the return before this one died between the two."""
+        if row.last_evacuation_id is not None or row.power_state is not wanted_power(row):
             return False
         guest = self._reported.get(row.id)
         current = [
