@@ -18,7 +18,7 @@ class GuestActivities:
         self._hypervisor = hypervisor
         self._last_look = last_look or _nobody_to_ask
         self.all = [self.prepare_destination, self.spawn_guest, self.settle_guest, self.destroy_guest]
-        self.for_return = [self.spawn_guest, self.destroy_guest, self.pause_guest]
+        self.for_return = [self.start_guest, self.destroy_guest, self.pause_guest]
 
     @activity.defn(no_thread_cancel_exception=True)
     def prepare_destination(self, message: m.PrepareDestination) -> m.Prepared:
@@ -29,9 +29,17 @@ class GuestActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def spawn_guest(self, message: m.SpawnGuest) -> m.GuestState:
         """The guest of that uuid and epoch in its wanted power state; found, or created once."""
+        return self._bring_up(message)
+
+    def _bring_up(self, message: m.SpawnGuest) -> m.GuestState:
         must_be(self._hypervisor, message.call)
         activity.heartbeat("starting")
         return self._hypervisor.spawn(message.guest, last_look=self._last_look, beat=activity.heartbeat)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def start_guest(self, message: m.SpawnGuest) -> m.GuestState:
+        """As `spawn_guest`, for a guest that belongs to a host that comes back."""
+        return self._bring_up(message)
 
     @activity.defn(no_thread_cancel_exception=True)
     def settle_guest(self, message: m.GuestCall) -> m.Settled:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from evacuation import views as v
 from evacuation.messages import AttemptPhase
-from evacuation.model import AttachmentStatus, Frozen, HostState, PowerState, VmState
+from evacuation.model import AttachmentStatus, Frozen, HostState, VmState
 from evacuation.transitions import REBUILDING
 
 
@@ -204,13 +204,12 @@ def _as_recorded(world: World) -> Iterator[Breach]:
     for row in world.at_rest:
         if row.host not in up or row.task_state is not None:
             continue
-        runs, wanted = (row.id, row.host) in running, row.power_state == PowerState.RUNNING
-        if row.vm_state in (VmState.ACTIVE, VmState.STOPPED) and wanted and not runs:
+        if row.vm_state == VmState.ACTIVE and (row.id, row.host) not in running:
             yield Breach(
                 invariant="I3",
                 subject=row.name,
-                message=f"it is recorded as running on {row.host}, and nothing of it runs there",
-                remedy="its guest died alone: start it again, or restart its host's worker after a power cycle",
+                message=f"it is active on {row.host}, and nothing of it runs there",
+                remedy="its guest died alone, or could not be started: see the host's return workflow",
             )
 
 

@@ -99,12 +99,18 @@ class ReturnHost:
 
         async def one(guest: m.GuestKey) -> None:
             async with gate:
-                try:
-                    await self._start_one(guest)
-                except ActivityError as error:
-                    self._fail(f"start {guest.name}", error)
+                await self._start_until_it_fails_for_good(guest)
 
         await asyncio.gather(*(one(guest) for guest in guests))
+
+    async def _start_until_it_fails_for_good(self, guest: m.GuestKey) -> None:
+        for last in (False, False, True):
+            try:
+                return await self._start_one(guest)
+            except ActivityError as error:
+                if last or not failure_of(error).retryable:
+                    return self._fail(f"start {guest.name}", error)
+            await workflow.sleep(1.0 * self._tuning.scale)
 
     async def _start_one(self, guest: m.GuestKey) -> None:
         spec = await call(
@@ -115,7 +121,7 @@ class ReturnHost:
             about=f"authorise {guest.name} here",
         )
         state = await call(
-            GuestActivities.spawn_guest,
+            GuestActivities.start_guest,
             m.SpawnGuest(call=self._call, guest=spec),
             queue=return_queue(self._report.host),
             policy=SPAWN,
