@@ -104,12 +104,16 @@ class ReturnHost:
         await asyncio.gather(*(one(guest) for guest in guests))
 
     async def _start_until_it_fails_for_good(self, guest: m.GuestKey) -> None:
-        for last in (False, False, True):
+        tries_left = 3
+        while tries_left:
+            tries_left -= 1
             try:
-                return await self._start_one(guest)
+                await self._start_one(guest)
+                return
             except ActivityError as error:
-                if last or not failure_of(error).retryable:
-                    return self._fail(f"start {guest.name}", error)
+                if not tries_left or not failure_of(error).retryable:
+                    self._fail(f"start {guest.name}", error)
+                    return
             await workflow.sleep(1.0 * self._tuning.scale)
 
     async def _start_one(self, guest: m.GuestKey) -> None:
