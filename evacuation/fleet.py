@@ -131,6 +131,15 @@ def problems_of(error: ValidationError) -> tuple[Problem, ...]:
     return tuple(_as_problem(each["loc"], each["type"], each["msg"]) for each in error.errors(include_url=False))
 
 
+_PLAIN = {
+    "missing": "the key is missing",
+    "model_type": "should be a mapping",
+    "string_type": "should be text",
+    "too_short": "should have at least one entry",
+    "tuple_type": "should be a list",
+}
+"""Kinds of errors that pydantic words for programmers."""
+
 _KEYS: dict[tuple[str, ...], type[Frozen]] = {
     (): Fleet,
     ("hosts",): FleetHost,
@@ -149,8 +158,8 @@ def _as_error(problem: Problem) -> InitErrorDetails:
 
 
 def _as_problem(path: tuple[int | str, ...], kind: str, message: str) -> Problem:
-    if kind == "missing":
-        return Problem(path=path, message="the key is missing")
+    if kind in _PLAIN:
+        return Problem(path=path, message=_PLAIN[kind])
     if kind == "extra_forbidden":
         return Problem(path=path, message=f"unknown key; known: {', '.join(_keys_at(path))}")
     return Problem(path=path, message=message[:1].lower() + message[1:])

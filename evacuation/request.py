@@ -104,7 +104,7 @@ def _check_target(request: EvacuationRequest, facts: CheckFacts) -> None:
 def _check_instance(request: EvacuationRequest, facts: CheckFacts) -> None:
     instance = facts.instance
     if facts.instance_deleted:
-        raise InstanceNotFoundError(f"instance {instance.name} is deleted")
+        raise InstanceNotFoundError(f"instance {instance.name} is deleted", remedy="see: evacuate instance list")
     if instance.vm_state not in EVACUABLE:
         raise VmStateNotEvacuableError(
             f"{instance.name} is {instance.vm_state}: only active, stopped and error instances are evacuated",

@@ -16,9 +16,10 @@ REMEDY = "correct the fleet file and load it again"
 
 def read_fleet(path: Path) -> Fleet:
     """Raises FleetError: the first problem by line, and how many more there are."""
-    root = _parse(path)
+    text = _read(path)
+    root = _parse(path, text)
     try:
-        return Fleet.model_validate(yaml.safe_load(_read(path)))
+        return Fleet.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         _refuse(path, root, problems_of(error))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -42,9 +43,9 @@ def _read(path: Path) -> str:
         raise FleetError(f"{path}: cannot be read: {error.strerror}", remedy="name a readable fleet file") from None
 
 
-def _parse(path: Path) -> yaml.MappingNode:
+def _parse(path: Path, text: str) -> yaml.MappingNode:
     try:
-        root = yaml.compose(_read(path), Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise FleetError(f"{path.name}{line}: not valid YAML: {_one_line(error.problem)}", remedy=REMEDY) from None
