@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -53,9 +54,10 @@ def main() -> None:
     os._exit(code)
 
 
-def run() -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; `arguments` None: those of the process."""
     try:
-        return int(app(standalone_mode=False) or 0)
+        return int(app(arguments, standalone_mode=False) or 0)
     except EvacuateError as error:
         say_error(error_line(error))
         return exit_code(error)

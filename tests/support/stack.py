@@ -1,0 +1,229 @@
+"""The real embedded stack, driven as its users drive it: the command line, called in this process."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import Client, WorkflowHandle
+
+from cli.app import run as run_command
+from embedded.processes import stack_processes
+from embedded.state import settings_for
+from embedded.temporal_server import command, free_address
+from embedded.world import gather
+from evacuation.invariants import World
+from evacuation.names import evacuate_instance_id
+from services.hypervisors.process import ProcessRoot
+from services.hypervisors.process.table import processes_of
+from services.sql import SqlServices, open_services
+from services.temporal import connect
+from workflows.evacuate_instance import EvacuateInstance
+
+SCALE = "0.2"
+PATIENCE = 50.0
+EVACUATE = str(Path(sys.executable).parent / "evacuate")
+
+
+@contextmanager
+def temporal_server(directory: Path) -> Iterator[str]:
+    """The address of a development server, for as many stacks as want a namespace on it."""
+    from embedded.state import StateDir
+
+    address = free_address()
+    with (directory / "temporal.log").open("wb") as log:
+        server = subprocess.Popen(command(StateDir(directory), address, None), stdout=log, stderr=log)
+    try:
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+class Answer:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def __repr__(self) -> str:
+        return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+
+
+class Stack:
+    """One state directory and one namespace."""
+
+    def __init__(self, directory: Path, temporal: str, *, settings: dict[str, str] | None = None) -> None:
+        self.directory = directory
+        self.environment = {
+            "EVACUATE_STATE_DIR": str(directory / "state"),
+            "EVACUATE_TEMPORAL_ADDRESS": temporal,
+            "EVACUATE_TEMPORAL_NAMESPACE": f"t-{uuid.uuid4().hex[:12]}",
+            "EVACUATE_TIME_SCALE": SCALE,
+        } | (settings or {})
+        self.faults = directory / "faults.yaml"
+        self._background: list[subprocess.Popen[str]] = []
+
+    def run(self, line: str | list[str]) -> Answer:
+        """A command, in this process."""
+        out, err = StringIO(), StringIO()
+        words = line.split() if isinstance(line, str) else line
+        with self.as_environment(), redirect_stdout(out), redirect_stderr(err):
+            code = run_command(words)
+        return Answer(code, out.getvalue(), err.getvalue())
+
+    def start(self, line: str) -> "subprocess.Popen[str]":
+        """A command as a process of its own, while the test goes on."""
+        environment = os.environ | self.environment
+        started = subprocess.Popen(
+            [EVACUATE, *line.split()], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._background.append(started)
+        return started
+
+    @contextmanager
+    def as_environment(self) -> Iterator[None]:
+        before = dict(os.environ)
+        os.environ.update(self.environment)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def up(self, fleet: dict[str, Any], faults: list[dict[str, Any]]) -> None:
+        path = self.directory / "fleet.yaml"
+        path.write_text(yaml.safe_dump(fleet))
+        self.set_faults(faults)
+        answer = self.run(["up", "--detach", "--fleet", str(path), "--faults", str(self.faults)])
+        assert answer.code == 0, answer
+
+    def set_faults(self, faults: list[dict[str, Any]]) -> None:
+        fresh = self.faults.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump(faults))
+        fresh.replace(self.faults)
+
+    def down(self) -> None:
+        """Ends everything, and proves it."""
+        for process in self.host_processes():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+        self.run("down")
+        for started in self._background:
+            started.kill()
+            started.communicate()
+        left = stack_processes(Path(self.environment["EVACUATE_STATE_DIR"]))
+        assert not left, f"left running: {left}"
+
+    def host_processes(self) -> list[int]:
+        root = ProcessRoot(Path(self.environment["EVACUATE_STATE_DIR"]))
+        return [process.pid for host in root.hosts() for process in processes_of(root, host)]
+
+    def worker(self, role: str) -> int:
+        """The pid of the control worker, or of a host's."""
+        for process in stack_processes(Path(self.environment["EVACUATE_STATE_DIR"])):
+            with suppress(Exception):
+                words = process.cmdline()
+                programs = [n for n, word in enumerate(words) if Path(word).name in ("worker.py", "evacuate-worker")]
+                programs += [n + 1 for n, word in enumerate(words[:-1]) if words[n : n + 2] == ["-m", "worker"]]
+                for n in programs:
+                    given = words[n + 1 :]
+                    if given[:1] == [role] or (given[:1] == ["host"] and role in given):
+                        return process.pid
+        raise AssertionError(f"no worker {role} runs")
+
+    @contextmanager
+    def services(self) -> Iterator[SqlServices]:
+        with self.as_environment():
+            services = open_services(settings_for().store_url)
+        try:
+            yield services
+        finally:
+            services.close()
+
+    def world(self) -> World:
+        with self.as_environment(), self.services() as services:
+            return gather(settings_for(), services)[0]
+
+    def instance_id(self, name: str) -> str:
+        with self.services() as services:
+            return services.views.resolve_instance(name)
+
+    def sql(self, statement: str) -> None:
+        import sqlite3
+
+        with self.as_environment():
+            path = settings_for().store_url.removeprefix("sqlite:///")
+        with sqlite3.connect(path, timeout=10) as connection:
+            connection.execute(statement)
+        connection.close()
+
+    def with_workflow(self, name: str, do: Callable[[Client, WorkflowHandle[Any, Any]], Any]) -> Any:
+        """Runs `do` with the workflow that evacuates the instance."""
+
+        async def run() -> Any:
+            client = await connect(settings_for())
+            return await do(client, client.get_workflow_handle(evacuate_instance_id(instance_id)))
+
+        instance_id = self.instance_id(name)
+        with self.as_environment():
+            return asyncio.run(run())
+
+    def terminate(self, name: str) -> None:
+        self.with_workflow(name, lambda _, handle: handle.terminate("by a test"))
+
+    def reset(self, name: str) -> None:
+        """To the first workflow task, as the Web UI's button does."""
+
+        async def reset(client: Client, handle: WorkflowHandle[Any, Any]) -> None:
+            description = await handle.describe()
+            await client.workflow_service.reset_workflow_execution(
+                ResetWorkflowExecutionRequest(
+                    namespace=client.namespace,
+                    workflow_execution=WorkflowExecution(workflow_id=handle.id, run_id=description.run_id),
+                    reason="by a test",
+                    workflow_task_finish_event_id=4,
+                    request_id=str(uuid.uuid4()),
+                )
+            )
+
+        self.with_workflow(name, reset)
+
+    def until_step(self, name: str, step: str) -> None:
+        """Until the workflow has scheduled the step and not yet its answer, or is in that phase."""
+
+        async def look(_: Client, handle: WorkflowHandle[Any, Any]) -> bool:
+            with suppress(Exception):
+                seen = await handle.query(EvacuateInstance.progress)
+                return seen.phase == step or any((s.name, s.state) == (step, "running") for s in seen.steps)
+            return False
+
+        self.until(lambda: self.with_workflow(name, look), f"{name} is at {step}")
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"never: {what}"
+            time.sleep(0.05)
+
+
+def plain(text: str) -> str:
+    """One line, without what a terminal adds."""
+    return re.sub(r"\s+", " ", text)
