@@ -1,0 +1,59 @@
+"""A state directory with a store and no processes: enough for everything that is refused before anything starts."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from cli.app import run
+from embedded.stack import DEFAULT_FLEET
+from embedded.state import StateDir
+from services.fleet_file import read_fleet
+from services.sql import migrate, open_services
+from tests.support.stack import Answer
+
+NOBODY = "127.0.0.1:1"
+"""A port that nobody listens on."""
+
+Command = Callable[..., Answer]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateDir]:
+    """The selected state directory; the environment is as before afterwards."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("EVACUATE_", "TEMPORAL_"))]:
+        del os.environ[name]
+    os.environ["EVACUATE_STATE_DIR"] = str(tmp_path / "state")
+    os.environ["EVACUATE_TEMPORAL_ADDRESS"] = NOBODY
+    yield StateDir(tmp_path / "state")
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def evacuate(state: StateDir) -> Command:
+    """A command, in this process."""
+
+    def command(*words: str) -> Answer:
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run(list(words))
+        return Answer(code, out.getvalue(), err.getvalue())
+
+    return command
+
+
+@pytest.fixture
+def store(state: StateDir) -> StateDir:
+    """The default fleet is in the store; nothing runs."""
+    state.path.mkdir()
+    url = f"sqlite:///{state.store}"
+    migrate(url)
+    services = open_services(url)
+    services.fleet.load(read_fleet(DEFAULT_FLEET))
+    services.close()
+    return state
