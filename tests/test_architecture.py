@@ -58,7 +58,7 @@ def test_nothing_imports_the_tests():
 
 
 def loaded_by(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(' '.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    code = f"import sys; {statement}\nprint(' '.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
@@ -69,8 +69,14 @@ def loaded_by(statement: str) -> set[str]:
         ("import workflows.all", {"services", "sqlmodel", "sqlalchemy", "embedded"}),
         ("import workers.host", {"sqlmodel", "sqlalchemy", "embedded"}),
         ("import starter", {"temporalio", "sqlmodel", "sqlalchemy"}),
+        (
+            "import contextlib, io, starter; sys.argv = ['evacuate', '--help']\n"
+            "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): starter.main()\n",
+            {"temporalio", "sqlmodel", "sqlalchemy"},
+        ),
         ("import evacuation.ports, evacuation.request", {"temporalio", "sqlmodel", "services"}),
     ],
+    ids=["workflows", "host worker", "starter", "help", "domain"],
 )
 def test_import_does_not_load(statement: str, never: set[str]):
     assert not loaded_by(statement) & never
