@@ -10,7 +10,7 @@ import typer
 from cli import demonstration, hosts, instances, records, stacks, tracing
 from cli.options import StateDirOption, examples
 from evacuation.errors import EvacuateError
-from services.exits import REFUSED, error_line, exit_code
+from services.exits import INTERRUPTED, REFUSED, error_line, exit_code
 
 app = typer.Typer(
     name="evacuate",
@@ -55,7 +55,8 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The exit code; `arguments` None: those of the process."""
+    """The exit code; `arguments` None: those of the process. The selection of a state directory ends with it."""
+    selected = os.environ.get("EVACUATE_STATE_DIR")
     try:
         return int(app(arguments, standalone_mode=False) or 0)
     except EvacuateError as error:
@@ -66,7 +67,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except (KeyboardInterrupt, typer.Abort):
         say_error("interrupted")
-        return 130
+        return INTERRUPTED
+    finally:
+        _select(selected)
+
+
+def _select(state_dir: str | None) -> None:
+    if state_dir is None:
+        os.environ.pop("EVACUATE_STATE_DIR", None)
+    else:
+        os.environ["EVACUATE_STATE_DIR"] = state_dir
 
 
 def say_error(line: str) -> None:

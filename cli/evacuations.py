@@ -27,11 +27,10 @@ from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.model import Frozen
 from evacuation.names import evacuate_instance_id
 from evacuation.views import InstanceView
-from services.exits import DONE, NOT_RECOVERED, REFUSED
+from services.exits import DONE, INTERRUPTED, NOT_RECOVERED, REFUSED
 from services.settings import Settings
 from services.temporal import connect
 
-INTERRUPTED = 130
 CODES = {"recovered": DONE, "not_recovered": NOT_RECOVERED, "cancelled": NOT_RECOVERED, "refused": REFUSED}
 
 

@@ -9,6 +9,7 @@ from evacuation.errors import (
 )
 
 DONE, NOT_RECOVERED, REFUSED, UNREACHABLE = 0, 1, 2, 3
+INTERRUPTED = 130
 
 
 def exit_code(error: EvacuateError) -> int:

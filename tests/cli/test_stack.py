@@ -1,0 +1,127 @@
+"""The embedded stack as a whole: it comes up, keeps itself up, and leaves nothing behind."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from embedded.processes import guest_processes, stack_processes, supervisor_of
+from embedded.state import StateDir
+from services.hypervisors.process import ProcessHost
+from tests.cli.conftest import Command
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def up(state: StateDir, evacuate: Command) -> Iterator[StateDir]:
+    """The default fleet, on its own Temporal."""
+    del os.environ["EVACUATE_TEMPORAL_ADDRESS"]
+    answer = evacuate("up", "--detach")
+    assert answer.code == 0, answer
+    yield state
+    evacuate("down")
+    assert stack_processes(state.path) == []
+
+
+def until(condition: Callable[[], bool], *, timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "never"
+        time.sleep(0.05)
+
+
+def worker_of(path: Path, host: str) -> psutil.Process | None:
+    found = [each for each in stack_processes(path) if each.cmdline()[-2:] == ["--host", host]]
+    return found[0] if found else None
+
+
+def pids(processes: list[psutil.Process]) -> set[int]:
+    return {process.pid for process in processes}
+
+
+def test_up_returns_when_every_guest_runs_and_every_host_is_up(up: StateDir, evacuate: Command) -> None:
+    instances = evacuate("instance", "list", "--json").json
+    wanted = {"active": "running", "stopped": "shutdown"}
+    assert [each["power_state"] for each in instances] == [wanted[each["vm_state"]] for each in instances]
+    assert {each["state"] for each in evacuate("host", "list", "--json").json} == {"up"}
+    assert evacuate("check", "--json").json == []
+
+
+def test_up_is_refused_when_the_state_directory_is_in_use(up: StateDir, evacuate: Command) -> None:
+    before = pids(stack_processes(up.path))
+    answer = evacuate("up", "--detach")
+    assert (answer.code, "already" in answer.err, len(answer.err.splitlines())) == (2, True, 1)
+    assert pids(stack_processes(up.path)) == before
+
+
+def test_worker_is_refused_when_another_one_serves_its_host(up: StateDir) -> None:
+    import subprocess
+    import sys
+
+    program = str(Path(__file__).resolve().parents[2] / "worker.py")
+    command = [sys.executable, program, "host", "--host", "cmp-1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "running already" in done.stderr
+
+
+def test_dead_worker_is_replaced_and_its_guests_are_untouched(up: StateDir) -> None:
+    worker, guests = worker_of(up.path, "cmp-2"), pids(guest_processes(up.path, "cmp-2"))
+    assert worker is not None
+    worker.kill()
+    until(lambda: (new := worker_of(up.path, "cmp-2")) is not None and new.pid != worker.pid)
+    assert pids(guest_processes(up.path, "cmp-2")) == guests != set()
+
+
+def test_killed_host_stays_off_until_it_is_started_with_a_new_boot(up: StateDir, evacuate: Command) -> None:
+    host = ProcessHost(up.path, "cmp-1")
+    before = host.incarnation()
+    assert evacuate("host", "kill", "cmp-1").code == 0
+    assert host.is_off()
+    states = {each["name"]: each["state"] for each in evacuate("host", "list", "--json").json}
+    assert states["cmp-1"] == "up", "power loss tells the store nothing"
+    assert evacuate("check").code == 0, "a dead host that waits is no breach"
+    assert evacuate("host", "start", "cmp-1").code == 0
+    assert host.incarnation() != before
+    until(lambda: len(guest_processes(up.path, "cmp-1")) == 3)
+    assert evacuate("check", "--json").json == []
+
+
+def test_down_leaves_nothing_when_the_supervisor_was_killed(up: StateDir, evacuate: Command) -> None:
+    supervisor = supervisor_of(up.path)
+    assert supervisor is not None
+    supervisor.send_signal(signal.SIGKILL)
+    supervisor.wait(10)
+    assert stack_processes(up.path) != []
+    assert evacuate("down").code == 0
+    assert stack_processes(up.path) == []
+
+
+def test_up_resumes_when_it_went_down_and_a_host_was_off(up: StateDir, evacuate: Command) -> None:
+    evacuate("host", "kill", "cmp-4")
+    ports, before = up.read_record(), ProcessHost(up.path, "cmp-2").incarnation()
+    assert evacuate("down").code == 0
+    answer = evacuate("up", "--detach")
+    assert answer.code == 0, answer
+    assert up.read_record() == ports
+    assert ProcessHost(up.path, "cmp-4").is_off(), "switched off on purpose"
+    assert ProcessHost(up.path, "cmp-2").incarnation() != before
+    assert evacuate("check", "--json").json == []
+
+
+def test_two_stacks_run_side_by_side(up: StateDir, evacuate: Command, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    try:
+        answer = evacuate("up", "--detach", "--state-dir", str(other))
+        assert answer.code == 0, answer
+        assert evacuate("host", "kill", "cmp-1", "--state-dir", str(other)).code == 0
+        assert guest_processes(up.path, "cmp-1") != []
+    finally:
+        assert evacuate("down", "--state-dir", str(other)).code == 0
+    assert stack_processes(other) == []
+    assert supervisor_of(up.path) is not None
