@@ -35,22 +35,23 @@ def up(
     """Start everything on this machine: Temporal, the store, workers, and hosts whose guests are processes.
 
     A state directory that has a store is resumed; hosts that were switched off stay off."""
-    from embedded.stack import UpOptions, bring_up
+    from embedded.stack import UpOptions, bring_down, bring_up
 
     options = UpOptions(fleet=fleet, faults=faults, database=database)
     if detach:
         announce(make_ready(bring_up(settings().state_dir, options)))
         return
     signal.signal(signal.SIGTERM, _interrupt)
+    started = bring_up(settings().state_dir, options)
     try:
-        started = bring_up(settings().state_dir, options)
         announce(make_ready(started))
         say("Ctrl-C ends it")
         _stay(started)
     except KeyboardInterrupt:
         say("ending the stack")
     finally:
-        _end_if_ours(settings().state_dir)
+        # Only what was started here is ended: a refusal has left somebody else's stack alone.
+        bring_down(started.state_dir)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -85,12 +86,6 @@ def _stay(started: "Settings") -> None:
 
     while supervisor_of(started.state_dir) is not None:
         time.sleep(0.5)
-
-
-def _end_if_ours(state_dir: Path) -> None:
-    from embedded.stack import bring_down
-
-    bring_down(state_dir)
 
 
 def down(state_dir: StateDirOption = None) -> None:

@@ -3,9 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.service import RPCError
 
 from embedded.namespace import wait_until_ready
 from embedded.processes import supervisor_of
@@ -17,9 +20,11 @@ from services.hypervisors.process import ProcessHost
 from services.settings import Settings
 from services.sql import SqlServices, open_services
 from services.temporal import connect
+from workflows.probe_host import ProbeHost
 
 TIMEOUT = 115.0
 POLL = 0.2
+PROBE_TIMEOUT = timedelta(seconds=15)
 Tell = Callable[[str, int, int], None]
 """What is being waited for, how many of it are ready, of how many."""
 
@@ -88,12 +93,6 @@ async def _ask(client: Client, host: str, deadline: float) -> None:
 
 async def ask_host(client: Client, host: str) -> HostReport | None:
     """The report of the host's own worker, or None: nobody answers. Raises TemporalUnavailableError."""
-    from uuid import uuid4
-
-    from temporalio.service import RPCError
-
-    from workflows.probe_host import ProbeHost
-
     try:
         return await client.execute_workflow(
             ProbeHost.run,
@@ -101,6 +100,9 @@ async def ask_host(client: Client, host: str) -> HostReport | None:
             id=f"probe-host/{host}/{uuid4()}",
             task_queue=CONTROL_QUEUE,
             static_summary=f"is {host} there?",
+            execution_timeout=PROBE_TIMEOUT,
         )
+    except WorkflowFailureError as error:
+        raise NotReadyError("no control worker answers", remedy="start one: evacuate-worker control") from error
     except RPCError as error:
         raise TemporalUnavailableError(f"Temporal does not answer: {error}") from error

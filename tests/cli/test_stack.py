@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from embedded.state import StateDir
 from services.hypervisors.process import ProcessHost
 from tests.cli.conftest import Command
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -57,14 +60,24 @@ def test_up_is_refused_when_the_state_directory_is_in_use(up: StateDir, evacuate
     answer = evacuate("up", "--detach")
     assert (answer.code, "already" in answer.err, len(answer.err.splitlines())) == (2, True, 1)
     assert pids(stack_processes(up.path)) == before
+    assert evacuate("up").code == 2
+    assert pids(stack_processes(up.path)) == before, "a refused foreground `up` ends nobody's stack"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_in_the_foreground_ends_everything_when_it_is_interrupted(state: StateDir, number: signal.Signals) -> None:
+    del os.environ["EVACUATE_TEMPORAL_ADDRESS"]
+    with subprocess.Popen([sys.executable, str(ROOT / "starter.py"), "up"], stderr=subprocess.PIPE, text=True) as up:
+        assert up.stderr is not None
+        assert any("Ctrl-C" in line for line in up.stderr)
+        assert guest_processes(state.path, "cmp-1") != []
+        up.send_signal(number)
+        assert up.wait(60) == 0
+    assert stack_processes(state.path) == []
 
 
 def test_worker_is_refused_when_another_one_serves_its_host(up: StateDir) -> None:
-    import subprocess
-    import sys
-
-    program = str(Path(__file__).resolve().parents[2] / "worker.py")
-    command = [sys.executable, program, "host", "--host", "cmp-1"]
+    command = [sys.executable, str(ROOT / "worker.py"), "host", "--host", "cmp-1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "running already" in done.stderr
