@@ -61,6 +61,7 @@ async def serving(
             max_concurrent_workflow_tasks=settings.control_workflow_tasks if workflows else None,
             activity_task_poller_behavior=PollerBehaviorSimpleMaximum(pollers),
             workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(max(2, pollers)),
+            sticky_queue_schedule_to_start_timeout=timedelta(seconds=10 * settings.time_scale),
             graceful_shutdown_timeout=settings.grace,
             max_heartbeat_throttle_interval=timedelta(seconds=2 * settings.time_scale),
             default_heartbeat_throttle_interval=timedelta(seconds=1 * settings.time_scale),
