@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test check format bench lock clean
+.PHONY: install demo test test-containers check format bench lock lock-runtime clean
 
 install: $(STAMP)
 
@@ -20,6 +20,11 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+
+# Needs root and Debian's docker.io, iptables, iproute2 and mmdebstrap; or DOCKER_HOST and mmdebstrap.
+test-containers: install
+	deploy/engine.sh start && deploy/images.sh && deploy/engine.sh run env EVACUATE_REQUIRE_CONTAINERS=1 \
+	  $(BIN)/python -m pytest tests/containers; status=$$?; deploy/engine.sh stop; exit $$status
 
 check: install
 	$(BIN)/ruff format --check .
@@ -37,6 +42,11 @@ bench: install
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --extra embedded --extra dev pyproject.toml -o requirements.lock
+
+# Of the container image; versions as in requirements.lock.
+lock-runtime:
+	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url -c requirements.lock \
+	  pyproject.toml -o requirements-runtime.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -3,8 +3,8 @@
 #
 # dockerd runs in a network namespace of its own, so the host's firewall, forwarding and ports stay as they are. It has
 # no way out: images are built from what the host downloaded (images.sh). `run` gives a command the engine and its
-# network; with DOCKER_HOST set, or a default socket that answers, `run` uses that engine instead. `purge` also
-# removes the images. Needs root, and Debian's docker.io, iptables and iproute2.
+# network. Where DOCKER_HOST is set, that engine is used and none is started. `purge` also removes the images.
+# Needs root, and Debian's docker.io, iptables and iproute2.
 set -euo pipefail
 
 DIR=${EVACUATE_ENGINE_DIR:-/var/tmp/evacuate-engine}
@@ -24,7 +24,8 @@ pid() { # of our dockerd, if it lives
 }
 
 start() {
-  answers && return
+  [ -z "${DOCKER_HOST:-}" ] || return 0
+  ! answers || return 0
   mkdir -p "$DIR"
   pid >/dev/null || rm -f "$DIR/dockerd.pid" # one that was killed leaves its file, and dockerd refuses to start beside it
   [ -e "/run/netns/$NETNS" ] || ip netns add "$NETNS"
