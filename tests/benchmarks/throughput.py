@@ -47,6 +47,7 @@ class Line(Frozen):
     cpu_s_per_evacuation: float
     cpu_s_by_role: dict[str, float]
     floor_cpu_s_per_evacuation: float
+    floor_cpu_s_by_role: dict[str, float]
 
 
 async def compare(directory: Path, size: int, rounds: int, window: int) -> Line:
@@ -88,7 +89,6 @@ def require_equal_histories(measured: Sequence[Measured]) -> None:
 def summarise(size: int, window: int, real: Sequence[Measured], floor: Sequence[Measured]) -> Line:
     rate, floor_rate = median([size / r.wall_s for r in real]), median([size / f.wall_s for f in floor])
     rss = {role: round(median([r.rss_mb[role] for r in real]), 1) for role in real[0].rss_mb}
-    cpu = {role: round(median([r.cpu_s[role] for r in real]) / size, 4) for role in real[0].cpu_s}
     return Line(
         n=size,
         rounds=len(real),
@@ -105,10 +105,19 @@ def summarise(size: int, window: int, real: Sequence[Measured], floor: Sequence[
         ratio_to_floor=round(rate / floor_rate, 3),
         rss_mb=round(sum(rss.values()), 1),
         rss_mb_by_role=rss,
-        cpu_s_per_evacuation=round(median([sum(r.cpu_s.values()) for r in real]) / size, 4),
-        cpu_s_by_role=cpu,
-        floor_cpu_s_per_evacuation=round(median([sum(f.cpu_s.values()) for f in floor]) / size, 4),
+        cpu_s_per_evacuation=_cpu(size, real),
+        cpu_s_by_role=_cpu_by_role(size, real),
+        floor_cpu_s_per_evacuation=_cpu(size, floor),
+        floor_cpu_s_by_role=_cpu_by_role(size, floor),
     )
+
+
+def _cpu(size: int, measured: Sequence[Measured]) -> float:
+    return round(median([sum(each.cpu_s.values()) for each in measured]) / size, 4)
+
+
+def _cpu_by_role(size: int, measured: Sequence[Measured]) -> dict[str, float]:
+    return {role: round(median([m.cpu_s[role] for m in measured]) / size, 4) for role in measured[0].cpu_s}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
