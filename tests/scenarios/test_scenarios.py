@@ -14,3 +14,7 @@ def test_scenario(stack, folder: Path):
     running = stack(fleet_of(scenario), scenario.get("faults") or (), scenario.get("settings"))
     Telling(running, scenario).tell()
     End(running).verify({"check": 0} | (scenario.get("end") or {}))
+
+
+def test_there_are_scenarios():
+    assert len(folders()) >= 25
