@@ -2,10 +2,10 @@
 
 import asyncio
 import getpass
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from temporalio.client import Client
 
@@ -126,13 +126,26 @@ async def _evacuate(
     settings: Settings, instance: InstanceView, request: EvacuationRequest, options: Evacuate, *, as_json: bool
 ) -> int:
     client = await connect(settings)
-    accepted = await request_evacuation(client, instance, request, settings.tuning, join=options.join)
+    asking = request_evacuation(client, instance, request, settings.tuning, join=options.join)
+    accepted = await _patiently(asking, f"no answer for {instance.name} yet: does a control worker run?")
     _say_accepted(accepted, instance)
     if not options.wait:
         _print(await _started(accepted, instance), as_json=as_json)
         return DONE
     outcome = await _follow(accepted.handle, instance, accepted)
     return _end(outcome, as_json=as_json)
+
+
+async def _patiently(asking: Coroutine[Any, Any, Accepted], concern: str) -> Accepted:
+    """Waits for as long as it takes, and says so when that becomes long."""
+    task = asyncio.ensure_future(asking)
+    try:
+        return await asyncio.wait_for(asyncio.shield(task), PATIENCE)
+    except TimeoutError:
+        if task.done():
+            raise
+        say(concern)
+        return await task
 
 
 def _say_accepted(accepted: Accepted, instance: InstanceView) -> None:
