@@ -31,6 +31,8 @@ from services.exits import DONE, INTERRUPTED, NOT_RECOVERED, REFUSED
 from services.settings import Settings
 from services.temporal import connect
 
+PATIENCE = 5.0
+"""Seconds after which a request that has no answer yet is remarked upon."""
 CODES = {"recovered": DONE, "not_recovered": NOT_RECOVERED, "cancelled": NOT_RECOVERED, "refused": REFUSED}
 
 
