@@ -214,6 +214,8 @@ class EvacuateInstance:
 
     async def _attempt(self) -> bool:
         """One destination. True: the guest runs there. False: undone, and another try is allowed."""
+        # A cancel that came in the last moment of an unwinding was noted and not looked at.
+        self._end_if_called_off()
         self._enter_attempt(self._attempts.next())
         forward = self._forward
         try:

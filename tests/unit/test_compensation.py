@@ -142,3 +142,18 @@ async def test_shield_raises_the_cancel_when_the_work_that_was_told_gives_up():
     await cancel(task, shield)
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_shield_remembers_a_cancel_that_comes_with_the_result():
+    shield, go = Shield(), asyncio.Event()
+
+    async def work() -> str:
+        await go.wait()
+        return "done"
+
+    task = asyncio.create_task(shield.run(work()))
+    await asyncio.sleep(0)
+    go.set()
+    task.cancel()
+    assert await task == "done"
+    assert shield.cancel_came
