@@ -40,6 +40,7 @@ class Settling:
         """None: the guest runs there as wanted, go forward. Else the proof that it is gone."""
         display, scale = self._steps.display, self._steps.tuning.scale
         display.enter("settling")
+        self._nudged = False
         began, wait = workflow.now(), HOST.schedule_to_start or 0
         while True:
             answer = await self._ask(to, wait)
@@ -54,10 +55,10 @@ class Settling:
                 wait = min(wait * 2, LONGEST_WAIT)
 
     async def _ask(self, to: Destination, wait: float) -> Settled | None:
-        """The destination's answer, or None. A nudge ends the waiting."""
-        self._nudged = False
+        """The destination's answer, or None. A nudge ends the waiting, also one that came since the last."""
         asking = asyncio.create_task(self._call(to, wait))
         await workflow.wait_condition(lambda: asking.done() or self._nudged)
+        self._nudged = False
         if not asking.done():
             asking.cancel()
         try:
