@@ -28,6 +28,8 @@ class DeleteInstance:
             workflow.set_current_details("Waiting for the running evacuation to undo itself")
             await self._tell_evacuation(input)
             await workflow.sleep(pause * input.tuning.scale)
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(input)
             plan, pause = await self._plan(input), min(pause * 2, 15)
         destroyed = plan.guest if plan.guest and await self._destroy(input, plan.guest, plan) else None
         await call(
