@@ -9,6 +9,8 @@ from workflows.failures import Failure
 NO_HOST = frozenset({"NoValidHostError", "CapacityNotYetError"})
 
 FINAL_CAUSES = {
+    "FenceFailedError": EndingCause.FENCE_FAILED,
+    "SourceNotFencedError": EndingCause.FENCE_FAILED,
     "SourceReturnedError": EndingCause.SOURCE_RETURNED,
     "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
     "DiskLockedError": EndingCause.LATER_STEP_FAILED,

@@ -99,6 +99,8 @@ def test_explanation_is_the_failure_itself_when_nothing_was_tried():
 
 def test_failures_that_no_other_destination_mends_end_it():
     assert FINAL_CAUSES == {
+        "FenceFailedError": EndingCause.FENCE_FAILED,
+        "SourceNotFencedError": EndingCause.FENCE_FAILED,
         "SourceReturnedError": EndingCause.SOURCE_RETURNED,
         "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
         "DiskLockedError": EndingCause.LATER_STEP_FAILED,
