@@ -28,6 +28,8 @@ with workflow.unsafe.imports_passed_through():
 T = TypeVar("T")
 M = TypeVar("M")
 BUSY_ROUNDS = 20
+MOST_UNSAVED = 400
+"""A blocked evacuation repeats the same questions for days: its middle is dropped before it outgrows a message."""
 
 
 class Steps:
@@ -149,6 +151,8 @@ class Steps:
 
     def _note(self, row: int, name: str, host: str | None, failure: Failure | None) -> None:
         step = self.display.end(row, "failed" if failure else "done", failure.line if failure else "")
+        if len(self._unsaved) >= MOST_UNSAVED:
+            del self._unsaved[MOST_UNSAVED // 2]
         self._unsaved.append(
             StepEvent(
                 name=name,
