@@ -33,8 +33,6 @@ from services.temporal import connect
 
 PATIENCE = 5.0
 """Seconds after which a request that has no answer yet is remarked upon."""
-PATIENCE = 15.0
-"""Seconds."""
 CODES = {"recovered": DONE, "not_recovered": NOT_RECOVERED, "cancelled": NOT_RECOVERED, "refused": REFUSED}
 
 
