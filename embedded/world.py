@@ -1,6 +1,7 @@
 """One picture of the world for `check`: the store, the process table, the disks, and the workflows that run."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable
 
@@ -52,7 +53,7 @@ def gather(settings: Settings, services: SqlServices) -> tuple[World, tuple[str,
         rows=rows,
         guests=tuple(guest for host in hosts for guest in _guests(root, host)),
         disks=tuple(_disks(root, rows)),
-        powered={host.host: not host.is_marked_off() for host in hosts},
+        boots={host.host: None if host.is_marked_off() else host.incarnation() for host in hosts},
         running_workflows=running,
     )
     return world, tuple(missing)
@@ -61,6 +62,8 @@ def gather(settings: Settings, services: SqlServices) -> tuple[World, tuple[str,
 def _guests(root: ProcessRoot, host: ProcessHost) -> Iterable[SeenGuest]:
     incarnation = host.incarnation()
     for found in guests_of(root, host.host):
+        if _only_starts(found.process.pid):
+            continue
         yield SeenGuest(
             host=host.host,
             incarnation=incarnation,
@@ -69,6 +72,14 @@ def _guests(root: ProcessRoot, host: ProcessHost) -> Iterable[SeenGuest]:
             pid=found.process.pid,
             writes=not found.is_paused(),
         )
+
+
+def _only_starts(pid: int) -> bool:
+    """A guest leads no session: who does is about to start one, or is gone, and never writes."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return True
 
 
 def _disks(root: ProcessRoot, rows: Rows) -> Iterable[SeenDisk]:

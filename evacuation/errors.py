@@ -155,6 +155,10 @@ class StaleAttemptError(EvacuateError):
     """The call is late: its attempt is being undone, is over, or belongs to a run that was replaced."""
 
 
+class AttachmentLostError(EvacuateError):
+    """Somebody else removed an attachment or a mapping that this attempt needs. Undone, and made anew by the next."""
+
+
 class NoValidHostError(EvacuateError):
     """No host fits; every host is named with its reason."""
 
@@ -186,7 +190,9 @@ class StaleEpochError(EvacuateError):
 
 
 class NobodyWaitsError(EvacuateError):
-    """The last look before the create found that nobody waits for this activity any more."""
+    """The last look before the create found that nobody waits for this activity any more, or nobody to ask."""
+
+    retryable = True
 
 
 class SpawnFailedError(EvacuateError):

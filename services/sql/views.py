@@ -6,7 +6,7 @@ from sqlmodel import Session, col, select
 
 from evacuation import views as v
 from evacuation.errors import HostNotFoundError, InstanceNotFoundError
-from evacuation.invariants import Rows
+from evacuation.invariants import Rows, SeenBinding, SeenMapping
 from evacuation.messages import AttemptPhase
 from evacuation.model import Candidate
 from services.sql.database import Database
@@ -17,6 +17,7 @@ from services.sql.tables import (
     ActionRow,
     AllocationRow,
     AttachmentRow,
+    BlockDeviceRow,
     EvacuationRow,
     EvidenceRow,
     HostRow,
@@ -85,6 +86,8 @@ def _everything(session: Session) -> Rows:
         volumes=_volumes(session),
         residences=_residences(session),
         evacuations=_evacuations(session),
+        inactive_bindings=_inactive_bindings(session),
+        mappings=_mappings(session),
         caps=dict(session.exec(select(HostRow.name, HostRow.max_evacuations)).all()),
     )
 
@@ -210,6 +213,17 @@ def _evacuation(session: Session, row: EvacuationRow, instance: str) -> v.Evacua
         destination=attempt.host if attempt else None,
         open=row.phase is not AttemptPhase.CLOSED,
     )
+
+
+def _inactive_bindings(session: Session) -> tuple[SeenBinding, ...]:
+    inactive = select(PortRow, PortBindingRow).join(PortBindingRow, col(PortBindingRow.port_id) == col(PortRow.id))
+    rows = session.exec(inactive.where(col(PortBindingRow.active).is_(False))).all()
+    return tuple(SeenBinding(instance_id=port.instance_id, port_id=port.id, host=row.host) for port, row in rows)
+
+
+def _mappings(session: Session) -> tuple[SeenMapping, ...]:
+    rows = session.exec(select(BlockDeviceRow)).all()
+    return tuple(SeenMapping(**row.model_dump(include=set(SeenMapping.model_fields))) for row in rows)
 
 
 def _names(session: Session) -> dict[str, str]:
