@@ -3,7 +3,7 @@
 from temporalio import activity
 
 from evacuation import messages as m
-from evacuation.errors import StaleAttemptError
+from evacuation.errors import AttachmentLostError
 from evacuation.ports import Attachment, EvacuationStore, Volumes
 
 
@@ -57,7 +57,7 @@ class BlockDeviceActivities:
         devices = self._store.block_devices(message.ref)
         for device in devices:
             if device.attachment_id is None:
-                raise StaleAttemptError(f"volume {device.volume_id} has no attachment: it was removed meanwhile")
+                raise AttachmentLostError(f"volume {device.volume_id} has no attachment: it was removed meanwhile")
             self._volumes.complete(message.ref, device.attachment_id, message.connector)
         return m.BlockDevices(devices=devices)
 

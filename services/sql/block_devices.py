@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
-from evacuation.errors import StaleAttemptError
+from evacuation.errors import AttachmentLostError
 from services.sql.guard import lock_forward, lock_undo
 from services.sql.tables import BlockDeviceRow
 
@@ -44,5 +44,5 @@ def save_attachment(session: Session, ref: m.AttemptRef, volume_id: str, attachm
 def _mapping(session: Session, ref: m.AttemptRef, volume_id: str) -> BlockDeviceRow:
     mapping = session.get(BlockDeviceRow, (ref.instance_id, volume_id))
     if mapping is None:
-        raise StaleAttemptError(f"volume {volume_id} is not mapped to the instance any more")
+        raise AttachmentLostError(f"volume {volume_id} is not mapped to the instance any more")
     return mapping

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from sqlmodel import Session, col, select
 
-from evacuation.errors import DiskLockedError, StaleAttemptError
+from evacuation.errors import AttachmentLostError, DiskLockedError
 from evacuation.messages import AttemptRef, Connector
 from evacuation.model import AttachmentStatus
 from evacuation.ports import Attachment
@@ -87,7 +87,7 @@ def _delete(session: Session, ref: AttemptRef, attachment_id: str, *, undo: bool
         return
     others = select(AttachmentRow).where(AttachmentRow.volume_id == row.volume_id, AttachmentRow.id != row.id)
     if row.instance_id != ref.instance_id or session.exec(others).first() is None:
-        raise StaleAttemptError(f"attachment {attachment_id} stays: it is all that keeps its volume from being free")
+        raise AttachmentLostError(f"attachment {attachment_id} stays: it is all that keeps its volume from being free")
     session.delete(row)
     refresh_status(session, row.volume_id)
 
@@ -96,7 +96,7 @@ def _complete(session: Session, ref: AttemptRef, attachment_id: str, connector: 
     lock_forward(session, ref)
     row = session.get(AttachmentRow, attachment_id)
     if row is None or row.instance_id != ref.instance_id:
-        raise StaleAttemptError(f"attachment {attachment_id} is gone")
+        raise AttachmentLostError(f"attachment {attachment_id} is gone")
     if (row.status, row.connector) != (AttachmentStatus.ATTACHED, connector):
         attach(session, row, connector)
 

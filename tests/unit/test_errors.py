@@ -10,6 +10,7 @@ RETRYABLE = {
     "DestinationBusyError",
     "FenceFailedError",
     "GuestBusyError",
+    "NobodyWaitsError",
     "SpawnFailedError",
     "StoreUnavailableError",
     "TemporalUnavailableError",

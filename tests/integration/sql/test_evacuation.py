@@ -6,6 +6,7 @@ import pytest
 
 from evacuation import messages as m
 from evacuation.errors import (
+    AttachmentLostError,
     DestinationBusyError,
     DestinationUnableError,
     EvacuateError,
@@ -266,17 +267,28 @@ def test_volume_is_never_available_while_it_is_detached(world: World) -> None:
     for device in world.services.store.block_devices(evacuation.at(1)):
         volumes, ref = world.services.volumes, evacuation.at(1)
         assert device.attachment_id is not None
-        with pytest.raises(StaleAttemptError):
+        with pytest.raises(AttachmentLostError):
             volumes.delete(ref, device.attachment_id, undo=False)
         new = volumes.reserve(ref, device.volume_id, f"new/{device.volume_id}", undo=False)
         seen |= set(_statuses(world))
         for _ in range(2):
             volumes.delete(ref, device.attachment_id, undo=False)
         seen |= set(_statuses(world))
-        with pytest.raises(StaleAttemptError):
+        with pytest.raises(AttachmentLostError):
             volumes.delete(ref, new, undo=False)
         assert volumes.reserve(ref, device.volume_id, f"new/{device.volume_id}", undo=False) == new
     assert seen == {"in-use", "reserved"}
+
+
+def test_attachment_that_somebody_removed_does_not_make_the_attempt_stale(world: World) -> None:
+    evacuation = world.evacuation()
+    evacuation.begin()
+    to = evacuation.claim()
+    connector = m.Connector(host=to.host, incarnation="boot-1")
+    with pytest.raises(AttachmentLostError):
+        world.services.volumes.complete(evacuation.at(1), "removed", connector)
+    evacuation.tear_down()
+    assert evacuation.claim(2).epoch > to.epoch
 
 
 def test_authorisation_writes_the_evidence_as_proof_and_one_unproven_residence(world: World) -> None:
