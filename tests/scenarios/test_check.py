@@ -1,0 +1,290 @@
+"""`check` names what was damaged by hand, and nothing else; and nothing at all in the life of sound instances."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from services.hypervisors.process import ProcessHost
+from tests.scenarios.damage import changed_disk, changed_rows, disk_of, extra_guest, guests_of, paused, state_dir
+from tests.support.stack import Stack
+
+pytestmark = pytest.mark.timeout(180)
+
+SMALL = {"flavor": {"vcpus": 1, "memory_mb": 64, "disk_gb": 1}, "ports": [{"network": "lan"}]}
+EVACUATED = ("early-01", "late-01", "failed-01", "gone-01", "gone-02")
+"""On cmp-2, which is the host that dies; web-01 never leaves cmp-1, nor db-01 and cold-01 cmp-3."""
+FLEET: dict[str, Any] = {
+    "disk_lock": False,
+    "hosts": [{"name": f"cmp-{n}", "vcpus": 16, "memory_mb": 4096, "disk_gb": 40} for n in (1, 2, 3)],
+    "networks": [{"name": "lan", "cidr": "10.0.0.0/24"}],
+    "volumes": [{"name": "data-1", "size_gb": 1}, {"name": "data-2", "size_gb": 1}],
+    "instances": [
+        {"name": "web-01", "host": "cmp-1", "volumes": ["data-1"], **SMALL},
+        {"name": "db-01", "host": "cmp-3", **SMALL},
+        {"name": "cold-01", "host": "cmp-3", "vm_state": "stopped", **SMALL},
+        *({"name": name, "host": "cmp-2", **SMALL} for name in EVACUATED if name != "failed-01"),
+        {"name": "failed-01", "host": "cmp-2", "volumes": ["data-2"], **SMALL},
+    ],
+}
+
+WEB = "(SELECT id FROM instance WHERE name = 'web-01')"
+COLD = "(SELECT id FROM instance WHERE name = 'cold-01')"
+BY_WEB = f"WHERE instance_id = {WEB}"
+GONE = (
+    '{"kind":"guest-gone","host":"cmp-3","incarnation":null,"who":"a test","reason":"","at":"2026-01-01T00:00:00Z",'
+    '"scope":"host"}'
+)
+NEWER = "SELECT instance_id, 9, 'cmp-3', incarnation, {proof}, created_at FROM residence " + BY_WEB
+RESIDENCE = "INSERT INTO residence (instance_id, epoch, host, incarnation, proof, created_at) "
+EVACUATION = (
+    "INSERT INTO evacuation (id, instance_id, owner, attempt, phase, request_id, migration_id, source, "
+    f"vm_state_before, wanted, started_at) SELECT 'e', {WEB}, 'nobody', 0, '{{phase}}', 'r', 'm', 'cmp-1', "
+    "'active', 'active', '2026-01-01'"
+)
+MIGRATION = (
+    "INSERT INTO migration (id, evacuation_id, instance_id, type, status, source, source_epoch, created_at, "
+    f"updated_at) SELECT 'm', 'e', {WEB}, 'evacuation', 'accepted', 'cmp-1', 1, '2026-01-01', '2026-01-01'"
+)
+ALLOCATION = "INSERT INTO allocation (consumer_id, host, vcpus, memory_mb, disk_gb) VALUES ('nobody', 'cmp-1', 1, 1, 1)"
+BINDING = f"INSERT INTO port_binding SELECT id, 'cmp-3', FALSE, 'DOWN' FROM port {BY_WEB}"
+PORT_OF_WEB = f"WHERE port_id IN (SELECT id FROM port {BY_WEB})"
+
+ROWS: dict[str, tuple[str, str, set[tuple[str, str]]]] = {
+    "a residence of another epoch": ("residence", f"UPDATE residence SET epoch = 7 {BY_WEB}", {("I2", "web-01")}),
+    "a newer residence": ("residence", RESIDENCE + NEWER.format(proof=f"'{GONE}'"), {("I2", "web-01")}),
+    "a residence elsewhere": (
+        "residence",
+        f"UPDATE residence SET host = 'cmp-1' WHERE instance_id = {COLD}",
+        {("I2", "cold-01")},
+    ),
+    "a task nobody owns": (
+        "instance",
+        "UPDATE instance SET task_state = 'rebuilding' WHERE name = 'web-01'",
+        {("I3", "web-01")},
+    ),
+    "an active instance that does not run": (
+        "instance",
+        "UPDATE instance SET vm_state = 'active' WHERE name = 'cold-01'",
+        {("I3", "cold-01")},
+    ),
+    "an evacuation nobody runs": ("evacuation", EVACUATION.format(phase="undone"), {("I3", "web-01")}),
+    "an evacuation without outcome": ("evacuation", EVACUATION.format(phase="closed"), {("I3", "web-01")}),
+    "an allocation elsewhere": (
+        "allocation",
+        f"UPDATE allocation SET host = 'cmp-3' WHERE consumer_id = {WEB}",
+        {("I4", "web-01")},
+    ),
+    "no allocation": ("allocation", f"DELETE FROM allocation WHERE consumer_id = {WEB}", {("I4", "web-01")}),
+    "an allocation of nobody": ("allocation", ALLOCATION, {("I4", "nobody")}),
+    "a host that is too full": ("host", "UPDATE host SET vcpus = 0 WHERE name = 'cmp-1'", {("I4", "cmp-1")}),
+    "a port bound elsewhere": (
+        "port_binding",
+        f"UPDATE port_binding SET host = 'cmp-3' {PORT_OF_WEB}",
+        {("I4", "web-01")},
+    ),
+    "an unbound port": ("port_binding", f"DELETE FROM port_binding {PORT_OF_WEB}", {("I4", "web-01")}),
+    "a binding left elsewhere": ("port_binding", BINDING, {("I4", "web-01")}),
+    "a volume attached elsewhere": (
+        "attachment",
+        f"UPDATE attachment SET connector = json_set(connector, '$.host', 'cmp-3') {BY_WEB}",
+        {("I4", "web-01")},
+    ),
+    "a lost attachment": ("attachment", f"DELETE FROM attachment {BY_WEB}", {("I4", "web-01"), ("I4", "data-1")}),
+    "a wrong volume status": (
+        "volume",
+        "UPDATE volume SET status = 'reserved' WHERE name = 'data-1'",
+        {("I4", "data-1")},
+    ),
+    "a migration nobody owns": ("migration", MIGRATION, {("I4", "web-01")}),
+    "a deleted instance that holds things": (
+        "instance",
+        "UPDATE instance SET vm_state = 'deleted' WHERE name = 'cold-01'",
+        {("I4", "cold-01")},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, temporal: str) -> Iterator[Stack]:
+    running = Stack(tmp_path_factory.mktemp("check"), temporal)
+    try:
+        running.up(FLEET, [])
+        yield running
+    finally:
+        running.down()
+
+
+@pytest.fixture(autouse=True)
+def repaired(stack: Stack) -> Iterator[None]:
+    """Every test leaves the stack as sound as it found it."""
+    assert_sound(stack)
+    yield
+    stack.set_faults([])
+    if ProcessHost(state_dir(stack), "cmp-2").is_marked_off():
+        answer = stack.run("host start cmp-2")
+        assert answer.code == 0, answer
+    assert_sound(stack)
+
+
+def assert_sound(stack: Stack) -> None:
+    answer = stack.run("check --json")
+    assert (answer.code, answer.json) == (0, []), answer
+
+
+def assert_named(stack: Stack, *expected: tuple[str, str]) -> None:
+    answer = stack.run("check --json")
+    assert {(breach["invariant"], breach["subject"]) for breach in answer.json} == set(expected), answer
+    assert answer.code == 1
+
+
+def outcome(stack: Stack, name: str) -> str:
+    answer = stack.run(f"instance evacuate {name} --json")
+    assert answer.code in (0, 1), answer
+    return answer.json["outcome"]
+
+
+@pytest.mark.parametrize(("table", "statement", "expected"), ROWS.values(), ids=list(ROWS))
+def test_check_names_in_the_store(stack: Stack, table: str, statement: str, expected: set[tuple[str, str]]):
+    with changed_rows(stack, table, statement):
+        assert_named(stack, *expected)
+
+
+def test_check_names_two_residences_when_the_index_is_gone(stack: Stack):
+    stack.sql("DROP INDEX uq_residence_unproven")
+    with changed_rows(stack, "residence", RESIDENCE + NEWER.format(proof="NULL")):
+        assert_named(stack, ("I1", "web-01"))
+    stack.sql("CREATE UNIQUE INDEX uq_residence_unproven ON residence (instance_id) WHERE proof IS NULL")
+
+
+def test_check_names_a_second_copy(stack: Stack):
+    with extra_guest(stack, "web-01", "cmp-3", epoch=9):
+        assert_named(stack, ("I1", "web-01"), ("I2", "web-01"))
+
+
+def test_check_names_a_guest_that_nothing_allows(stack: Stack):
+    with extra_guest(stack, "cold-01", "cmp-1", epoch=1):
+        assert_named(stack, ("I2", "cold-01"))
+
+
+def test_check_names_a_stopped_instance_that_runs(stack: Stack):
+    with extra_guest(stack, "cold-01", "cmp-3", epoch=1):
+        assert_named(stack, ("I3", "cold-01"))
+
+
+def test_check_names_a_paused_guest(stack: Stack):
+    with paused(stack, "web-01"):
+        assert_named(stack, ("I3", "web-01"))
+
+
+def test_check_names_a_guest_that_died_alone_until_its_host_boots_again(stack: Stack):
+    os.kill(guests_of(stack, "db-01")[0].pid, signal.SIGKILL)
+    assert_named(stack, ("I3", "db-01"))
+    power_cycle(stack, "cmp-3")
+
+
+def test_check_names_a_host_that_lives_behind_its_fence_until_its_power_is_cut(stack: Stack):
+    os.kill(stack.worker("cmp-3"), signal.SIGSTOP)
+    answer = stack.run(["host", "down", "cmp-3", "--confirmed-off", "somebody said so"])
+    assert answer.code == 0, answer
+    assert_named(stack, ("I2", "cmp-3"))
+    power_cycle(stack, "cmp-3")
+
+
+def power_cycle(stack: Stack, host: str) -> None:
+    """A host that is switched off, and one that boots, are no breach either."""
+    assert stack.run(f"host kill {host}").code == 0
+    assert_sound(stack)
+    assert stack.run(f"host start {host} --no-wait").code == 0
+    assert_sound(stack)
+    answer = stack.run(f"host start {host}")
+    assert answer.code == 0, answer
+    stack.until(lambda: stack.world().boots[host] == incarnation(stack, host), f"{host} is up")
+
+
+def incarnation(stack: Stack, name: str) -> str | None:
+    return next(host.incarnation for host in stack.world().rows.hosts if (host.name, host.state) == (name, "up"))
+
+
+def interleaved(lines: list[bytes]) -> list[bytes]:
+    counter, _, _, *rest = lines[1].split()
+    return [lines[0], b" ".join([counter, b"9", b"cmp-3", *rest]) + b"\n", *lines[2:]]
+
+
+JOURNALS = {"lost": (lambda lines: [lines[0], *lines[2:]], "I7"), "interleaved": (interleaved, "I1")}
+
+
+@pytest.mark.parametrize(("change", "invariant"), JOURNALS.values(), ids=list(JOURNALS))
+def test_check_names_a_disk_whose_journal_is(stack: Stack, change: Any, invariant: str):
+    stack.until(lambda: disk_of(stack, "web-01").read_bytes().count(b"\n") > 3, "web-01 has written")
+    with changed_disk(stack, "web-01", change):
+        assert_named(stack, (invariant, "web-01"))
+
+
+def test_check_names_a_disk_that_is_gone(stack: Stack):
+    disk = disk_of(stack, "web-01")
+    disk.rename(disk.with_suffix(".moved"))
+    assert_named(stack, ("I7", "web-01"))
+    disk.with_suffix(".moved").rename(disk)
+
+
+def test_check_says_in_a_table_what_it_names(stack: Stack):
+    with changed_rows(stack, "allocation", ALLOCATION):
+        answer = stack.run("check")
+    assert answer.code == 1
+    assert "I4" in answer.out and "nobody" in answer.out
+
+
+def held_at(stack: Stack, name: str, step: str) -> None:
+    """cmp-2 is dead, and the evacuation to cmp-3 does not get past that step until the fault is taken away."""
+    stack.set_faults([{"activity": step, "instance": name, "at": "before", "do": "fail"}])
+    assert stack.run("host kill cmp-2").code == 0
+    assert_sound(stack)
+    assert stack.run(f"instance evacuate {name} --target cmp-3 --no-wait").code == 0
+    stack.until_step(name, step)
+
+
+def test_check_names_an_evacuation_without_workflow_until_it_is_adopted(stack: Stack):
+    held_at(stack, "early-01", "authorize_spawn")
+    assert_sound(stack)
+    stack.terminate("early-01")
+    assert_named(stack, ("I3", "early-01"))
+    stack.set_faults([])
+    assert outcome(stack, "early-01") == "recovered"
+
+
+def test_check_names_a_start_that_nobody_takes_forward_and_a_cap_exceeded(stack: Stack):
+    held_at(stack, "late-01", "finish_evacuation")
+    assert_sound(stack)
+    with lowered_cap(stack):
+        assert_named(stack, ("I5", "cmp-3"))
+    stack.terminate("late-01")
+    assert_named(stack, ("I8", "late-01"))
+    stack.set_faults([])
+    assert outcome(stack, "late-01") == "recovered"
+
+
+def lowered_cap(stack: Stack) -> AbstractContextManager[None]:
+    return changed_rows(stack, "host", "UPDATE host SET max_evacuations = 0 WHERE name = 'cmp-3'")
+
+
+def test_check_finds_nothing_after_a_failure_with_its_volume_reserved(stack: Stack):
+    stack.set_faults([{"activity": "spawn_guest", "instance": "failed-01", "do": "fail"}])
+    assert stack.run("host kill cmp-2").code == 0
+    assert outcome(stack, "failed-01") == "not_recovered"
+    volumes = {row["name"]: row["status"] for row in stack.run("volume list --json").json}
+    assert volumes["data-2"] == "reserved"
+    assert_sound(stack)
+
+
+def test_check_finds_nothing_after_a_deletion_on_a_host_that_is_up(stack: Stack):
+    assert stack.run("instance delete gone-01").code == 0
+
+
+def test_check_finds_nothing_after_a_deletion_on_a_dead_host(stack: Stack):
+    assert stack.run("host kill cmp-2").code == 0
+    assert stack.run("instance delete gone-02").code == 0
+    assert_sound(stack)
