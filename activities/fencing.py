@@ -1,6 +1,7 @@
 """Proof that a host is off, before any copy of its guests starts elsewhere."""
 
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from temporalio import activity
 
@@ -25,8 +26,11 @@ class FencingActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def fence_destination(self, request: m.FenceRequest) -> Evidence:
         """As `fence_source`, for a destination that does not answer: off is evidence whoever lives there, but it
-        is switched off only if no other unproven residence is there (FenceDeclinedError)."""
-        if self._fencing.is_able(request.host) and self._fencing.is_off(request.host):
+        is switched off only if no other unproven residence is there (FenceDeclinedError). A host that nothing here
+        can switch off keeps its place in the store: it may answer again."""
+        if not self._fencing.is_able(request.host):
+            return self._known(request) or self._refuse(request)
+        if self._fencing.is_off(request.host):
             return self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind, "power read: off")
         return self._fence(request)
 
@@ -48,10 +52,7 @@ class FencingActivities:
 
     def _cut_power(self, request: m.FenceRequest) -> Evidence:
         if not self._fencing.is_able(request.host):
-            raise SourceNotFencedError(
-                f"host {request.host} is not fenced and the {self._fencing.kind} driver cannot cut its power",
-                remedy=f'power it off, then say: evacuate host down {request.host} --confirmed-off "who saw it, how"',
-            )
+            self._refuse(request)
         activity.heartbeat("reading power")
         was_off = self._fencing.is_off(request.host)
         if not was_off:
@@ -60,6 +61,15 @@ class FencingActivities:
                 raise FenceFailedError(f"host {request.host} still reads on after a power-off")
         said = "power read: already off" if was_off else "power cut, read back: off"
         return self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind, said)
+
+    def _known(self, request: m.FenceRequest) -> Evidence | None:
+        return self._evidence.current_evidence(request.host, request.incarnation)
+
+    def _refuse(self, request: m.FenceRequest) -> NoReturn:
+        raise SourceNotFencedError(
+            f"host {request.host} is not fenced and the {self._fencing.kind} driver cannot cut its power",
+            remedy=f'power it off, then say: evacuate host down {request.host} --confirmed-off "who saw it, how"',
+        )
 
     def _record(self, request: m.FenceRequest, kind: EvidenceKind, who: str, reason: str) -> Evidence:
         return self._evidence.record_evidence(

@@ -1,0 +1,143 @@
+"""What counts as proof that a host is off, and what is never done to get it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.fencing import FencingActivities
+from evacuation.errors import FenceDeclinedError, FenceFailedError, SourceNotFencedError
+from evacuation.messages import FenceRequest
+from evacuation.model import Evidence, EvidenceKind
+
+REQUEST = FenceRequest(host="cmp-1", incarnation="boot-1", instance_id="i-1")
+WORD = REQUEST.model_copy(update={"statement": "Jo pulled the plug", "who": "jo"})
+SPARING = REQUEST.model_copy(update={"spare_others": True})
+
+
+class Power:
+    """One host's power: on or off, able to be switched or not, or stuck on."""
+
+    kind = "switch"
+
+    def __init__(self, *, on: bool = True, able: bool = True, stuck: bool = False) -> None:
+        self.on, self.able, self.stuck = on, able, stuck
+
+    def is_able(self, host: str) -> bool:
+        return self.able
+
+    def is_off(self, host: str) -> bool:
+        return not self.on
+
+    def power_off(self, host: str, beat: Callable[[], None]) -> None:
+        self.on = self.stuck
+
+
+class Notebook:
+    """What is known, and whether a fence was begun."""
+
+    def __init__(self, *, known: Evidence | None = None, others: bool = False) -> None:
+        self.known, self.others = known, others
+        self.opened = False
+
+    def open_fence(self, request: FenceRequest) -> Evidence | None:
+        self.opened = True
+        if self.known is None and request.spare_others and self.others:
+            raise FenceDeclinedError("web-02 may run there")
+        return self.known
+
+    def current_evidence(self, host: str, incarnation: str | None) -> Evidence | None:
+        return self.known
+
+    def record_evidence(self, evidence: Evidence) -> Evidence:
+        self.known = self.known or evidence
+        return self.known
+
+    def void_evidence(self, host: str, incarnation: str, why: str) -> None:
+        self.known = None
+
+
+KNOWN = Evidence(
+    kind=EvidenceKind.OPERATOR,
+    host="cmp-1",
+    incarnation="boot-1",
+    who="jo",
+    reason="seen",
+    at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+
+
+def fence(request: FenceRequest, power: Power, notes: Notebook) -> Evidence:
+    return ActivityEnvironment().run(FencingActivities(notes, power).fence_source, request)
+
+
+def fence_destination(power: Power, notes: Notebook) -> Evidence:
+    return ActivityEnvironment().run(FencingActivities(notes, power).fence_destination, SPARING)
+
+
+def test_fence_cuts_the_power_reads_it_back_and_records_that_boot():
+    power, notes = Power(), Notebook()
+    proof = fence(REQUEST, power, notes)
+    assert (proof.kind, proof.host, proof.incarnation, proof.who) == (
+        EvidenceKind.POWER_OFF,
+        "cmp-1",
+        "boot-1",
+        "switch",
+    )
+    assert not power.on and notes.known == proof
+
+
+def test_fence_takes_what_is_known_and_leaves_the_power_alone():
+    power = Power()
+    assert fence(REQUEST, power, Notebook(known=KNOWN)) == KNOWN
+    assert power.on
+
+
+def test_fence_of_a_host_that_is_off_already_says_so():
+    assert fence(REQUEST, Power(on=False), Notebook()).reason == "power read: already off"
+
+
+def test_fence_fails_without_evidence_when_the_power_still_reads_on():
+    notes = Notebook()
+    with pytest.raises(FenceFailedError):
+        fence(REQUEST, Power(stuck=True), notes)
+    assert notes.known is None
+
+
+def test_fence_is_refused_with_a_remedy_when_nothing_can_cut_the_power():
+    with pytest.raises(SourceNotFencedError) as caught:
+        fence(REQUEST, Power(able=False), Notebook())
+    assert "--confirmed-off" in caught.value.remedy
+
+
+@pytest.mark.parametrize("power", [Power(able=False), Power(stuck=True)], ids=["unable", "stuck"])
+def test_fence_takes_an_operators_word_only_where_the_driver_cannot_tell(power: Power):
+    proof = fence(WORD, power, Notebook())
+    assert (proof.kind, proof.who, proof.reason) == (EvidenceKind.OPERATOR, "jo", "Jo pulled the plug")
+
+
+def test_fence_prefers_what_it_measured_to_an_operators_word():
+    assert fence(WORD, Power(), Notebook()).kind is EvidenceKind.POWER_OFF
+
+
+def test_destination_that_is_off_is_evidence_whoever_lives_there():
+    assert fence_destination(Power(on=False), Notebook(others=True)).kind is EvidenceKind.POWER_OFF
+
+
+def test_destination_is_not_switched_off_when_others_may_live_there():
+    power = Power()
+    with pytest.raises(FenceDeclinedError):
+        fence_destination(power, Notebook(others=True))
+    assert power.on
+
+
+def test_destination_that_nothing_can_switch_off_is_refused_and_not_taken_down():
+    notes = Notebook()
+    with pytest.raises(SourceNotFencedError):
+        fence_destination(Power(able=False), notes)
+    assert not notes.opened
+
+
+def test_destination_that_nothing_can_switch_off_is_proven_by_what_is_known():
+    assert fence_destination(Power(able=False), Notebook(known=KNOWN)) == KNOWN
