@@ -48,6 +48,9 @@ class State:
 
     @property
     def wanted(self) -> VmState:
+        """As the evacuation recorded it when it began; what this request itself names goes before."""
+        if self.request.target_state is not None:
+            return VmState(self.request.target_state)
         return self.begun.wanted if self.begun else self.facts.instance.wanted
 
     @property
