@@ -1,4 +1,4 @@
-"""Faults on demand: a worker interceptor that fails, delays, hangs or kills around the activities that a file names.
+"""Faults on demand: a worker interceptor that fails, refuses, delays, hangs, freezes or kills around named activities.
 
 The file is read again whenever it changes. How often a rule has struck is counted in files that are created
 exclusively and flushed before the strike, so that the count holds across processes and survives their SIGKILL.
@@ -42,8 +42,8 @@ class FaultRule(BaseModel):
     @field_validator("do")
     @classmethod
     def _known(cls, text: str) -> str:
-        if text not in ("fail", "refuse", "kill", "hang") and DELAY.fullmatch(text) is None:
-            raise ValueError("use fail, refuse, kill, hang, or delay with a duration such as `delay 5s`")
+        if text not in ("fail", "refuse", "kill", "freeze", "hang") and DELAY.fullmatch(text) is None:
+            raise ValueError("use fail, refuse, kill, freeze, hang, or delay with a duration such as `delay 5s`")
         return text
 
     @property
@@ -171,6 +171,8 @@ class _Inbound(ActivityInboundInterceptor):
 async def _do(rule: FaultRule) -> None:
     if rule.do == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if rule.do == "freeze":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if rule.do == "hang":
         await _hang()
     if rule.delay is not None:
