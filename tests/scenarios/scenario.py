@@ -7,9 +7,11 @@ steps      one after the other, each a mapping:
   run: COMMAND [exits: N] [json: {…}] [says: TEXT]     as users type it; json and says are what must be in the answer
   start: COMMAND, as: NAME            in the background; `join: NAME` waits for it, with the same expectations
   at: STEP, of: INSTANCE              wait until the workflow is at that step, or in that phase
+  cancel_asked: INSTANCE              wait until a cancel has reached the workflow
   stop | cont | kill: ROLE            SIGSTOP, SIGCONT, SIGKILL of a worker (control, or a host)
   terminate | reset: INSTANCE         as the Web UI's buttons
   sql: STATEMENT                      out of band
+  until: QUERY                        wait until its first column is true
   faults: […]                         from here on
 end        what must hold: instances, migrations, ports, volumes, guests (where they really run), disks, check
 """
@@ -85,9 +87,11 @@ class Telling:
             "start": self._start,
             "join": self._join,
             "at": lambda step: stack.until_step(step["of"], step["at"]),
+            "cancel_asked": lambda step: stack.until_cancel_is_asked(step["cancel_asked"]),
             "terminate": lambda step: stack.terminate(step["terminate"]),
             "reset": lambda step: stack.reset(step["reset"]),
             "sql": lambda step: stack.sql(step["sql"]),
+            "until": lambda step: stack.until(lambda: stack.sql_says(step["until"]), step["until"]),
             "faults": lambda step: stack.set_faults(step["faults"]),
             **dict.fromkeys(SIGNALS, self._signal),
         }

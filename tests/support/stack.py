@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -166,14 +166,18 @@ class Stack:
         with self.services() as services:
             return services.views.resolve_instance(name)
 
-    def sql(self, statement: str) -> None:
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
         import sqlite3
 
         with self.as_environment():
             path = settings_for().store_url.removeprefix("sqlite:///")
-        with sqlite3.connect(path, timeout=10) as connection:
-            connection.execute(statement)
-        connection.close()
+        connection = sqlite3.connect(path, timeout=10)
+        with closing(connection), connection:
+            return connection.execute(statement).fetchall()
+
+    def sql_says(self, query: str) -> bool:
+        rows = self.sql(query)
+        return bool(rows and rows[0][0])
 
     def with_workflow(self, name: str, do: Callable[[Client, WorkflowHandle[Any, Any]], Any]) -> Any:
         """Runs `do` with the workflow that evacuates the instance."""
@@ -216,6 +220,15 @@ class Stack:
             return False
 
         self.until(lambda: self.with_workflow(name, look), f"{name} is at {step}")
+
+    def until_cancel_is_asked(self, name: str) -> None:
+        """Until the request to cancel is in the workflow's history."""
+
+        async def look(_: Client, handle: WorkflowHandle[Any, Any]) -> bool:
+            history = await handle.fetch_history()
+            return any(e.HasField("workflow_execution_cancel_requested_event_attributes") for e in history.events)
+
+        self.until(lambda: self.with_workflow(name, look), f"a cancel of {name} is asked for")
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
