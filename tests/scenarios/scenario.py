@@ -5,13 +5,15 @@ settings   environment of the stack
 faults     as `evacuate up --faults` takes them
 steps      one after the other, each a mapping:
   run: COMMAND [exits: N] [json: {…}] [says: TEXT]     as users type it; json and says are what must be in the answer
-  start: COMMAND, as: NAME            in the background; `join: NAME` waits for it, with the same expectations
+  start: COMMAND, as: NAME [says: TEXT]   in the background, and until it has said so; `join: NAME` waits for its end,
+                                          with the same expectations as `run`
   at: STEP, of: INSTANCE              wait until the workflow is at that step, or in that phase
   cancel_asked: INSTANCE              wait until a cancel has reached the workflow
   stop | cont | kill: ROLE            SIGSTOP, SIGCONT, SIGKILL of a worker (control, or a host)
   terminate | reset: INSTANCE         as the Web UI's buttons
   sql: STATEMENT                      out of band
   until: QUERY                        wait until its first column is true
+  until_log: LOG, says: TEXT          wait until that log of the stack has the text
   faults: […]                         from here on
 end        what must hold: instances, migrations, ports, volumes, guests (where they really run), disks, check
 """
@@ -19,7 +21,6 @@ end        what must hold: instances, migrations, ports, volumes, guests (where 
 import copy
 import shlex
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from os import kill
 from pathlib import Path
@@ -29,7 +30,7 @@ import yaml
 
 from services.hypervisors.process import ProcessRoot
 from services.hypervisors.process.disk import breaches, read_journal, runs
-from tests.support.stack import Answer, Stack, plain
+from tests.support.stack import Answer, Background, Stack, plain
 
 HERE = Path(__file__).parent
 SIGNALS = {"stop": signal.SIGSTOP, "cont": signal.SIGCONT, "kill": signal.SIGKILL}
@@ -69,7 +70,7 @@ class Telling:
     def __init__(self, stack: Stack, scenario: dict[str, Any]) -> None:
         self.stack = stack
         self.scenario = scenario
-        self.started: dict[str, subprocess.Popen[str]] = {}
+        self.started: dict[str, Background] = {}
 
     def tell(self) -> None:
         for number, step in enumerate(self.scenario["steps"]):
@@ -90,6 +91,7 @@ class Telling:
             "cancel_asked": lambda step: stack.until_cancel_is_asked(step["cancel_asked"]),
             "terminate": lambda step: stack.terminate(step["terminate"]),
             "reset": lambda step: stack.reset(step["reset"]),
+            "until_log": self._until_log,
             "sql": lambda step: stack.sql(step["sql"]),
             "until": lambda step: stack.until(lambda: stack.sql_says(step["until"]), step["until"]),
             "faults": lambda step: stack.set_faults(step["faults"]),
@@ -100,12 +102,15 @@ class Telling:
         expect(step, self.stack.run(shlex.split(step["run"])))
 
     def _start(self, step: dict[str, Any]) -> None:
-        self.started[step["as"]] = self.stack.start(step["start"])
+        started = self.started[step["as"]] = self.stack.start(shlex.split(step["start"]))
+        self.stack.until(lambda: step.get("says", "") in started.said, f"it says {step.get('says')}")
 
     def _join(self, step: dict[str, Any]) -> None:
-        process = self.started[step["join"]]
-        out, err = process.communicate(timeout=50)
-        expect(step, Answer(process.returncode, out, err))
+        expect(step, self.started[step["join"]].wait())
+
+    def _until_log(self, step: dict[str, Any]) -> None:
+        log = Path(self.stack.environment["EVACUATE_STATE_DIR"]) / "logs" / f"{step['until_log']}.log"
+        self.stack.until(lambda: step["says"] in log.read_text(), str(step))
 
     def _signal(self, step: dict[str, Any]) -> None:
         verb = next(key for key in step if key in SIGNALS)

@@ -67,6 +67,27 @@ class Answer:
         return f"exit {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
+class Background:
+    """A command that runs while the test goes on; what it says can be read meanwhile."""
+
+    def __init__(self, words: list[str], output: Path, environment: dict[str, str]) -> None:
+        self._out, self._err = output.with_suffix(".out"), output.with_suffix(".err")
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self._process = subprocess.Popen([EVACUATE, *words], env=environment, stdout=out, stderr=err)
+
+    @property
+    def said(self) -> str:
+        return plain(self._err.read_text())
+
+    def wait(self) -> Answer:
+        code = self._process.wait(timeout=PATIENCE)
+        return Answer(code, self._out.read_text(), self._err.read_text())
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 class Stack:
     """One state directory and one namespace."""
 
@@ -79,7 +100,7 @@ class Stack:
             "EVACUATE_TIME_SCALE": SCALE,
         } | (settings or {})
         self.faults = directory / "faults.yaml"
-        self._background: list[subprocess.Popen[str]] = []
+        self._background: list[Background] = []
 
     def run(self, line: str | list[str]) -> Answer:
         """A command, in this process."""
@@ -89,14 +110,11 @@ class Stack:
             code = run_command(words)
         return Answer(code, out.getvalue(), err.getvalue())
 
-    def start(self, line: str) -> "subprocess.Popen[str]":
+    def start(self, words: list[str]) -> "Background":
         """A command as a process of its own, while the test goes on."""
-        environment = os.environ | self.environment
-        started = subprocess.Popen(
-            [EVACUATE, *line.split()], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self._background.append(started)
-        return started
+        output = self.directory / f"command-{len(self._background)}"
+        self._background.append(Background(words, output, os.environ | self.environment))
+        return self._background[-1]
 
     @contextmanager
     def as_environment(self) -> Iterator[None]:
@@ -127,8 +145,7 @@ class Stack:
                 os.kill(process, signal.SIGCONT)
         self.run("down")
         for started in self._background:
-            started.kill()
-            started.communicate()
+            started.end()
         left = stack_processes(Path(self.environment["EVACUATE_STATE_DIR"]))
         assert not left, f"left running: {left}"
 
