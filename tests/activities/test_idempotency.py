@@ -50,6 +50,7 @@ def killed(world: World, step: str) -> None:
     assert world.snapshot() == before, f"{step} has a second effect after a kill"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("disturb", [twice, killed])
 @pytest.mark.parametrize("story", STORIES)
 def test_disturbed_story_ends_like_the_undisturbed_one(create, story: str, disturb: Disturb):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -11,8 +12,11 @@ from tests.support.postgres import fresh_database, postgres_server
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with postgres_server(tmp_path_factory.mktemp("postgres") / "data") as url:
+def postgres() -> Iterator[str]:
+    """Not below pytest's own directory: started as root the server runs as another user, and every session of pytest
+    that begins on the machine closes that directory to others."""
+    own = TemporaryDirectory(prefix="evacuate-postgres-", ignore_cleanup_errors=True)
+    with own as directory, postgres_server(Path(directory) / "data") as url:
         yield url
 
 
