@@ -41,6 +41,8 @@ def up(
     if detach:
         announce(make_ready(bring_up(settings().state_dir, options)))
         return
+    # Also where the caller's shell has it ignored, as shells do for what runs in their background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     started = bring_up(settings().state_dir, options)
     try:

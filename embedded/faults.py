@@ -1,7 +1,8 @@
 """Faults on demand: a worker interceptor that fails, refuses, delays, hangs, freezes or kills around named activities.
 
 The file is read again whenever it changes. How often a rule has struck is counted in files that are created
-exclusively and flushed before the strike, so that the count holds across processes and survives their SIGKILL.
+exclusively and flushed before the strike, so that the count holds across processes and survives their SIGKILL; each
+names the process that it struck.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ import os
 import re
 import signal
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +27,10 @@ from evacuation.errors import FaultFileError
 
 DELAY = re.compile(r"delay (\d+(?:\.\d+)?)(ms|s|m)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+WORDS = ("fail", "refuse", "kill", "freeze", "hang", "hold", "lose")
+POLL = 0.02
+LATE = 0.5
+"""Seconds past its deadline at which a lost reply arrives."""
 T = TypeVar("T")
 
 
@@ -42,8 +49,8 @@ class FaultRule(BaseModel):
     @field_validator("do")
     @classmethod
     def _known(cls, text: str) -> str:
-        if text not in ("fail", "refuse", "kill", "freeze", "hang") and DELAY.fullmatch(text) is None:
-            raise ValueError("use fail, refuse, kill, freeze, hang, or delay with a duration such as `delay 5s`")
+        if text not in WORDS and DELAY.fullmatch(text) is None:
+            raise ValueError(f"use {', '.join(WORDS)}, or delay with a duration such as `delay 5s`")
         return text
 
     @property
@@ -95,6 +102,7 @@ class Strikes:
             fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:
             return False
+        os.write(fd, f"{os.getpid()}\n".encode())
         os.fsync(fd)
         os.close(fd)
         folder = os.open(self._folder, os.O_RDONLY)
@@ -165,7 +173,13 @@ class _Inbound(ActivityInboundInterceptor):
         hosts, instances = self._faults.subjects.of(message)
         for rule, key in zip(rules, keys_of(rules), strict=True):
             if rule.at == at and rule.matches(name, hosts, instances) and self._faults.strikes.claim(key, rule.times):
-                await _do(rule)
+                await self._do(rule)
+
+    async def _do(self, rule: FaultRule) -> None:
+        if rule.do == "hold":
+            await _deaf_while(lambda: rule in self._faults.file.rules(), beat=_beat_of(rule.at))
+        else:
+            await _do(rule)
 
 
 async def _do(rule: FaultRule) -> None:
@@ -175,6 +189,8 @@ async def _do(rule: FaultRule) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     if rule.do == "hang":
         await _hang()
+    if rule.do == "lose":
+        await asyncio.sleep(_seconds_left() + LATE)
     if rule.delay is not None:
         await asyncio.sleep(rule.delay)
     if rule.do in ("fail", "refuse"):
@@ -187,9 +203,34 @@ async def _do(rule: FaultRule) -> None:
 
 async def _hang() -> None:
     """No answer, no heartbeat, deaf to a cancel; only the worker's own end ends it."""
-    while not activity.is_worker_shutdown():
+    await _deaf_while(lambda: not activity.is_worker_shutdown())
+    raise ApplicationError("injected fault: hung until the worker stopped", type="InjectedFaultError")
+
+
+async def _deaf_while(condition: Callable[[], bool], *, beat: Callable[[], Awaitable[None]] | None = None) -> None:
+    while condition():
         try:
-            await asyncio.sleep(0.1)
+            if beat:
+                await beat()
+            await asyncio.sleep(POLL)
         except asyncio.CancelledError:
             continue
-    raise ApplicationError("injected fault: hung until the worker stopped", type="InjectedFaultError")
+
+
+def _beat_of(at: str) -> Callable[[], Awaitable[None]]:
+    """A held activity is alive. Once a synchronous one has run, its heartbeat waits for this very loop."""
+
+    async def before() -> None:
+        activity.heartbeat("held")
+
+    async def after() -> None:
+        await asyncio.to_thread(activity.heartbeat, "held")
+
+    return before if at == "before" else after
+
+
+def _seconds_left() -> float:
+    """Until nobody waits for this execution any more."""
+    info = activity.info()
+    limits = [limit for limit in (info.start_to_close_timeout, info.heartbeat_timeout) if limit]
+    return max(0.0, (info.started_time + min(limits, default=timedelta()) - datetime.now(UTC)).total_seconds())

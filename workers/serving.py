@@ -16,6 +16,7 @@ from activities.failures import FailureInterceptor
 from evacuation.errors import TemporalUnavailableError
 from services.settings import Settings
 from services.temporal import connect
+from workers.stuck import Running, end_when_stuck
 from workflows.sandbox import RUNNER
 
 log = structlog.stdlib.get_logger("worker")
@@ -48,6 +49,7 @@ async def serving(
     workflows: Sequence[type] = (),
 ) -> AsyncGenerator[None]:
     """One queue served by threads of its own, as many as it has slots."""
+    running = Running()
     with ThreadPoolExecutor(slots, thread_name_prefix=queue) as executor:
         worker = Worker(
             client,
@@ -56,7 +58,7 @@ async def serving(
             workflows=workflows,
             workflow_runner=RUNNER,
             activity_executor=executor,
-            interceptors=interceptors(settings, host),
+            interceptors=[running, *interceptors(settings, host)],
             max_concurrent_activities=slots,
             max_concurrent_workflow_tasks=settings.control_workflow_tasks if workflows else None,
             activity_task_poller_behavior=PollerBehaviorSimpleMaximum(pollers),
@@ -67,8 +69,12 @@ async def serving(
             default_heartbeat_throttle_interval=timedelta(seconds=1 * settings.time_scale),
             identity=f"{host or 'control'}/{socket.gethostname()}/{os.getpid()}",
         )
-        async with worker:
-            yield
+        watch = asyncio.create_task(end_when_stuck(running, slots=slots, queue=queue))
+        try:
+            async with worker:
+                yield
+        finally:
+            watch.cancel()
 
 
 async def connect_patiently(settings: Settings) -> Client:

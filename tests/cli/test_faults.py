@@ -1,5 +1,6 @@
 """Fault rules: whom they strike, and how often."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,11 @@ def test_delay_is_read_with_its_unit() -> None:
 def test_strikes_are_counted_across_processes(tmp_path: Path) -> None:
     codes = [subprocess.run([sys.executable, "-c", CLAIM, str(tmp_path)], check=False).returncode for _ in range(5)]
     assert codes == [0, 0, 0, 1, 1]
+
+
+def test_strike_names_the_process_that_it_struck(tmp_path: Path) -> None:
+    Strikes(tmp_path).claim("rule", 1)
+    assert (tmp_path / "rule.0").read_text() == f"{os.getpid()}\n"
 
 
 def test_strikes_never_end_when_times_is_absent(tmp_path: Path) -> None:

@@ -89,15 +89,18 @@ class Background:
 
 
 class Stack:
-    """One state directory and one namespace."""
+    """One state directory and one namespace; without `temporal`, a server of its own."""
 
-    def __init__(self, directory: Path, temporal: str, *, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, directory: Path, temporal: str | None, *, settings: dict[str, str] | None = None) -> None:
         self.directory = directory
-        self.environment = {
-            "EVACUATE_STATE_DIR": str(directory / "state"),
+        shared = {
             "EVACUATE_TEMPORAL_ADDRESS": temporal,
             "EVACUATE_TEMPORAL_NAMESPACE": f"t-{uuid.uuid4().hex[:12]}",
+        }
+        self.environment = {
+            "EVACUATE_STATE_DIR": str(directory / "state"),
             "EVACUATE_TIME_SCALE": SCALE,
+            **({name: value for name, value in shared.items() if value} if temporal else {}),
         } | (settings or {})
         self.faults = directory / "faults.yaml"
         self._background: list[Background] = []

@@ -1,0 +1,67 @@
+"""The fault matrix: python -m tests.chaos --help"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.matrix import SCALE, Matrix, batches
+from tests.chaos.plan import KINDS, STEPS
+from tests.chaos.play import Verdict
+from tests.chaos.report import Run, write
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The fault matrix.")
+    parser.add_argument("--kind", action="append", default=[], choices=[k.name for k in KINDS], help="only this fault")
+    steps = [step for route in STEPS.values() for step in route]
+    parser.add_argument("--step", action="append", default=[], choices=steps, help="only this step")
+    parser.add_argument("--locks", choices=("on", "off", "both"), default="both", help="disk locks of the fleet")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random; a failure's seed replays it")
+    parser.add_argument("--scale", type=float, default=SCALE, help="of every timeout")
+    parser.add_argument("--out", type=Path, help="a folder for fault-matrix.md and .json; docs/ for a whole matrix")
+    return parser.parse_args()
+
+
+def say(verdicts: list[Verdict], took: float) -> None:
+    first = verdicts[0]
+    counts = {result: sum(v.result == result for v in verdicts) for result in ("green", "red", "n/a")}
+    lock = "locks" if first.disk_lock else "no locks"
+    print(f"{first.kind}, {lock}: {counts} in {took:.0f} s", file=sys.stderr, flush=True)
+    for verdict in verdicts:
+        if verdict.result == "red":
+            text = f"  RED {verdict.at} {verdict.step} ({verdict.outcome}): {'; '.join(verdict.reasons)}"
+            print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    options = parse()
+    locks = {"on": (True,), "off": (False,), "both": (True, False)}[options.locks]
+    began, verdicts = time.monotonic(), list[Verdict]()
+    with Matrix(seed=options.seed, scale=options.scale) as matrix:
+        for number, batch in batches(kinds=options.kind, steps=options.step, locks=locks):
+            since = time.monotonic()
+            found = matrix.play(batch, number)
+            say(found, time.monotonic() - since)
+            verdicts += found
+        whole = not options.kind and not options.step and options.locks == "both"
+        run = Run(
+            command=" ".join(["python -m tests.chaos", *sys.argv[1:]]),
+            seed=options.seed,
+            scale=options.scale,
+            minutes=(time.monotonic() - began) / 60,
+            instances=matrix.instances,
+            strikes=matrix.strikes,
+        )
+    folder = options.out or (DOCS if whole else None)
+    if folder is not None:
+        write(verdicts, run, folder / "fault-matrix.md", folder / "fault-matrix.json")
+    red = sum(verdict.result == "red" for verdict in verdicts)
+    print(f"{len(verdicts)} cells, {red} red, {run.minutes:.1f} minutes", file=sys.stderr)
+    return 1 if red or not verdicts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

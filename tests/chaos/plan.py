@@ -1,0 +1,119 @@
+"""What the matrix consists of, as data: steps, the routes on which an evacuation comes to them, kinds of faults."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+At = Literal["before", "after"]
+Route = Literal["forward", "undoing", "ending", "silent", "deleted"]
+
+STEPS: dict[Route, tuple[str, ...]] = {
+    "forward": (
+        "check_request",
+        "fence_source",
+        "begin_evacuation",
+        "claim_capacity",
+        "record_preparation",
+        "set_up_network",
+        "fetch_block_devices",
+        "detach_volumes",
+        "set_up_block_devices",
+        "authorize_spawn",
+        "finish_evacuation",
+        "prepare_destination",
+        "connect_volumes",
+        "spawn_guest",
+    ),
+    # The first spawn is refused: everything is undone, and the next host taken.
+    "undoing": (
+        "call_off_attempt",
+        "record_guest_gone",
+        "tear_down_block_devices",
+        "tear_down_network",
+        "release_capacity",
+        "settle_guest",
+        "disconnect_volumes",
+    ),
+    # Every spawn is refused.
+    "ending": ("abandon_evacuation",),
+    # The destination dies while it spawns.
+    "silent": ("find_evidence", "fence_destination"),
+    # The instance is deleted while it spawns.
+    "deleted": ("destroy_guest",),
+}
+"""Steps on a host come last: an execution there is not repeated, so that it is not to be held for long."""
+
+BATCHES: tuple[tuple[tuple[Route, ...], tuple[At, ...]], ...] = (
+    (("forward",), ("before",)),
+    (("forward",), ("after",)),
+    (("undoing", "ending", "deleted"), ("before", "after")),
+    (("silent",), ("before", "after")),
+)
+"""Cells that share a stack, at most 20."""
+
+UNDECIDED = ("check_request", "fence_source", "begin_evacuation")
+"""A refusal there ends the evacuation, as it must: nothing of it has begun."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A fault. `rule`: what the worker does to itself, by the faults file. Without one the step is held there, and
+    the fault is done from outside. `scope` process: one after the other, each a stack of its own."""
+
+    name: str
+    scope: Literal["instance", "process"]
+    what: str
+    rule: str | None = None
+    at_destination: bool = False
+    store: Literal["sqlite", "postgres"] | None = None
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind("fail", "instance", "the step fails once", rule="fail"),
+    Kind("refuse", "instance", "the step refuses once, for good", rule="refuse"),
+    Kind("hang", "instance", "the step hangs past its timeout, and for ever", rule="hang"),
+    Kind("reply-lost", "instance", "the effect is there, the reply comes when nobody waits any more", rule="lose"),
+    Kind("cancelled", "instance", "the workflow is cancelled"),
+    Kind("terminated", "instance", "the workflow is terminated, and the evacuation requested again"),
+    Kind("reset", "instance", "the workflow is reset to its first task"),
+    Kind("control-killed", "process", "the control worker gets SIGKILL"),
+    Kind("host-worker-killed", "process", "the destination's host worker gets SIGKILL", at_destination=True),
+    Kind("destination-dead", "process", "the destination dies, for good", at_destination=True),
+    Kind("control-frozen", "process", "the control worker is stopped there, another takes over, it thaws later"),
+    Kind("host-worker-frozen", "process", "the destination's worker is stopped, and thaws later", at_destination=True),
+    Kind("temporal-killed", "process", "Temporal's server gets SIGKILL, and starts again on its file"),
+    Kind("postgres-killed", "process", "PostgreSQL gets SIGKILL, and starts again", store="postgres"),
+    Kind("store-unreachable", "process", "PostgreSQL does not answer for 20 seconds", store="postgres"),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    kind: Kind
+    route: Route
+    step: str
+    at: At
+    disk_lock: bool
+
+    @property
+    def instance(self) -> str:
+        """One of its own for each."""
+        return f"{self.step.replace('_', '-')}-{self.at}"
+
+    @property
+    def impossible(self) -> str:
+        """Why there can be no such case; empty if there can."""
+        if self.kind.name == "reply-lost" and self.at == "before":
+            return "before the effect there is no reply to lose"
+        if self.kind.at_destination and self.route == "silent":
+            return "the destination is dead already"
+        early = self.step in UNDECIDED or (self.step, self.at) == ("claim_capacity", "before")
+        if self.kind.at_destination and early:
+            return "no destination is chosen yet"
+        return ""
+
+
+def cells(kind: Kind, disk_lock: bool) -> Iterator[tuple[Cell, ...]]:
+    """In batches; the impossible ones are among them."""
+    for routes, ats in BATCHES:
+        yield tuple(Cell(kind, route, step, at, disk_lock) for route in routes for step in STEPS[route] for at in ats)

@@ -1,0 +1,229 @@
+"""One batch of cells on one stack: every instance is brought to its step, struck there, followed, and looked at."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cli.requests import delete
+from embedded.faults import keys_of, read_faults
+from embedded.state import StateDir, settings_for
+from evacuation.messages import EvacuationOutcome
+from evacuation.model import Frozen
+from evacuation.views import InstanceView
+from services.temporal import connect
+from tests.chaos.evacuations import Evacuations
+from tests.chaos.plan import Cell
+from tests.chaos.servers import Postgres
+from tests.chaos.strikes import Strike
+from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, outcomes_as_expected
+from tests.chaos.world import BYSTANDERS, DESTINATION, SOURCE
+from tests.support.stack import Stack
+
+Rule = dict[str, Any]
+ARRIVAL = 45.0
+"""Seconds within which every instance is at its step: a destination is taken for silent only after some."""
+END = 150.0
+"""Seconds after a strike within which every evacuation has ended."""
+JITTER = 0.4
+
+
+class Verdict(Frozen):
+    """What became of one cell. `seconds`: from the strike to the end, for faults that are done from outside."""
+
+    kind: str
+    route: str
+    step: str
+    at: str
+    disk_lock: bool
+    result: str
+    outcome: str = ""
+    seconds: float | None = None
+    reasons: tuple[str, ...] = ()
+
+
+def verdict(cell: Cell, result: str, **more: Any) -> Verdict:
+    return Verdict(
+        kind=cell.kind.name,
+        route=cell.route,
+        step=cell.step,
+        at=cell.at,
+        disk_lock=cell.disk_lock,
+        result=result,
+        **more,
+    )
+
+
+class Batch:
+    """The stack is up and its source alive; it is left up, with the source returned."""
+
+    def __init__(self, stack: Stack, cells: Sequence[Cell], postgres: Postgres | None, *, seed: str) -> None:
+        self._stack = stack
+        self._cells = tuple(cells)
+        self._kind = cells[0].kind
+        self._names = [cell.instance for cell in cells]
+        self._postgres = postgres
+        self._random = random.Random(seed)
+        self._scale = float(stack.environment["EVACUATE_TIME_SCALE"])
+        self._not_struck: set[str] = set()
+        self._struck_at = 0.0
+        self._seen: dict[str, str] = {}
+
+    def play(self) -> list[Verdict]:
+        self._set_faults()
+        answer = self._stack.run(f"host kill {SOURCE}")
+        assert answer.code == 0, answer
+        with self._stack.services() as services:
+            instances = {each.name: each for each in services.views.instances()}
+        with self._stack.as_environment():
+            outcomes, ended_at, phases = asyncio.run(self._evacuate(instances))
+        with self._stack.services() as services:
+            now = {each.name: each for each in services.views.instances()}
+        ends = {name: how_it_ended(outcome, now[name]) for name, outcome in outcomes.items()}
+        reasons = [outcomes_as_expected(self._cells, ends), phases, self._strays(ends), self._look(), self._return()]
+        return [self._verdict(cell, ends, ended_at, reasons) for cell in self._cells]
+
+    def _verdict(self, cell: Cell, ends: dict[str, str], ended_at: dict[str, float], reasons: list[Reasons]) -> Verdict:
+        mine = [reason for each in reasons for reason in (*each.get(cell.instance, ()), *each.get(ANYBODY, ()))]
+        if cell.instance in self._not_struck:
+            mine.insert(0, f"the fault did not come to pass: {self._seen.get(cell.instance, '')}")
+        took = ended_at.get(cell.instance, 0.0) - self._struck_at if self._struck_at else None
+        return verdict(
+            cell,
+            "red" if mine else "green",
+            outcome=ends.get(cell.instance, ""),
+            seconds=round(took, 2) if took is not None and took > 0 else None,
+            reasons=tuple(dict.fromkeys(mine)),
+        )
+
+    async def _evacuate(
+        self, instances: dict[str, InstanceView]
+    ) -> tuple[dict[str, EvacuationOutcome | None], dict[str, float], Reasons]:
+        settings = settings_for()
+        client = await connect(settings)
+        evacuations = Evacuations(client, instances.values(), settings.tuning)
+        asking = [asyncio.create_task(evacuations.ask(name)) for name in self._names]
+        bystanders = [asyncio.create_task(self._later(evacuations, name)) for name in BYSTANDERS]
+        try:
+            await self._prelude(evacuations, instances)
+            strike = await self._strike(evacuations)
+            return await self._follow(evacuations, [*asking, *bystanders, *strike.again])
+        finally:
+            for task in [*asking, *bystanders]:
+                task.cancel()
+
+    async def _later(self, evacuations: Evacuations, name: str) -> None:
+        await asyncio.sleep(self._random.random() * JITTER)
+        await evacuations.ask(name)
+
+    async def _prelude(self, evacuations: Evacuations, instances: dict[str, InstanceView]) -> None:
+        """What brings an evacuation to steps that it does not come to by itself."""
+        spawning = [cell for cell in self._cells if cell.route in ("silent", "deleted")]
+        if not spawning:
+            return
+        await self._until_at(evacuations, {cell.instance: "spawn_guest" for cell in spawning})
+        for cell in spawning:
+            if cell.route == "deleted":
+                tuning = settings_for().tuning
+                self._deleting = asyncio.create_task(delete(evacuations.client, instances[cell.instance], tuning))
+        if any(cell.route == "silent" for cell in self._cells):
+            answer = await asyncio.to_thread(self._stack.run, f"host kill {DESTINATION}")
+            assert answer.code == 0, answer
+        await asyncio.sleep(1.0)
+        self._set_faults(prelude=False)
+
+    async def _strike(self, evacuations: Evacuations) -> Strike:
+        strike = Strike(self._stack, evacuations, self._postgres, self._scale, self._release)
+        if self._kind.rule is None:
+            late = await self._until_at(evacuations, {cell.instance: cell.step for cell in self._cells})
+            self._not_struck |= late
+            await asyncio.sleep(self._random.random() * JITTER)
+            self._struck_at = time.monotonic()
+            await strike.do(self._kind.name, [name for name in self._names if name not in late])
+        return strike
+
+    async def _until_at(self, evacuations: Evacuations, steps: dict[str, str]) -> set[str]:
+        """Those that did not come to their step."""
+        deadline, missing = time.monotonic() + ARRIVAL, set(steps)
+        while missing and time.monotonic() < deadline:
+            at = await asyncio.gather(*(evacuations.is_at(name, steps[name]) for name in sorted(steps)))
+            missing = {name for name, there in zip(sorted(steps), at, strict=True) if not there}
+            await asyncio.sleep(0.1)
+        self._seen = {name: await evacuations.phase(name) for name in missing}
+        return missing
+
+    async def _follow(
+        self, evacuations: Evacuations, asking: list[asyncio.Task[None]]
+    ) -> tuple[dict[str, EvacuationOutcome | None], dict[str, float], Reasons]:
+        """Every end, or where those are that do not come to one."""
+        names = [*self._names, *BYSTANDERS]
+
+        async def end(name: str, asked: asyncio.Task[None]) -> EvacuationOutcome | None:
+            await asked
+            return await evacuations.end_of(name)
+
+        tasks = {name: asyncio.create_task(end(name, task)) for name, task in zip(names, asking, strict=False)}
+        for task in asking[len(names) :]:
+            await task
+        deadline = time.monotonic() + END
+        while not all(task.done() for task in tasks.values()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        stuck = [name for name, task in tasks.items() if not task.done()]
+        phases = {name: [f"it goes on after {END:g} s: {await evacuations.phase(name)}"] for name in stuck}
+        for name in stuck:
+            tasks[name].cancel()
+        ended = {name: task.result() for name, task in tasks.items() if name not in stuck}
+        if self._kind.rule is not None:
+            self._not_struck |= self._without_strike()
+        return ended, evacuations.ended_at, phases
+
+    def _strays(self, ends: dict[str, str]) -> Reasons:
+        """Those that nobody struck on purpose come back too."""
+        found = [f"bystander {name} ended {ends.get(name, 'never')}" for name in BYSTANDERS]
+        return {ANYBODY: [text for text in found if not text.endswith(" recovered")]}
+
+    def _look(self) -> Reasons:
+        return invariants(self._stack, self._names)
+
+    def _return(self) -> Reasons:
+        """Every dead host comes back: what was evacuated stays away, what was not runs again."""
+        self._stack.set_faults([])
+        off = [host for host, boot in self._stack.world().boots.items() if boot is None]
+        answers = [self._stack.run(f"host start {host}") for host in off]
+        failed = [f"return of {host}: {answer}" for host, answer in zip(off, answers, strict=True) if answer.code]
+        found = {name: [f"after the return: {r}" for r in reasons] for name, reasons in self._look().items()}
+        return found | {ANYBODY: [*found.get(ANYBODY, []), *failed]}
+
+    def _set_faults(self, *, prelude: bool = True) -> None:
+        first = [rule for cell in self._cells for rule in route_rules(cell)]
+        held = [rule for cell in self._cells for rule in prelude_rules(cell)] if prelude else []
+        self._stack.set_faults([*held, *first, *map(cell_rule, self._cells)])
+
+    def _release(self) -> None:
+        self._stack.set_faults([rule for cell in self._cells for rule in route_rules(cell)])
+
+    def _without_strike(self) -> set[str]:
+        rules = read_faults(self._stack.faults)
+        strikes = StateDir(Path(self._stack.environment["EVACUATE_STATE_DIR"])).strikes
+        struck = {path.name.rsplit(".", 1)[0] for path in strikes.glob("*")}
+        keys = dict(zip(keys_of(rules), rules, strict=True))
+        return {str(rule.instance) for key, rule in keys.items() if rule.times == 1 and key not in struck}
+
+
+def route_rules(cell: Cell) -> list[Rule]:
+    """What sends an evacuation along the cell's route."""
+    refused = {"activity": "spawn_guest", "at": "before", "do": "refuse", "instance": cell.instance}
+    return {"undoing": [refused | {"times": 1}], "ending": [refused]}.get(cell.route, [])
+
+
+def prelude_rules(cell: Cell) -> list[Rule]:
+    held = {"activity": "spawn_guest", "do": "hold", "instance": cell.instance}
+    return {"silent": [held | {"at": "before"}], "deleted": [held | {"at": "after"}]}.get(cell.route, [])
+
+
+def cell_rule(cell: Cell) -> Rule:
+    """The fault itself; or the hold, under which it is done from outside. A hold holds every try of the step."""
+    rule = {"activity": cell.step, "at": cell.at, "instance": cell.instance}
+    return rule | ({"do": cell.kind.rule, "times": 1} if cell.kind.rule else {"do": "hold"})

@@ -1,0 +1,118 @@
+"""How each fault is done from outside, while every struck step is held between its start and its answer."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from embedded.processes import ROLE, with_role
+from tests.chaos.evacuations import Evacuations
+from tests.chaos.servers import Postgres
+from tests.chaos.world import DESTINATION
+from tests.support.stack import Stack
+
+AWAY = 20.0
+"""Seconds for which the store does not answer."""
+FROZEN = 30.0
+"""Seconds (times the scale) after which a stopped worker thaws: longer than any step is waited for."""
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Strike:
+    """`release` takes the hold off the struck steps."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        evacuations: Evacuations,
+        postgres: Postgres | None,
+        scale: float,
+        release: Callable[[], None],
+    ) -> None:
+        self._stack = stack
+        self._evacuations = evacuations
+        self._postgres = postgres
+        self._scale = scale
+        self._release = release
+        self.again: list[asyncio.Task[None]] = []
+
+    async def do(self, kind: str, names: Sequence[str]) -> None:
+        """The fault has been done, and what is to be mended from outside is mended."""
+        strikes: dict[str, Callable[[Sequence[str]], Awaitable[None]]] = {
+            "cancelled": self._cancel,
+            "terminated": self._terminate,
+            "reset": self._reset,
+            "control-killed": lambda _: self._kill("control"),
+            "host-worker-killed": lambda _: self._kill(DESTINATION),
+            "destination-dead": lambda _: self._power_off(),
+            "control-frozen": lambda _: self._freeze("control"),
+            "host-worker-frozen": lambda _: self._freeze(DESTINATION),
+            "temporal-killed": lambda _: self._kill_temporal(),
+            "postgres-killed": lambda _: self._kill_postgres(),
+            "store-unreachable": lambda _: self._freeze_postgres(),
+        }
+        await strikes[kind](names)
+        self._release()
+
+    async def _cancel(self, names: Sequence[str]) -> None:
+        await asyncio.gather(*(self._evacuations.cancel(name) for name in names))
+
+    async def _terminate(self, names: Sequence[str]) -> None:
+        await asyncio.gather(*(self._evacuations.terminate(name) for name in names))
+        self.again += [asyncio.create_task(self._evacuations.ask(name)) for name in names]
+
+    async def _reset(self, names: Sequence[str]) -> None:
+        await asyncio.gather(*(self._evacuations.reset(name) for name in names))
+
+    async def _kill(self, role: str) -> None:
+        os.kill(self._stack.worker(role), signal.SIGKILL)
+
+    async def _power_off(self) -> None:
+        answer = await asyncio.to_thread(self._stack.run, f"host kill {DESTINATION}")
+        assert answer.code == 0, answer
+
+    async def _freeze(self, role: str) -> None:
+        """Released while it is stopped: the held step goes on when it thaws, and nobody waits for it any more."""
+        worker = self._stack.worker(role)
+        os.kill(worker, signal.SIGSTOP)
+        self._release()
+        if role == "control":
+            self._start_another()
+        await asyncio.sleep(FROZEN * self._scale)
+        # It may have been fenced with its host meanwhile.
+        try:
+            os.kill(worker, signal.SIGCONT)
+        except ProcessLookupError:
+            return
+
+    def _start_another(self) -> None:
+        """A second control worker; it ends with the stack."""
+        environment = os.environ | self._stack.environment | {ROLE: "control"}
+        log = self._stack.directory / "second-control.log"
+        with log.open("ab") as output:
+            subprocess.Popen(
+                [sys.executable, str(ROOT / "worker.py"), "control"],
+                env=environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    async def _kill_temporal(self) -> None:
+        (server,) = with_role(Path(self._stack.environment["EVACUATE_STATE_DIR"]), "temporal")
+        os.kill(server.pid, signal.SIGKILL)
+
+    async def _kill_postgres(self) -> None:
+        assert self._postgres is not None
+        self._postgres.kill()
+        await asyncio.to_thread(self._postgres.start)
+
+    async def _freeze_postgres(self) -> None:
+        assert self._postgres is not None
+        self._postgres.freeze()
+        self._release()
+        await asyncio.sleep(AWAY)
+        self._postgres.thaw()

@@ -1,0 +1,101 @@
+"""What must hold after a batch, from three independent sources: the store, the processes, the guests' disks."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from evacuation.invariants import World
+from evacuation.messages import EvacuationOutcome
+from evacuation.views import InstanceView
+from services.hypervisors.process import ProcessRoot
+from services.hypervisors.process.disk import breaches, read_journal, runs
+from tests.chaos.plan import UNDECIDED, Cell
+from tests.chaos.world import SOURCE
+from tests.support.stack import Stack
+
+Reasons = dict[str, list[str]]
+ANYBODY = "*"
+"""A reason that no single instance is the subject of."""
+STARTED = ("spawn_guest", "finish_evacuation")
+"""Where a cancel may come too late."""
+
+
+def expected(cell: Cell) -> frozenset[str]:
+    """How the evacuation may end."""
+    kind, step = cell.kind.name, cell.step
+    if cell.route == "deleted":
+        return frozenset({"deleted"})
+    if kind == "cancelled":
+        late = {"recovered"} if step in STARTED else {"not_recovered"} if cell.route == "ending" else set[str]()
+        return frozenset({"cancelled", *late})
+    if kind == "refuse" and step in UNDECIDED:
+        return frozenset({"refused", "not_recovered"})
+    return frozenset({"not_recovered" if cell.route == "ending" else "recovered"})
+
+
+def outcomes_as_expected(cells: Sequence[Cell], outcomes: Mapping[str, str]) -> Reasons:
+    found: Reasons = defaultdict(list)
+    for cell in cells:
+        outcome = outcomes.get(cell.instance, "never ended")
+        if outcome not in expected(cell):
+            found[cell.instance].append(f"it ended {outcome}, not {' or '.join(sorted(expected(cell)))}")
+    return found
+
+
+def how_it_ended(outcome: EvacuationOutcome | None, instance: InstanceView) -> str:
+    if instance.vm_state == "deleted":
+        return "deleted"
+    return outcome.outcome if outcome else "refused"
+
+
+def invariants(stack: Stack, names: Sequence[str]) -> Reasons:
+    """All three sources, for every instance of the batch."""
+    found: Reasons = defaultdict(list)
+    world = stack.world()
+    for source in (_check(stack), _store(world), _processes(world), _disks(stack, world)):
+        for subject, reason in source:
+            found[subject if subject in names else ANYBODY].append(reason)
+    return found
+
+
+def _check(stack: Stack) -> Iterator[tuple[str, str]]:
+    answer = stack.run("check --json")
+    for breach in answer.json if answer.out.strip() else []:
+        yield breach["subject"], f"check: {breach['invariant']} {breach['message']}"
+    if answer.code not in (0, 1):
+        yield ANYBODY, f"check: {answer}"
+
+
+def _store(world: World) -> Iterator[tuple[str, str]]:
+    for instance in world.rows.instances:
+        if instance.task_state is not None:
+            yield instance.name, f"store: task_state is {instance.task_state} at rest"
+    for evacuation in world.rows.evacuations:
+        if evacuation.open:
+            yield evacuation.instance, f"store: its evacuation is open ({evacuation.phase})"
+    for residence in world.rows.residences:
+        if residence.proof is None and world.instances[residence.instance_id].vm_state == "deleted":
+            yield residence.instance, f"store: deleted, and it may run on {residence.host}"
+
+
+def _processes(world: World) -> Iterator[tuple[str, str]]:
+    """Active is one guest on the recorded host; a host that is off runs none; everything else is none at all."""
+    for instance in world.rows.instances:
+        on = sorted(guest.host for guest in world.guests_of.get(instance.id, []))
+        lives = instance.vm_state == "active" and world.boots.get(instance.host or "") is not None
+        if on != ([instance.host] if lives else []):
+            yield instance.name, f"processes: {instance.vm_state} on {instance.host}, and guests on {on}"
+
+
+def _disks(stack: Stack, world: World) -> Iterator[tuple[str, str]]:
+    """One writer after the other, no write lost, and the last writer is on the recorded host."""
+    root = ProcessRoot(Path(stack.environment["EVACUATE_STATE_DIR"]))
+    for instance in world.rows.instances:
+        records = read_journal(root.disk(instance.id))
+        for line in breaches(records):
+            yield instance.name, f"disk: {line}"
+        last = runs(records)[-1].host if records else None
+        if instance.vm_state == "active" and last not in (instance.host, SOURCE):
+            yield instance.name, f"disk: {last} wrote last, and it lives on {instance.host}"
+        if not records:
+            yield instance.name, "disk: nothing was ever written"
