@@ -65,6 +65,8 @@ class BlockDeviceActivities:
     def tear_down_block_devices(self, message: m.Undo) -> m.Done:
         """Whatever the evacuation attached to a destination is reserved again, for the instance and no host; what
         it reserved and did not use goes. A mapping that still points at the source's own attachment stays."""
+        # Before anything is read: a late call of the attempt could change what was read, and not be undone.
+        self._store.begin_undoing(message.ref)
         for device in self._store.block_devices(message.ref):
             self._undo(message.ref, device)
         return m.Done()

@@ -35,9 +35,9 @@ class FencingActivities:
         return self._fence(request)
 
     @activity.defn(no_thread_cancel_exception=True)
-    def find_evidence(self, host: m.HostRef) -> Evidence | None:
+    def find_evidence(self, query: m.EvidenceQuery) -> Evidence | None:
         """What the store knows by now: an operator's word, another evacuation's fence, a new incarnation."""
-        return self._evidence.current_evidence(host.host, host.incarnation)
+        return self._evidence.current_evidence(query.host, query.incarnation)
 
     def _fence(self, request: m.FenceRequest) -> Evidence:
         current = self._evidence.open_fence(request)

@@ -81,6 +81,10 @@ class EvacuationStore(Protocol):
         guest may run. If not, phase undoing from here on."""
         ...
 
+    def begin_undoing(self, ref: m.AttemptRef) -> None:
+        """Guarded (undoing). From here on every forward call of the attempt is late, whatever it has read."""
+        ...
+
     def record_guest_gone(self, message: m.RecordGuestGone) -> None:
         """Write the evidence as proof into the attempt's own residence and move authorized to undoing."""
         ...

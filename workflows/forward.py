@@ -1,5 +1,6 @@
 """The steps of one attempt, in the order of the design's main table. Each registers its undoing first."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -43,6 +44,9 @@ class Forward:
             policy=FENCE,
             about=f"prove {facts.instance.source} off",
         )
+        if workflow.cancellation_reason() is not None:
+            # The fence is waited for, so that its end is known; the cancel that came meanwhile still counts.
+            raise asyncio.CancelledError
 
     async def claim_capacity(self, excluded: dict[str, str]) -> m.Destination:
         """Source steps 5 and 6. With `wait_for_capacity`, "no host" is waited for until the deadline."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from evacuation.messages import Destination, FenceRequest, GuestCall, HostRef, Settled
+from evacuation.messages import Destination, EvidenceQuery, FenceRequest, GuestCall, Settled
 from evacuation.model import Evidence, EvidenceKind
 from workflows.failures import Failure, failure_of
 from workflows.policies import CONTROL, FENCE, HOST
@@ -106,7 +106,7 @@ class Settling:
         try:
             return await self._steps.control(
                 FencingActivities.find_evidence,
-                HostRef(host=to.host, incarnation=to.incarnation),
+                EvidenceQuery(host=to.host, incarnation=to.incarnation, instance_id=self._state.ref.instance_id),
                 policy=CONTROL,
                 about=f"is {to.host} proven off?",
             )

@@ -8,7 +8,7 @@ from evacuation.ports import CheckFacts
 from services.sql import authorize, begin, block_devices, endings, facts
 from services.sql.actions import write_events
 from services.sql.database import Database
-from services.sql.guard import lock_forward
+from services.sql.guard import lock_forward, lock_undo
 from services.sql.rows import migration_of
 from services.sql.tables import EvacuationRow, utc_now
 
@@ -46,6 +46,9 @@ class SqlStore:
     def call_off(self, ref: m.AttemptRef) -> bool:
         return self._database.write(authorize.call_off, ref)
 
+    def begin_undoing(self, ref: m.AttemptRef) -> None:
+        self._database.write(_begin_undoing, ref)
+
     def record_guest_gone(self, message: m.RecordGuestGone) -> None:
         self._database.write(authorize.record_guest_gone, message)
 
@@ -65,6 +68,10 @@ def _record_preparation(session: Session, message: m.RecordPreparation) -> None:
     migration.status, migration.updated_at = MigrationStatus.PRE_MIGRATING, utc_now()
     instance.task_state = TaskState.REBUILDING
     write_events(session, evacuation, message.events)
+
+
+def _begin_undoing(session: Session, ref: m.AttemptRef) -> None:
+    lock_undo(session, ref)
 
 
 def _enter_block_device_mapping(session: Session, ref: m.AttemptRef) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from evacuation.errors import StaleAttemptError
 from services.hypervisors.process import ProcessHost
 from tests.activities.world import FLEET, STORIES, World
 
@@ -59,6 +60,18 @@ def test_disturbed_story_ends_like_the_undisturbed_one(create, story: str, distu
         calm.run(step)
         disturb(disturbed, step)
         assert shape(disturbed) == shape(calm), f"after {step}"
+
+
+def test_late_completion_is_refused_when_the_undoing_has_begun(create):
+    world = create("late")
+    steps = STORIES["recovered"]
+    for step in steps[: steps.index("detach_volumes") + 1]:
+        world.run(step)
+    world.run("tear_down_block_devices")
+    with pytest.raises(StaleAttemptError):
+        world.run("set_up_block_devices")
+    (volume,) = world.sql.views.volumes()
+    assert [attachment.host for attachment in volume.attachments] == [None]
 
 
 def shape(world: World) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,10 @@ async def hang(*, beating: bool) -> None:
 
 class Hang:
     """An answer that does not come until the call is cancelled; it heartbeats."""
+
+
+class Deaf:
+    """As usual, though not before the call is cancelled."""
 
 
 class Silence:
@@ -58,6 +63,10 @@ class FakeCloud:
         self.asked.append(f"{name}@{host}" if host else name)
         self.messages[name].append(message)
         answer = self.script[name].popleft() if self.script[name] else usual
+        if isinstance(answer, Deaf):
+            with suppress(asyncio.CancelledError):
+                await hang(beating=True)
+            answer = usual
         if isinstance(answer, Hang | Silence):
             await hang(beating=isinstance(answer, Hang))
         if isinstance(answer, BaseException):

@@ -22,7 +22,7 @@ from evacuation.errors import (
     SpawnFailedError,
 )
 from evacuation.model import Evidence, EvidenceKind, Rejection
-from tests.workflows.fakes import NOW, FakeCloud, Hang, Silence
+from tests.workflows.fakes import NOW, Deaf, FakeCloud, Hang, Silence
 from workflows.evacuate_instance import EvacuateInstance
 
 UNDO = ["tear_down_block_devices", "tear_down_network", "release_capacity"]
@@ -161,6 +161,19 @@ async def test_cancel_undoes_whatever_had_run(run, step):
     assert cloud.asked[-2:] == ["release_capacity", "abandon_evacuation"]
     if step == "spawn_guest":
         assert cloud.asked.index("settle_guest@cmp-2") < cloud.asked.index("tear_down_network")
+
+
+async def test_cancel_counts_when_the_fence_comes_to_its_end_all_the_same(run):
+    cloud = FakeCloud()
+    cloud.answers("fence_source", Deaf())
+    evacuation = await run(cloud)
+    handle = await evacuation.start()
+    await evacuation.until("fence_source")
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert cloud.asked[-1] == "fence_source"
 
 
 async def test_cancel_while_undoing_loses_nothing_of_the_undoing(run):
