@@ -27,7 +27,7 @@ from evacuation.errors import FaultFileError
 
 DELAY = re.compile(r"delay (\d+(?:\.\d+)?)(ms|s|m)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
-WORDS = ("fail", "refuse", "kill", "freeze", "hang", "hold", "lose")
+WORDS = ("fail", "refuse", "kill", "freeze", "hang", "stall", "hold", "lose")
 POLL = 0.02
 LATE = 0.5
 """Seconds past its deadline at which a lost reply arrives."""
@@ -178,6 +178,8 @@ class _Inbound(ActivityInboundInterceptor):
     async def _do(self, rule: FaultRule) -> None:
         if rule.do == "hold":
             await _deaf_while(lambda: rule in self._faults.file.rules(), beat=_beat_of(rule.at))
+        elif rule.do == "stall":
+            await _deaf_while(lambda: rule in self._faults.file.rules())
         else:
             await _do(rule)
 

@@ -462,6 +462,12 @@ class HostRef(Frozen):
     incarnation: str | None
 
 
+class EvidenceQuery(HostRef):
+    """Asked for the sake of one instance's evacuation."""
+
+    instance_id: str = ""
+
+
 class DeleteInstanceInput(Frozen):
     instance_id: str
     name: str

@@ -71,7 +71,7 @@ class Kind:
 KINDS: tuple[Kind, ...] = (
     Kind("fail", "instance", "the step fails once", rule="fail"),
     Kind("refuse", "instance", "the step refuses once, for good", rule="refuse"),
-    Kind("hang", "instance", "the step hangs past its timeout, and for ever", rule="hang"),
+    Kind("hang", "instance", "the step hangs past its timeout, and goes on when all is over", rule="stall"),
     Kind("reply-lost", "instance", "the effect is there, the reply comes when nobody waits any more", rule="lose"),
     Kind("cancelled", "instance", "the workflow is cancelled"),
     Kind("terminated", "instance", "the workflow is terminated, and the evacuation requested again"),
@@ -81,6 +81,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("destination-dead", "process", "the destination dies, for good", at_destination=True),
     Kind("control-frozen", "process", "the control worker is stopped there, another takes over, it thaws later"),
     Kind("host-worker-frozen", "process", "the destination's worker is stopped, and thaws later", at_destination=True),
+    Kind("source-returns", "process", "the source boots again, and is held until all is over"),
     Kind("temporal-killed", "process", "Temporal's server gets SIGKILL, and starts again on its file"),
     Kind("postgres-killed", "process", "PostgreSQL gets SIGKILL, and starts again", store="postgres"),
     Kind("store-unreachable", "process", "PostgreSQL does not answer for 20 seconds", store="postgres"),

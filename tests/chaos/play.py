@@ -19,7 +19,7 @@ from tests.chaos.plan import Cell
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
 from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, outcomes_as_expected
-from tests.chaos.world import BYSTANDERS, DESTINATION, SOURCE
+from tests.chaos.world import BYSTANDERS, SOURCE, homes
 from tests.support.stack import Stack
 
 Rule = dict[str, Any]
@@ -28,6 +28,8 @@ ARRIVAL = 45.0
 END = 150.0
 """Seconds after a strike within which every evacuation has ended."""
 JITTER = 0.4
+LATE = 1.0
+"""Seconds within which a step that hung goes on, once it may."""
 
 
 class Verdict(Frozen):
@@ -128,9 +130,10 @@ class Batch:
             if cell.route == "deleted":
                 tuning = settings_for().tuning
                 self._deleting = asyncio.create_task(delete(evacuations.client, instances[cell.instance], tuning))
-        if any(cell.route == "silent" for cell in self._cells):
-            answer = await asyncio.to_thread(self._stack.run, f"host kill {DESTINATION}")
-            assert answer.code == 0, answer
+        for cell in spawning:
+            if cell.route == "silent":
+                answer = await asyncio.to_thread(self._stack.run, f"host kill {homes(self._cells)[cell.instance]}")
+                assert answer.code == 0, answer
         await asyncio.sleep(1.0)
         self._set_faults(prelude=False)
 
@@ -185,11 +188,13 @@ class Batch:
         return {ANYBODY: [text for text in found if not text.endswith(" recovered")]}
 
     def _look(self) -> Reasons:
+        """After what came too late has come."""
+        self._stack.set_faults([])
+        time.sleep(LATE)
         return invariants(self._stack, self._names)
 
     def _return(self) -> Reasons:
         """Every dead host comes back: what was evacuated stays away, what was not runs again."""
-        self._stack.set_faults([])
         off = [host for host, boot in self._stack.world().boots.items() if boot is None]
         answers = [self._stack.run(f"host start {host}") for host in off]
         failed = [f"return of {host}: {answer}" for host, answer in zip(off, answers, strict=True) if answer.code]

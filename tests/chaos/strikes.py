@@ -11,7 +11,7 @@ from pathlib import Path
 from embedded.processes import ROLE, with_role
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.servers import Postgres
-from tests.chaos.world import DESTINATION
+from tests.chaos.world import DESTINATION, SOURCE
 from tests.support.stack import Stack
 
 AWAY = 20.0
@@ -50,6 +50,7 @@ class Strike:
             "destination-dead": lambda _: self._power_off(),
             "control-frozen": lambda _: self._freeze("control"),
             "host-worker-frozen": lambda _: self._freeze(DESTINATION),
+            "source-returns": lambda _: self._boot_source(),
             "temporal-killed": lambda _: self._kill_temporal(),
             "postgres-killed": lambda _: self._kill_postgres(),
             "store-unreachable": lambda _: self._freeze_postgres(),
@@ -100,6 +101,17 @@ class Strike:
                 stderr=output,
                 start_new_session=True,
             )
+
+    async def _boot_source(self) -> None:
+        answer = await asyncio.to_thread(self._stack.run, f"host start {SOURCE} --no-wait")
+        assert answer.code == 0, answer
+        # Until its worker has registered the new boot.
+        await asyncio.to_thread(self._stack.until, self._source_is_back, f"{SOURCE} registers")
+
+    def _source_is_back(self) -> bool:
+        with self._stack.services() as services:
+            view = next(each for each in services.views.hosts() if each.name == SOURCE)
+        return view.incarnation == self._stack.world().boots[SOURCE]
 
     async def _kill_temporal(self) -> None:
         (server,) = with_role(Path(self._stack.environment["EVACUATE_STATE_DIR"]), "temporal")

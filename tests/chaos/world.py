@@ -7,30 +7,42 @@ from tests.chaos.plan import Cell
 
 SOURCE = "cmp-1"
 DESTINATION = "cmp-2"
-"""Where every cell's instance goes first: its group has a member there already."""
-GROUP = "herd"
-ANCHOR = "anchor"
+FLEET = 4
 BYSTANDERS = ("apart-1", "apart-2", "two-volumes")
 FLAVOR = {"vcpus": 1, "memory_mb": 64, "disk_gb": 1}
 
 
+def homes(cells: Sequence[Cell]) -> dict[str, str]:
+    """Where each cell's instance goes first, since its server group has a member there already. One whose destination
+    is to go silent has it to itself: what proves it off for one would do so for all."""
+    silent = [cell for cell in cells if cell.route == "silent"]
+    own = {cell.instance: f"cmp-{FLEET + number}" for number, cell in enumerate(silent, start=1)}
+    return {cell.instance: own.get(cell.instance, DESTINATION) for cell in cells}
+
+
 def fleet(cells: Sequence[Cell], *, disk_lock: bool) -> dict[str, Any]:
-    instances = [_instance(ANCHOR, DESTINATION, server_group=GROUP)]
-    instances += [_instance(cell.instance, SOURCE, server_group=GROUP, volumes=1) for cell in cells]
+    home = homes(cells)
+    taken = sorted(set(home.values()))
+    instances = [_instance(f"anchor-{host}", host, server_group=f"herd-{host}") for host in taken]
+    instances += [
+        _instance(cell.instance, SOURCE, server_group=f"herd-{home[cell.instance]}", volumes=1) for cell in cells
+    ]
     instances += [_instance(name, SOURCE, server_group="apart") for name in BYSTANDERS[:2]]
     instances += [_instance(BYSTANDERS[2], SOURCE, volumes=2)]
     return {
         "disk_lock": disk_lock,
-        "hosts": [_host(number) for number in range(1, 5)],
+        "hosts": [_host(f"cmp-{number}") for number in range(1, FLEET + 1)]
+        + [_host(host) for host in taken if host != DESTINATION],
         "networks": [{"name": "lan", "cidr": "10.0.0.0/23"}],
         "volumes": [{"name": volume, "size_gb": 1} for each in instances for volume in each["volumes"]],
-        "server_groups": [{"name": GROUP, "policy": "soft-affinity"}, {"name": "apart", "policy": "anti-affinity"}],
+        "server_groups": [{"name": f"herd-{host}", "policy": "soft-affinity"} for host in taken]
+        + [{"name": "apart", "policy": "anti-affinity"}],
         "instances": instances,
     }
 
 
-def _host(number: int) -> dict[str, Any]:
-    return {"name": f"cmp-{number}", "vcpus": 64, "memory_mb": 65536, "disk_gb": 500, "max_evacuations": 64}
+def _host(name: str) -> dict[str, Any]:
+    return {"name": name, "vcpus": 64, "memory_mb": 65536, "disk_gb": 500, "max_evacuations": 64}
 
 
 def _instance(name: str, host: str, *, server_group: str | None = None, volumes: int = 0) -> dict[str, Any]:
