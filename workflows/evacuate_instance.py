@@ -40,7 +40,8 @@ class EvacuateInstance:
             request=request,
             tuning=input.tuning,
             ref=m.AttemptRef(
-                evacuation_id=str(workflow.uuid4()),
+                # Not a random id: after a reset to the first task that would be the one of the run before.
+                evacuation_id=workflow.info().run_id,
                 owner=workflow.info().run_id,
                 instance_id=request.instance_id,
             ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.chaos.plan import KINDS, Cell, cells
 from tests.chaos.play import Batch, Verdict, verdict
 from tests.chaos.servers import Postgres, database, postgres
-from tests.chaos.world import fleet
+from tests.chaos.world import bystanders, fleet
 from tests.support.stack import Stack, temporal_server
 
 Say = Callable[[str], None]
@@ -50,12 +50,14 @@ class Matrix:
 
     def _play(self, batch: Sequence[Cell], number: int) -> list[Verdict]:
         kind, disk_lock = batch[0].kind, batch[0].disk_lock
-        self.instances += len(batch) + 3
+        self.instances += len(batch) + len(bystanders(kind))
         self.strikes += 1 if kind.scope == "process" else len(batch)
         name = f"{kind.name}-{number}-{'locks' if disk_lock else 'no-locks'}"
         with ExitStack() as own:
             scale = self._scale * (QUICK if kind.rule else 1)
             settings = {"EVACUATE_TIME_SCALE": str(scale), "EVACUATE_HOLD": HOLD} | self._settings
+            if kind.false_word:
+                settings["EVACUATE_FENCING"] = "operator"
             server = self._server() if kind.store == "postgres" or not disk_lock else None
             if server is not None:
                 settings["EVACUATE_DATABASE_URL"] = own.enter_context(database(server))

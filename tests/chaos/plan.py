@@ -65,6 +65,8 @@ class Kind:
     what: str
     rule: str | None = None
     at_destination: bool = False
+    false_word: bool = False
+    """The source is not dead: an operator says so, and is wrong."""
     store: Literal["sqlite", "postgres"] | None = None
 
 
@@ -82,6 +84,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("control-frozen", "process", "the control worker is stopped there, another takes over, it thaws later"),
     Kind("host-worker-frozen", "process", "the destination's worker is stopped, and thaws later", at_destination=True),
     Kind("source-returns", "process", "the source boots again, and is held until all is over"),
+    Kind("source-thaws", "process", "the source was only frozen, an operator said off, it answers", false_word=True),
     Kind("temporal-killed", "process", "Temporal's server gets SIGKILL, and starts again on its file"),
     Kind("postgres-killed", "process", "PostgreSQL gets SIGKILL, and starts again", store="postgres"),
     Kind("store-unreachable", "process", "PostgreSQL does not answer for 20 seconds", store="postgres"),
@@ -111,7 +114,13 @@ class Cell:
         early = self.step in UNDECIDED or (self.step, self.at) == ("claim_capacity", "before")
         if self.kind.at_destination and early:
             return "no destination is chosen yet"
+        if self.kind.false_word and (self.route != "forward" or self._relies_on_evidence):
+            return "the start has relied on the false word already: only a disk lock stops it"
         return ""
+
+    @property
+    def _relies_on_evidence(self) -> bool:
+        return self.step in ("spawn_guest", "finish_evacuation") or (self.step, self.at) == ("authorize_spawn", "after")
 
 
 def cells(kind: Kind, disk_lock: bool) -> Iterator[tuple[Cell, ...]]:

@@ -1,7 +1,9 @@
 """One batch of cells on one stack: every instance is brought to its step, struck there, followed, and looked at."""
 
 import asyncio
+import os
 import random
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from tests.chaos.plan import Cell
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
 from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, outcomes_as_expected
-from tests.chaos.world import BYSTANDERS, SOURCE, homes
+from tests.chaos.world import SOURCE, bystanders, homes
 from tests.support.stack import Stack
 
 Rule = dict[str, Any]
@@ -66,6 +68,7 @@ class Batch:
         self._cells = tuple(cells)
         self._kind = cells[0].kind
         self._names = [cell.instance for cell in cells]
+        self._bystanders = bystanders(self._kind)
         self._postgres = postgres
         self._random = random.Random(seed)
         self._scale = float(stack.environment["EVACUATE_TIME_SCALE"])
@@ -75,8 +78,7 @@ class Batch:
 
     def play(self) -> list[Verdict]:
         self._set_faults()
-        answer = self._stack.run(f"host kill {SOURCE}")
-        assert answer.code == 0, answer
+        self._lose_source()
         with self._stack.services() as services:
             instances = {each.name: each for each in services.views.instances()}
         with self._stack.as_environment():
@@ -86,6 +88,15 @@ class Batch:
         ends = {name: how_it_ended(outcome, now[name]) for name, outcome in outcomes.items()}
         reasons = [outcomes_as_expected(self._cells, ends), phases, self._strays(ends), self._look(), self._return()]
         return [self._verdict(cell, ends, ended_at, reasons) for cell in self._cells]
+
+    def _lose_source(self) -> None:
+        """It dies; or it is only frozen, and an operator says that it is off."""
+        if self._kind.false_word:
+            os.kill(self._stack.worker(SOURCE), signal.SIGSTOP)
+            answer = self._stack.run(["host", "down", SOURCE, "--confirmed-off", "wrong: it is only frozen"])
+        else:
+            answer = self._stack.run(f"host kill {SOURCE}")
+        assert answer.code == 0, answer
 
     def _verdict(self, cell: Cell, ends: dict[str, str], ended_at: dict[str, float], reasons: list[Reasons]) -> Verdict:
         mine = [reason for each in reasons for reason in (*each.get(cell.instance, ()), *each.get(ANYBODY, ()))]
@@ -107,7 +118,7 @@ class Batch:
         client = await connect(settings)
         evacuations = Evacuations(client, instances.values(), settings.tuning)
         asking = [asyncio.create_task(evacuations.ask(name)) for name in self._names]
-        bystanders = [asyncio.create_task(self._later(evacuations, name)) for name in BYSTANDERS]
+        bystanders = [asyncio.create_task(self._later(evacuations, name)) for name in self._bystanders]
         try:
             await self._prelude(evacuations, instances)
             strike = await self._strike(evacuations)
@@ -161,7 +172,7 @@ class Batch:
         self, evacuations: Evacuations, asking: list[asyncio.Task[None]]
     ) -> tuple[dict[str, EvacuationOutcome | None], dict[str, float], Reasons]:
         """Every end, or where those are that do not come to one."""
-        names = [*self._names, *BYSTANDERS]
+        names = [*self._names, *self._bystanders]
 
         async def end(name: str, asked: asyncio.Task[None]) -> EvacuationOutcome | None:
             await asked
@@ -184,7 +195,7 @@ class Batch:
 
     def _strays(self, ends: dict[str, str]) -> Reasons:
         """Those that nobody struck on purpose come back too."""
-        found = [f"bystander {name} ended {ends.get(name, 'never')}" for name in BYSTANDERS]
+        found = [f"bystander {name} ended {ends.get(name, 'never')}" for name in self._bystanders]
         return {ANYBODY: [text for text in found if not text.endswith(" recovered")]}
 
     def _look(self) -> Reasons:

@@ -51,6 +51,7 @@ class Strike:
             "control-frozen": lambda _: self._freeze("control"),
             "host-worker-frozen": lambda _: self._freeze(DESTINATION),
             "source-returns": lambda _: self._boot_source(),
+            "source-thaws": lambda _: self._thaw_source(),
             "temporal-killed": lambda _: self._kill_temporal(),
             "postgres-killed": lambda _: self._kill_postgres(),
             "store-unreachable": lambda _: self._freeze_postgres(),
@@ -107,6 +108,15 @@ class Strike:
         assert answer.code == 0, answer
         # Until its worker has registered the new boot.
         await asyncio.to_thread(self._stack.until, self._source_is_back, f"{SOURCE} registers")
+
+    async def _thaw_source(self) -> None:
+        """Its worker is started anew, in the same boot: what the operator said is not so."""
+        await self._kill(SOURCE)
+        await asyncio.to_thread(self._stack.until, self._evidence_is_void, f"{SOURCE} answers")
+
+    def _evidence_is_void(self) -> bool:
+        with self._stack.services() as services:
+            return services.evidence.current_evidence(SOURCE, self._stack.world().boots[SOURCE]) is None
 
     def _source_is_back(self) -> bool:
         with self._stack.services() as services:

@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.chaos.plan import Cell
+from tests.chaos.plan import Cell, Kind
 
 SOURCE = "cmp-1"
 DESTINATION = "cmp-2"
 FLEET = 4
 BYSTANDERS = ("apart-1", "apart-2", "two-volumes")
 FLAVOR = {"vcpus": 1, "memory_mb": 64, "disk_gb": 1}
+
+
+def bystanders(kind: Kind) -> tuple[str, ...]:
+    """None where the source lives on: nothing but a disk lock would keep them from starting beside their guests."""
+    return () if kind.false_word else BYSTANDERS
 
 
 def homes(cells: Sequence[Cell]) -> dict[str, str]:

@@ -1,0 +1,63 @@
+"""A representative part of the fault matrix; the whole of it is `make chaos`."""
+
+import pytest
+
+from tests.chaos.matrix import Matrix, batches
+from tests.chaos.plan import BATCHES, KINDS, Cell
+from tests.chaos.play import Verdict
+from tests.chaos.report import Run, write
+
+PART = (
+    ("refuse", 1, True),
+    ("refuse", 3, False),
+    ("hang", 1, False),
+    ("hang", 3, True),
+    ("reply-lost", 2, False),
+    ("cancelled", 1, True),
+    ("cancelled", 3, False),
+    ("terminated", 2, True),
+    ("reset", 3, True),
+    ("control-killed", 1, True),
+    ("host-worker-killed", 2, False),
+    ("destination-dead", 1, True),
+    ("control-frozen", 2, False),
+    ("source-returns", 1, True),
+    ("source-thaws", 1, False),
+    ("temporal-killed", 1, True),
+    ("postgres-killed", 2, False),
+)
+"""Kind, batch, and whether disks are locked."""
+
+
+def batch(kind: str, number: int, disk_lock: bool) -> tuple[Cell, ...]:
+    return dict(batches(kinds=[kind], locks=[disk_lock]))[number]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("kind", "number", "disk_lock"), PART)
+def test_every_step_of_the_batch_survives_the_fault(matrix: Matrix, kind: str, number: int, disk_lock: bool):
+    verdicts = matrix.play(batch(kind, number, disk_lock), number)
+    assert any(verdict.result == "green" for verdict in verdicts)
+    assert [verdict for verdict in verdicts if verdict.result == "red"] == []
+
+
+def test_matrix_has_every_step_before_and_after_under_every_fault_once():
+    cells = [cell for _, each in batches() for cell in each]
+    assert len(cells) == len({(c.kind.name, c.step, c.at, c.disk_lock) for c in cells})
+    assert len(cells) == len(KINDS) * 25 * 2 * 2
+    assert all(len(each) <= 20 for _, each in batches())
+    assert sum(len(routes) for routes, _ in BATCHES[1:]) == 5
+
+
+def test_report_counts_what_was_played_and_names_what_is_red(tmp_path):
+    cell = {"kind": "fail", "route": "forward", "step": "spawn_guest", "disk_lock": True}
+    verdicts = [
+        Verdict(**cell, at="before", result="green", outcome="recovered"),
+        Verdict(**cell, at="after", result="red", outcome="cancelled", reasons=("two copies",)),
+    ]
+    run = Run(command="make chaos", seed=7, scale=1, minutes=3, instances=5, strikes=2)
+    write(verdicts, run, tmp_path / "matrix.md", tmp_path / "matrix.json")
+    page = (tmp_path / "matrix.md").read_text()
+    assert "**1 green, 1 red, 0 impossible** of 2 cells; 5 instances evacuated under 2 faults" in page
+    assert "| spawn_guest | before | ✓ |" in page
+    assert "- fail after spawn_guest with disk locks (cancelled): two copies" in page

@@ -1,0 +1,37 @@
+"""Tests of the tests: a product that is broken on purpose turns cells red, and only a broken one does."""
+
+import pytest
+
+from tests.chaos.matrix import Matrix, batches
+from tests.chaos.play import Verdict
+from tests.chaos.sabotages import environment
+
+
+def play(sabotage: str, kind: str, *steps: str) -> list[Verdict]:
+    """Without disk locks, so that nothing but the product itself is in the way."""
+    with Matrix(seed=1, settings=environment(sabotage)) as matrix:
+        return [v for n, batch in batches(kinds=[kind], steps=steps, locks=[False]) for v in matrix.play(batch, n)]
+
+
+def reds(verdicts: list[Verdict]) -> dict[str, str]:
+    return {f"{v.at} {v.step}": "; ".join(v.reasons) for v in verdicts if v.result == "red"}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("sabotage", "kind", "steps", "witness"),
+    [
+        ("no-tombstone", "hang", ["spawn_guest"], "2 copies run"),
+        ("stale-evidence", "source-thaws", ["set_up_network"], "2 copies run"),
+        ("unshielded-unwinding", "cancelled", ["tear_down_network", "release_capacity"], "open"),
+        ("compensation-left-out", "fail", ["abandon_evacuation"], "its port"),
+    ],
+)
+def test_broken_product_turns_cells_red(sabotage: str, kind: str, steps: list[str], witness: str):
+    found = reds(play(sabotage, kind, *steps))
+    assert any(witness in reasons for reasons in found.values()), found
+
+
+@pytest.mark.timeout(300)
+def test_last_look_alone_may_be_missing_since_the_tombstone_stops_a_late_spawn():
+    assert reds(play("no-last-look", "hang", "spawn_guest")) == {}
