@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-containers check format bench lock lock-runtime clean
+.PHONY: install demo test test-containers check format bench chaos lock lock-runtime clean
 
 install: $(STAMP)
 
@@ -38,6 +38,10 @@ format: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.throughput
+
+# The whole fault matrix, written to docs/fault-matrix.md; about an hour. CHAOS="--kind hang --step spawn_guest": a part.
+chaos: install
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
