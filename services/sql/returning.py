@@ -71,6 +71,7 @@ class _Reconciliation:
 
     def plan(self) -> m.ReturnPlan:
         held = [row.instance_id for row in open_evacuations_from(self._session, self._host)]
+        held += [each for each in self._starting_before() if each not in held]
         return m.ReturnPlan(
             held_by=tuple(self._instances[each].name for each in held),
             destroy=tuple(self._destroy()),
@@ -141,6 +142,16 @@ class _Reconciliation:
     def _evacuations(self) -> frozenset[str]:
         is_open = select(EvacuationRow.instance_id).where(EvacuationRow.phase != AttemptPhase.CLOSED)
         return frozenset(self._session.exec(is_open).all())
+
+    def _starting_before(self) -> Sequence[str]:
+        """Instances whose start was authorised here in an older boot, and whose evacuation has not ended: once it has,
+        they belong here, and are to be started again."""
+        older = (ResidenceRow.host == self._host, ResidenceRow.incarnation != self._incarnation)
+        in_flight = (EvacuationRow.phase == AttemptPhase.AUTHORIZED, ResidenceRow.attempt == EvacuationRow.attempt)
+        joined = select(ResidenceRow.instance_id).join(
+            EvacuationRow, col(EvacuationRow.id) == col(ResidenceRow.evacuation_id)
+        )
+        return self._session.exec(joined.where(*older, *in_flight, col(ResidenceRow.proof).is_(None))).all()
 
     def _owed(self) -> dict[str, int]:
         """Epochs of the guests that `done` migrations left behind here."""

@@ -96,6 +96,26 @@ def test_guest_in_flight_is_quarantined_and_holds_the_host(world: World) -> None
         world.services.hosts.authorize_start(guest)
 
 
+def test_destination_that_boots_again_waits_for_what_starts_there_and_then_starts_it(world: World) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.to_authorized()
+    plan = world.services.hosts.register(world.report("cmp-2", "boot-2"))
+    assert (plan.held_by, "web-01" in dict(_names(plan.start))) == (("web-01",), False)
+    evacuation.finish()
+    plan = world.services.hosts.register(world.report("cmp-2", "boot-2"))
+    assert (plan.held_by, dict(_names(plan.start))["web-01"]) == ((), 2)
+
+
+def test_destination_whose_worker_starts_anew_is_not_held_when_something_starts_there(world: World) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.to_authorized()
+    assert world.services.hosts.register(world.report("cmp-2")).held_by == ()
+
+
 def test_running_guest_is_left_alone_when_its_host_returns_with_the_same_boot(world: World) -> None:
     world.fence()
     running = tuple(_guest(world, name) for name in ("web-01", "web-02"))
