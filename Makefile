@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A stack is a dozen Python processes: none is to compile the program again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test test-containers check format bench chaos lock lock-runtime clean
 
