@@ -1,5 +1,8 @@
 """The point of no return: one transaction proves every older residence empty and writes the destination's."""
 
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select
 
 from evacuation import messages as m
@@ -9,37 +12,60 @@ from evacuation.errors import (
     ResidenceNotProvenError,
     SourceReturnedError,
 )
-from evacuation.model import Evidence, HostState, TaskState
+from evacuation.model import HostState, TaskState
 from services.sql.actions import write_events
 from services.sql.evidence import current_evidence, was_voided
 from services.sql.guard import lock, lock_forward, lock_undo
 from services.sql.rows import attempt_of, lock_host
+from services.sql.statements import add, change, execute
 from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow
+
+_RESIDENCES = (
+    select(ResidenceRow)
+    .where(col(ResidenceRow.instance_id) == bindparam("instance_id"))
+    .order_by(col(ResidenceRow.epoch))
+)
+_IS_CURRENT = (col(AttemptRow.number) == col(EvacuationRow.attempt)) & (
+    col(AttemptRow.evacuation_id) == col(EvacuationRow.id)
+)
+_STARTING = (
+    select(func.count())
+    .select_from(AttemptRow)
+    .join(EvacuationRow, _IS_CURRENT)
+    .where(
+        col(AttemptRow.host) == bindparam("host"),
+        EvacuationRow.phase == m.AttemptPhase.AUTHORIZED,
+        col(EvacuationRow.id) != bindparam("but"),
+    )
+)
 
 
 def authorize_spawn(session: Session, message: m.AuthorizeSpawn) -> m.Authorized:
     instance, evacuation = lock_forward(session, message.ref, m.AttemptPhase.FORWARD, m.AttemptPhase.AUTHORIZED)
     attempt = attempt_of(session, evacuation)
     assert attempt is not None, "a forward attempt has made its claim"
-    if evacuation.phase is m.AttemptPhase.FORWARD:
+    first_time = evacuation.phase is m.AttemptPhase.FORWARD
+    if first_time:
         _refuse_unable(session, evacuation, attempt, message)
-        prove_older(session, instance)
-        session.flush()
-        session.add(_residence(attempt, message.incarnation))
-        instance.task_state = TaskState.REBUILD_SPAWNING
-        evacuation.phase = m.AttemptPhase.AUTHORIZED
+    residences = session.exec(_RESIDENCES, params={"instance_id": instance.id}).all()
+    if first_time:
+        _prove(session, instance, residences)
+        add(session, _residence(attempt, message.incarnation))
+        change(session, instance, task_state=TaskState.REBUILD_SPAWNING)
+        change(session, evacuation, phase=m.AttemptPhase.AUTHORIZED)
     write_events(session, evacuation, message.events)
-    return m.Authorized(epoch=attempt.epoch, evidence=_proofs(session, attempt))
+    proofs = (residence.proof for residence in residences if residence.epoch < attempt.epoch)
+    return m.Authorized(epoch=attempt.epoch, evidence=tuple(proof for proof in proofs if proof is not None))
 
 
-def prove_older(session: Session, instance: InstanceRow) -> None:
+def _prove(session: Session, instance: InstanceRow, residences: Sequence[ResidenceRow]) -> None:
     """Current evidence becomes the proof of each unproven residence. Raises SourceReturnedError when it was voided,
     ResidenceNotProvenError when there is none."""
-    where = (ResidenceRow.instance_id == instance.id, col(ResidenceRow.proof).is_(None))
-    for residence in session.exec(select(ResidenceRow).where(*where)).all():
-        residence.proof = current_evidence(session, residence.host, residence.incarnation)
-        if residence.proof is None:
+    for residence in residences:
+        proof = residence.proof or current_evidence(session, residence.host, residence.incarnation)
+        if proof is None:
             raise _unproven(session, instance, residence)
+        change(session, residence, proof=proof)
 
 
 def call_off(session: Session, ref: m.AttemptRef) -> bool:
@@ -55,7 +81,7 @@ def record_guest_gone(session: Session, message: m.RecordGuestGone) -> None:
     _, evacuation = lock(session, message.ref)
     if _is_authorized(session, message.ref):
         _prove_own(session, message)
-        evacuation.phase = m.AttemptPhase.UNDOING
+        change(session, evacuation, phase=m.AttemptPhase.UNDOING)
     lock_undo(session, message.ref)
     write_events(session, evacuation, message.events)
 
@@ -68,7 +94,7 @@ def _is_authorized(session: Session, ref: m.AttemptRef) -> bool:
 def _prove_own(session: Session, message: m.RecordGuestGone) -> None:
     attempt = session.get_one(AttemptRow, (message.ref.evacuation_id, message.ref.attempt))
     residence = session.get_one(ResidenceRow, (attempt.instance_id, attempt.epoch))
-    residence.proof = residence.proof or message.evidence
+    change(session, residence, proof=residence.proof or message.evidence)
 
 
 def _residence(attempt: AttemptRow, incarnation: str) -> ResidenceRow:
@@ -96,12 +122,7 @@ def _refuse_unable(session: Session, evacuation: EvacuationRow, attempt: Attempt
 
 
 def _starting_on(session: Session, host: HostRow, but: EvacuationRow) -> int:
-    is_current = (col(AttemptRow.number) == col(EvacuationRow.attempt)) & (
-        col(AttemptRow.evacuation_id) == col(EvacuationRow.id)
-    )
-    starting = (EvacuationRow.phase == m.AttemptPhase.AUTHORIZED, EvacuationRow.id != but.id)
-    count = select(func.count()).select_from(AttemptRow).join(EvacuationRow, is_current)
-    return session.exec(count.where(AttemptRow.host == host.name, *starting)).one()
+    return execute(session, _STARTING, host=host.name, but=but.id).scalar_one()
 
 
 def _unproven(
@@ -113,9 +134,3 @@ def _unproven(
     return ResidenceNotProvenError(
         f"{instance.name} may run on {place}", remedy=f"fence {residence.host}, or confirm it off"
     )
-
-
-def _proofs(session: Session, attempt: AttemptRow) -> tuple[Evidence, ...]:
-    where = (ResidenceRow.instance_id == attempt.instance_id, ResidenceRow.epoch < attempt.epoch)
-    older = session.exec(select(ResidenceRow).where(*where).order_by(col(ResidenceRow.epoch))).all()
-    return tuple(residence.proof for residence in older if residence.proof is not None)

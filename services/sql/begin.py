@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
@@ -10,7 +11,14 @@ from evacuation.model import TaskState
 from services.sql.actions import write_events
 from services.sql.guard import refuse_deleted, stale
 from services.sql.rows import attempt_of, destination_of, lock_instance, open_evacuation
+from services.sql.statements import add, change, execute
 from services.sql.tables import ActionRow, EvacuationRow, InstanceRow, MigrationRow, ResidenceRow
+
+_EPOCHS = (
+    select(ResidenceRow.epoch)
+    .where(col(ResidenceRow.instance_id) == bindparam("instance_id"), col(ResidenceRow.host) == bindparam("host"))
+    .order_by(col(ResidenceRow.epoch).desc())
+)
 
 
 def begin(session: Session, message: m.Begin) -> m.Begun:
@@ -32,9 +40,13 @@ def _adopt(session: Session, message: m.Begin, running: EvacuationRow | None) ->
     if running is None or running.id != left.evacuation_id or running.owner not in (left.owner, message.ref.owner):
         raise OwnerChangedError("another run wrote this evacuation meanwhile")
     if running.owner != message.ref.owner:
-        running.owner = message.ref.owner
-        if running.phase is m.AttemptPhase.FORWARD:
-            running.phase = m.AttemptPhase.UNDOING
+        interrupted = running.phase is m.AttemptPhase.FORWARD
+        change(
+            session,
+            running,
+            owner=message.ref.owner,
+            phase=m.AttemptPhase.UNDOING if interrupted else running.phase,
+        )
     return running
 
 
@@ -58,7 +70,7 @@ def _refuse_closed(session: Session, ref: m.AttemptRef, evacuation_id: str) -> N
 def _open(session: Session, message: m.Begin, instance: InstanceRow) -> EvacuationRow:
     refuse_deleted(instance)
     _compare(instance, message.instance)
-    evacuation = EvacuationRow(
+    new = EvacuationRow(
         id=message.ref.evacuation_id,
         instance_id=instance.id,
         owner=message.ref.owner,
@@ -70,13 +82,10 @@ def _open(session: Session, message: m.Begin, instance: InstanceRow) -> Evacuati
         task_state_before=instance.task_state,
         wanted=message.instance.wanted,
     )
-    instance.task_state = TaskState.REBUILDING
-    instance.last_evacuation_id = evacuation.id
-    session.add(evacuation)
-    session.flush()
-    session.add(_migration(session, evacuation))
-    session.add(ActionRow(evacuation_id=evacuation.id, instance_id=instance.id, request_id=message.request_id))
-    session.flush()
+    evacuation = add(session, new)
+    change(session, instance, task_state=TaskState.REBUILDING, last_evacuation_id=evacuation.id)
+    add(session, _migration(session, evacuation))
+    add(session, ActionRow(evacuation_id=evacuation.id, instance_id=instance.id, request_id=message.request_id))
     return evacuation
 
 
@@ -99,9 +108,7 @@ def _migration(session: Session, evacuation: EvacuationRow) -> MigrationRow:
 
 
 def _last_epoch_on(session: Session, instance_id: str, host: str) -> int:
-    where = (ResidenceRow.instance_id == instance_id, ResidenceRow.host == host)
-    last = select(ResidenceRow.epoch).where(*where).order_by(col(ResidenceRow.epoch).desc())
-    return session.exec(last).first() or 0
+    return execute(session, _EPOCHS, instance_id=instance_id, host=host).scalars().first() or 0
 
 
 def _begun(session: Session, evacuation: EvacuationRow) -> m.Begun:

@@ -2,17 +2,24 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
 from evacuation.errors import AttachmentLostError
 from services.sql.guard import lock_forward, lock_undo
+from services.sql.statements import change, write
 from services.sql.tables import BlockDeviceRow
+
+_MAPPINGS = (
+    select(BlockDeviceRow)
+    .where(col(BlockDeviceRow.instance_id) == bindparam("instance_id"))
+    .order_by(col(BlockDeviceRow.position))
+)
 
 
 def mappings_of(session: Session, instance_id: str) -> Sequence[BlockDeviceRow]:
-    mine = select(BlockDeviceRow).where(BlockDeviceRow.instance_id == instance_id)
-    return session.exec(mine.order_by(col(BlockDeviceRow.position))).all()
+    return session.exec(_MAPPINGS, params={"instance_id": instance_id}).all()
 
 
 def block_devices(session: Session, ref: m.AttemptRef) -> tuple[m.BlockDevice, ...]:
@@ -29,8 +36,10 @@ def block_devices(session: Session, ref: m.AttemptRef) -> tuple[m.BlockDevice, .
 
 def save_source_connector(session: Session, ref: m.AttemptRef, volume_id: str, connector: m.Connector) -> None:
     lock_forward(session, ref)
-    mapping = _mapping(session, ref, volume_id)
-    mapping.source_connector = mapping.source_connector or connector
+    mapping = session.get(BlockDeviceRow, (ref.instance_id, volume_id))
+    if mapping is None:
+        raise _lost(volume_id)
+    change(session, mapping, source_connector=mapping.source_connector or connector)
 
 
 def save_attachment(session: Session, ref: m.AttemptRef, volume_id: str, attachment_id: str, *, undo: bool) -> None:
@@ -38,11 +47,10 @@ def save_attachment(session: Session, ref: m.AttemptRef, volume_id: str, attachm
         lock_undo(session, ref)
     else:
         lock_forward(session, ref)
-    _mapping(session, ref, volume_id).attachment_id = attachment_id
+    key = {"instance_id": ref.instance_id, "volume_id": volume_id}
+    if not write(session, BlockDeviceRow, key, attachment_id=attachment_id):
+        raise _lost(volume_id)
 
 
-def _mapping(session: Session, ref: m.AttemptRef, volume_id: str) -> BlockDeviceRow:
-    mapping = session.get(BlockDeviceRow, (ref.instance_id, volume_id))
-    if mapping is None:
-        raise AttachmentLostError(f"volume {volume_id} is not mapped to the instance any more")
-    return mapping
+def _lost(volume_id: str) -> AttachmentLostError:
+    return AttachmentLostError(f"volume {volume_id} is not mapped to the instance any more")

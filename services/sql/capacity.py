@@ -3,7 +3,7 @@
 A claim that read a host's generation takes it by compare-and-swap; one that lost reads everything again.
 """
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
@@ -11,9 +11,10 @@ from evacuation.errors import CapacityNotYetError, NoValidHostError, ResidenceNo
 from evacuation.model import Placement
 from evacuation.placement import explain, place
 from services.sql.database import Database
-from services.sql.facts import candidates, placement_request
+from services.sql.facts import all_hosts, candidates, placement_request
 from services.sql.guard import lock, lock_undo, refuse_deleted, stale
-from services.sql.rows import destination_of, migration_of
+from services.sql.rows import destination_of, write_migration
+from services.sql.statements import add, change, execute, table_of
 from services.sql.tables import (
     AllocationRow,
     AttemptRow,
@@ -22,10 +23,21 @@ from services.sql.tables import (
     InstanceRow,
     LoadedFleet,
     ResidenceRow,
-    utc_now,
 )
 
 ROUNDS = 20
+_TURN = select(LoadedFleet.id).with_for_update(key_share=True)
+_HOSTS, _ALLOCATIONS = table_of(HostRow).c, table_of(AllocationRow).c
+_SWAP = (
+    update(table_of(HostRow))
+    .where(_HOSTS.name == bindparam("host"), _HOSTS.generation == bindparam("read"))
+    .values(generation=_HOSTS.generation + 1)
+)
+_MOVE = (
+    update(table_of(AllocationRow))
+    .where(_ALLOCATIONS.consumer_id == bindparam("from_consumer"), _ALLOCATIONS.host == bindparam("on_host"))
+    .values(consumer_id=bindparam("to_consumer"))
+)
 
 
 class SqlCapacity:
@@ -58,7 +70,7 @@ def _claim(session: Session, message: m.ClaimCapacity) -> m.Destination:
 def _take_turn(session: Session) -> None:
     """Claims choose one after the other. The generations alone would do for one host's capacity; but of many that
     lose at once only one gets on, and members of a server group may choose different hosts at the same time."""
-    session.exec(select(LoadedFleet.id).with_for_update(key_share=True)).first()
+    execute(session, _TURN).first()
 
 
 def _claimed(session: Session, ref: m.AttemptRef) -> m.Destination:
@@ -70,20 +82,19 @@ def _claimed(session: Session, ref: m.AttemptRef) -> m.Destination:
 def _take_a_host(session: Session, instance: InstanceRow, message: m.ClaimCapacity) -> HostRow:
     asked = {"target": message.target, "excluded": message.excluded}
     for _ in range(ROUNDS):
-        hosts = candidates(session)
-        placement = place(placement_request(session, instance).model_copy(update=asked), hosts)
+        hosts = {host.name: host for host in all_hosts(session)}
+        request = placement_request(session, instance).model_copy(update=asked)
+        placement = place(request, candidates(session, hosts.values()))
         if not placement.chosen:
             raise _no_host(instance, message, placement)
-        host = session.get_one(HostRow, placement.chosen[0])
+        host = hosts[placement.chosen[0]]
         if _take_generation(session, host):
             return host
     raise StoreUnavailableError("too many claims at once", remedy="try again")
 
 
 def _take_generation(session: Session, host: HostRow) -> bool:
-    swap = update(HostRow).where(col(HostRow.name) == host.name, col(HostRow.generation) == host.generation)
-    done = session.connection().execute(swap.values(generation=host.generation + 1))
-    return done.rowcount == 1
+    return execute(session, _SWAP, host=host.name, read=host.generation).rowcount == 1
 
 
 def _no_host(
@@ -96,8 +107,8 @@ def _no_host(
 def _write_claim(
     session: Session, instance: InstanceRow, evacuation: EvacuationRow, host: HostRow, number: int
 ) -> m.Destination:
-    instance.last_epoch += 1
-    evacuation.attempt, evacuation.phase = number, m.AttemptPhase.FORWARD
+    change(session, instance, last_epoch=instance.last_epoch + 1)
+    change(session, evacuation, attempt=number, phase=m.AttemptPhase.FORWARD)
     attempt = AttemptRow(
         evacuation_id=evacuation.id,
         number=number,
@@ -107,24 +118,15 @@ def _write_claim(
         hypervisor_uuid=host.hypervisor_uuid,
         epoch=instance.last_epoch,
     )
-    session.add(attempt)
-    _note_destination(session, evacuation, host.name)
+    add(session, attempt)
+    write_migration(session, evacuation, destination=host.name)
     _move(session, instance.id, evacuation.migration_id, evacuation.source)
-    session.flush()
-    session.add(AllocationRow(consumer_id=instance.id, host=host.name, **instance.flavor.model_dump()))
+    add(session, AllocationRow(consumer_id=instance.id, host=host.name, **dict(instance.flavor)))
     return destination_of(attempt)
 
 
-def _note_destination(session: Session, evacuation: EvacuationRow, host: str | None) -> None:
-    migration = migration_of(session, evacuation)
-    migration.destination, migration.updated_at = host, utc_now()
-
-
 def _move(session: Session, from_consumer: str, to_consumer: str, host: str) -> None:
-    where = (AllocationRow.consumer_id == from_consumer, AllocationRow.host == host)
-    row = session.exec(select(AllocationRow).where(*where)).first()
-    if row is not None:
-        row.consumer_id = to_consumer
+    execute(session, _MOVE, from_consumer=from_consumer, to_consumer=to_consumer, on_host=host)
 
 
 def _release(session: Session, ref: m.AttemptRef) -> None:
@@ -134,7 +136,7 @@ def _release(session: Session, ref: m.AttemptRef) -> None:
     for row in session.exec(select(AllocationRow).where(*where)).all():
         session.delete(row)
     _move(session, evacuation.migration_id, instance.id, evacuation.source)
-    evacuation.phase = m.AttemptPhase.UNDONE
+    change(session, evacuation, phase=m.AttemptPhase.UNDONE)
 
 
 def _refuse_unproven(session: Session, ref: m.AttemptRef) -> None:

@@ -1,44 +1,60 @@
 """How an evacuation ends: one transaction each, recovered or not."""
 
-from sqlmodel import Session, col, delete
+from sqlalchemy import bindparam, delete, update
+from sqlmodel import Session, col
 
 from evacuation import messages as m
 from evacuation.errors import StaleAttemptError
 from evacuation.model import MigrationStatus, PortStatus, VmState
 from services.sql.actions import write_events
-from services.sql.block_devices import mappings_of
-from services.sql.guard import lock_forward, stale
+from services.sql.guard import find, require_forward, stale
 from services.sql.holdings import bind_ports, drop_other_bindings, remove_instance
-from services.sql.rows import lock_instance, migration_of
+from services.sql.rows import write_migration
+from services.sql.statements import add, change, execute, table_of, write
 from services.sql.tables import (
     ActionRow,
     AllocationRow,
+    BlockDeviceRow,
     EvacuationRow,
     InstanceRow,
     ResidenceRow,
     utc_now,
 )
 
+_DROP_ALLOCATION = delete(table_of(AllocationRow)).where(col(AllocationRow.consumer_id) == bindparam("consumer"))
+_FORGET_CONNECTORS = (
+    update(table_of(BlockDeviceRow))
+    .where(col(BlockDeviceRow.instance_id) == bindparam("of_instance"))
+    .values(source_connector=None)
+)
+
 
 def finish(session: Session, message: m.FinishEvacuation) -> None:
-    instance = lock_instance(session, message.ref.instance_id)
-    if _is_closed_by(session, message.ref, outcome="recovered"):
+    found = find(session, message.ref)
+    if _is_closed_by(found[1], message.ref, outcome="recovered"):
         return
-    _, evacuation = lock_forward(session, message.ref, m.AttemptPhase.AUTHORIZED)
+    instance, evacuation = require_forward(found, message.ref, m.AttemptPhase.AUTHORIZED)
     _verify_residence(session, message)
     _settle_on_destination(session, instance, evacuation, message)
-    instance.host, instance.vm_state, instance.power_state = message.host, message.vm_state, message.power_state
-    instance.task_state = instance.fault = instance.wanted_vm_state = None
+    change(
+        session,
+        instance,
+        host=message.host,
+        vm_state=message.vm_state,
+        power_state=message.power_state,
+        task_state=None,
+        fault=None,
+        wanted_vm_state=None,
+    )
     _close(session, evacuation, MigrationStatus.DONE, message.outcome)
     write_events(session, evacuation, message.events)
 
 
 def abandon(session: Session, message: m.AbandonEvacuation) -> None:
     """An evacuation that never began is closed too, so that its `begin` comes too late."""
-    instance = lock_instance(session, message.ref.instance_id)
-    if _is_closed_by(session, message.ref):
+    instance, evacuation = find(session, message.ref)
+    if _is_closed_by(evacuation, message.ref):
         return
-    evacuation = session.get(EvacuationRow, message.ref.evacuation_id)
     if evacuation is None:
         _bar(session, instance, message)
     else:
@@ -47,8 +63,7 @@ def abandon(session: Session, message: m.AbandonEvacuation) -> None:
         remove_instance(session, instance)
 
 
-def _is_closed_by(session: Session, ref: m.AttemptRef, outcome: str | None = None) -> bool:
-    row = session.get(EvacuationRow, ref.evacuation_id, with_for_update={"key_share": True})
+def _is_closed_by(row: EvacuationRow | None, ref: m.AttemptRef, outcome: str | None = None) -> bool:
     if row is None or row.phase is not m.AttemptPhase.CLOSED or row.owner != ref.owner:
         return False
     return outcome is None or (row.outcome is not None and row.outcome.outcome == outcome)
@@ -63,12 +78,10 @@ def _verify_residence(session: Session, message: m.FinishEvacuation) -> None:
 def _settle_on_destination(
     session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.FinishEvacuation
 ) -> None:
-    session.exec(delete(AllocationRow).where(col(AllocationRow.consumer_id) == evacuation.migration_id))
+    execute(session, _DROP_ALLOCATION, consumer=evacuation.migration_id)
     bind_ports(session, instance.id, message.host, PortStatus.ACTIVE)
-    session.flush()
     drop_other_bindings(session, instance.id, message.host)
-    for mapping in mappings_of(session, instance.id):
-        mapping.source_connector = None
+    execute(session, _FORGET_CONNECTORS, of_instance=instance.id)
 
 
 def _abandon(session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
@@ -76,21 +89,25 @@ def _abandon(session: Session, instance: InstanceRow, evacuation: EvacuationRow,
         raise stale(message.ref, "another run has taken it over")
     if evacuation.phase is not m.AttemptPhase.UNDONE or evacuation.attempt > message.ref.attempt:
         raise stale(message.ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
-    _restore(instance, evacuation, message)
+    _restore(session, instance, evacuation, message)
     _close(session, evacuation, message.migration_status, message.outcome)
     write_events(session, evacuation, message.events)
 
 
-def _restore(instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
-    instance.task_state = None
-    instance.fault = message.fault or instance.fault
-    instance.vm_state = message.vm_state or evacuation.vm_state_before
-    if message.vm_state is VmState.ERROR:
-        instance.wanted_vm_state = evacuation.wanted
+def _restore(session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
+    change(
+        session,
+        instance,
+        task_state=None,
+        fault=message.fault or instance.fault,
+        vm_state=message.vm_state or evacuation.vm_state_before,
+        wanted_vm_state=evacuation.wanted if message.vm_state is VmState.ERROR else instance.wanted_vm_state,
+    )
 
 
 def _bar(session: Session, instance: InstanceRow, message: m.AbandonEvacuation) -> None:
-    session.add(
+    add(
+        session,
         EvacuationRow(
             id=message.ref.evacuation_id,
             instance_id=instance.id,
@@ -105,12 +122,12 @@ def _bar(session: Session, instance: InstanceRow, message: m.AbandonEvacuation) 
             outcome=message.outcome,
             started_at=message.outcome.started_at,
             closed_at=utc_now(),
-        )
+        ),
     )
 
 
 def _close(session: Session, evacuation: EvacuationRow, status: MigrationStatus, outcome: m.EvacuationOutcome) -> None:
-    migration, action = migration_of(session, evacuation), session.get_one(ActionRow, evacuation.id)
-    migration.status, migration.updated_at = status, utc_now()
-    evacuation.phase, evacuation.outcome = m.AttemptPhase.CLOSED, outcome
-    evacuation.closed_at = action.finished_at = utc_now()
+    now = utc_now()
+    write_migration(session, evacuation, status=status)
+    write(session, ActionRow, {"evacuation_id": evacuation.id}, finished_at=now)
+    change(session, evacuation, phase=m.AttemptPhase.CLOSED, outcome=outcome, closed_at=now)

@@ -1,5 +1,6 @@
 """What is known about which incarnation of which host is off."""
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from evacuation.errors import FenceDeclinedError
@@ -10,6 +11,15 @@ from services.sql.rows import lock_host, unproven_on
 from services.sql.tables import EvidenceRow, FenceRow, HostRow, InstanceRow, utc_now
 
 VOIDABLE = (EvidenceKind.POWER_OFF, EvidenceKind.OPERATOR)
+_CURRENT = (
+    select(EvidenceRow)
+    .where(
+        col(EvidenceRow.host) == bindparam("host"),
+        col(EvidenceRow.incarnation) == bindparam("incarnation"),
+        col(EvidenceRow.voided_at).is_(None),
+    )
+    .order_by(col(EvidenceRow.id))
+)
 
 
 class SqlEvidence:
@@ -33,9 +43,7 @@ class SqlEvidence:
 
 def current_evidence(session: Session, host: str, incarnation: str | None) -> Evidence | None:
     """Recorded about that incarnation and not voided; else, that the host has registered another one since."""
-    where = (EvidenceRow.host == host, EvidenceRow.incarnation == _key(incarnation))
-    current = select(EvidenceRow).where(*where, col(EvidenceRow.voided_at).is_(None)).order_by(col(EvidenceRow.id))
-    row = session.exec(current).first()
+    row = session.exec(_CURRENT, params={"host": host, "incarnation": _key(incarnation)}).first()
     return _value(row) if row else _superseded(session.get(HostRow, host), incarnation)
 
 
@@ -133,5 +141,12 @@ def _key(incarnation: str | None) -> str:
 
 
 def _value(row: EvidenceRow) -> Evidence:
-    said = row.model_dump(include=set(Evidence.model_fields) - {"incarnation"})
-    return Evidence(**said, incarnation=row.incarnation or None)
+    return Evidence(
+        kind=row.kind,
+        host=row.host,
+        incarnation=row.incarnation or None,
+        who=row.who,
+        reason=row.reason,
+        at=row.at,
+        scope=row.scope,
+    )

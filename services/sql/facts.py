@@ -1,7 +1,8 @@
 """What the check of a request, and the placement, need to know. Reads only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select
 
 from evacuation.errors import InstanceNotFoundError
@@ -9,7 +10,8 @@ from evacuation.messages import AttemptPhase, InstanceSnapshot, OpenEvacuation
 from evacuation.model import Candidate, GroupMember, HostState, PlacementRequest, VmState
 from evacuation.ports import CheckFacts
 from services.sql.evidence import current_evidence
-from services.sql.rows import open_evacuation, unproven_on
+from services.sql.rows import open_evacuation
+from services.sql.statements import execute
 from services.sql.tables import (
     AllocationRow,
     AttemptRow,
@@ -23,15 +25,45 @@ from services.sql.tables import (
 Used = tuple[int, int, int]
 IN_FLIGHT = (AttemptPhase.FORWARD, AttemptPhase.AUTHORIZED, AttemptPhase.UNDOING)
 
+_HOSTS = select(HostRow).order_by(col(HostRow.position)).execution_options(populate_existing=True)
+_USED = select(
+    AllocationRow.host,
+    func.sum(AllocationRow.vcpus),
+    func.sum(AllocationRow.memory_mb),
+    func.sum(AllocationRow.disk_gb),
+).group_by(col(AllocationRow.host))
+_IS_CURRENT_ATTEMPT = (col(AttemptRow.evacuation_id) == col(EvacuationRow.id)) & (
+    col(AttemptRow.number) == col(EvacuationRow.attempt)
+)
+_IS_IN_FLIGHT = col(EvacuationRow.phase).in_(IN_FLIGHT)
+_FLYING = (
+    select(AttemptRow.host, func.count())
+    .join(EvacuationRow, _IS_CURRENT_ATTEMPT)
+    .where(_IS_IN_FLIGHT)
+    .group_by(col(AttemptRow.host))
+)
+_OTHERS = (
+    select(InstanceRow.name)
+    .join(ResidenceRow, col(ResidenceRow.instance_id) == col(InstanceRow.id))
+    .where(
+        col(ResidenceRow.host) == bindparam("host"),
+        col(ResidenceRow.incarnation).is_not_distinct_from(bindparam("incarnation")),
+        col(ResidenceRow.proof).is_(None),
+        col(InstanceRow.id) != bindparam("but"),
+    )
+    .order_by(col(InstanceRow.position))
+)
+
 
 def check_facts(session: Session, instance_id: str) -> CheckFacts:
     instance = session.get(InstanceRow, instance_id)
     if instance is None:
         raise InstanceNotFoundError(f'there is no instance "{instance_id}"', remedy="see: evacuate instance list")
-    source = session.get(HostRow, instance.host) if instance.host else None
+    rows = all_hosts(session)
+    source = next((row for row in rows if row.name == instance.host), None)
     incarnation = source.incarnation if source else None
     running = open_evacuation(session, instance_id)
-    hosts = candidates(session)
+    hosts = candidates(session, rows)
     return CheckFacts(
         instance=snapshot(instance),
         instance_deleted=instance.gone,
@@ -68,18 +100,20 @@ def wanted(instance: InstanceRow) -> VmState:
     return VmState.STOPPED if state is VmState.STOPPED else VmState.ACTIVE
 
 
-def candidates(session: Session) -> tuple[Candidate, ...]:
-    """Every host with what is allocated and in flight there, fresh from the database, by position."""
+def all_hosts(session: Session) -> Sequence[HostRow]:
+    """Fresh from the database, by position."""
+    return session.exec(_HOSTS).all()
+
+
+def candidates(session: Session, hosts: Iterable[HostRow]) -> tuple[Candidate, ...]:
+    """The hosts with what is allocated and in flight there. A claim reads the hosts, with their generations, first:
+    what is written after that makes it read again."""
     used, flying = used_by_host(session), _in_flight(session)
-    fresh = select(HostRow).order_by(col(HostRow.position)).execution_options(populate_existing=True)
-    return tuple(
-        _candidate(host, used.get(host.name, (0, 0, 0)), flying.get(host.name, 0)) for host in session.exec(fresh).all()
-    )
+    return tuple(_candidate(host, used.get(host.name, (0, 0, 0)), flying.get(host.name, 0)) for host in hosts)
 
 
 def used_by_host(session: Session) -> dict[str, Used]:
-    sums = (func.sum(AllocationRow.vcpus), func.sum(AllocationRow.memory_mb), func.sum(AllocationRow.disk_gb))
-    rows = session.exec(select(AllocationRow.host, *sums).group_by(col(AllocationRow.host))).all()
+    rows = execute(session, _USED).all()
     return {host: (int(vcpus), int(memory), int(disk)) for host, vcpus, memory, disk in rows}
 
 
@@ -114,18 +148,7 @@ def _candidate(host: HostRow, used: Used, in_flight: int) -> Candidate:
 
 
 def _in_flight(session: Session) -> dict[str, int]:
-    count = select(AttemptRow.host, func.count()).join(EvacuationRow, _is_current_attempt())
-    rows = session.exec(count.where(_is_in_flight()).group_by(col(AttemptRow.host))).all()
-    return dict(rows)
-
-
-def _is_current_attempt():
-    is_its = col(AttemptRow.evacuation_id) == col(EvacuationRow.id)
-    return is_its & (col(AttemptRow.number) == col(EvacuationRow.attempt))
-
-
-def _is_in_flight():
-    return col(EvacuationRow.phase).in_(IN_FLIGHT)
+    return {row[0]: row[1] for row in execute(session, _FLYING)}
 
 
 def _members(session: Session, instance: InstanceRow) -> tuple[GroupMember, ...]:
@@ -146,14 +169,13 @@ def _other_members(session: Session, instance: InstanceRow) -> Sequence[Instance
 
 
 def _whereabouts(session: Session, ids: list[str]) -> list[tuple[str, str]]:
-    flying = select(AttemptRow.instance_id, AttemptRow.host).join(EvacuationRow, _is_current_attempt())
-    going = session.exec(flying.where(_is_in_flight(), col(AttemptRow.instance_id).in_(ids))).all()
+    flying = select(AttemptRow.instance_id, AttemptRow.host).join(EvacuationRow, _IS_CURRENT_ATTEMPT)
+    going = session.exec(flying.where(_IS_IN_FLIGHT, col(AttemptRow.instance_id).in_(ids))).all()
     unproven = (col(ResidenceRow.proof).is_(None), col(ResidenceRow.instance_id).in_(ids))
     being = session.exec(select(ResidenceRow.instance_id, ResidenceRow.host).where(*unproven)).all()
     return [*going, *being]
 
 
 def _others_on(session: Session, source: HostRow, instance_id: str) -> tuple[str, ...]:
-    there = [r.instance_id for r in unproven_on(session, source.name) if r.incarnation == source.incarnation]
-    where = (col(InstanceRow.id).in_(there), InstanceRow.id != instance_id)
-    return tuple(session.exec(select(InstanceRow.name).where(*where).order_by(col(InstanceRow.position))).all())
+    there = {"host": source.name, "incarnation": source.incarnation, "but": instance_id}
+    return tuple(execute(session, _OTHERS, **there).scalars().all())

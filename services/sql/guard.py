@@ -4,14 +4,25 @@ The tables below are the whole rule. A call is accepted when the evacuation is o
 the pair (attempts the call is ahead of the row, phase of the row) is listed; anything else is late.
 """
 
-from sqlmodel import Session
+from sqlalchemy import bindparam
+from sqlmodel import Session, col, select
 
 from evacuation.errors import InstanceDeletedError, ResidenceNotProvenError, StaleAttemptError
 from evacuation.messages import AttemptPhase, AttemptRef
-from services.sql.rows import lock_instance
+from services.sql.rows import LOCK, lock_instance
+from services.sql.statements import change
 from services.sql.tables import EvacuationRow, InstanceRow
 
 Locked = tuple[InstanceRow, EvacuationRow]
+Found = tuple[InstanceRow, EvacuationRow | None]
+
+_BOTH = (
+    select(InstanceRow, EvacuationRow)
+    .join(EvacuationRow, col(EvacuationRow.instance_id) == col(InstanceRow.id))
+    .where(col(InstanceRow.id) == bindparam("instance_id"), col(EvacuationRow.id) == bindparam("evacuation_id"))
+    .with_for_update(**LOCK)
+    .execution_options(populate_existing=True)
+)
 
 _UNDO: dict[tuple[int, AttemptPhase], AttemptPhase] = {
     (0, AttemptPhase.FORWARD): AttemptPhase.UNDOING,
@@ -25,20 +36,38 @@ _UNDO: dict[tuple[int, AttemptPhase], AttemptPhase] = {
 
 def lock(session: Session, ref: AttemptRef) -> Locked:
     """Instance and evacuation, locked. Raises StaleAttemptError when it is closed, or another run's."""
+    instance, evacuation = find(session, ref)
+    return instance, _open(ref, evacuation)
+
+
+def find(session: Session, ref: AttemptRef) -> Found:
+    """Instance and evacuation, locked in this order, open or not. Raises InstanceNotFoundError."""
+    both = session.exec(_BOTH, params={"instance_id": ref.instance_id, "evacuation_id": ref.evacuation_id}).first()
+    if both is not None:
+        return both[0], both[1]
+    # Never begun; or begun by a transaction that ended while this one waited for the instance.
     instance = lock_instance(session, ref.instance_id)
-    evacuation = session.get(EvacuationRow, ref.evacuation_id, with_for_update={"key_share": True})
+    return instance, session.get(EvacuationRow, ref.evacuation_id, with_for_update=LOCK)
+
+
+def _open(ref: AttemptRef, evacuation: EvacuationRow | None) -> EvacuationRow:
     if evacuation is None or evacuation.instance_id != ref.instance_id:
         raise stale(ref, "it never began")
     if evacuation.phase is AttemptPhase.CLOSED:
         raise stale(ref, "it is over")
     if evacuation.owner != ref.owner:
         raise stale(ref, "another run has taken it over")
-    return instance, evacuation
+    return evacuation
 
 
 def lock_forward(session: Session, ref: AttemptRef, *phases: AttemptPhase) -> Locked:
     """For a call that moves the attempt forward. Raises StaleAttemptError, InstanceDeletedError."""
-    instance, evacuation = lock(session, ref)
+    return require_forward(find(session, ref), ref, *phases)
+
+
+def require_forward(found: Found, ref: AttemptRef, *phases: AttemptPhase) -> Locked:
+    """As `lock_forward`, for what is found and locked already."""
+    instance, evacuation = found[0], _open(ref, found[1])
     if evacuation.attempt != ref.attempt or evacuation.phase not in (phases or (AttemptPhase.FORWARD,)):
         raise stale(ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
     refuse_deleted(instance)
@@ -57,7 +86,7 @@ def lock_undo(session: Session, ref: AttemptRef) -> Locked:
     phase = _UNDO.get((ahead, evacuation.phase))
     if phase is None:
         raise stale(ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
-    evacuation.attempt, evacuation.phase = ref.attempt, phase
+    change(session, evacuation, attempt=ref.attempt, phase=phase)
     return instance, evacuation
 
 

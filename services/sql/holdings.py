@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, delete, select
 
 from evacuation.model import AttachmentStatus, PortStatus, PowerState, VmState, VolumeStatus
 from services.sql.evidence import current_evidence
 from services.sql.rows import unproven_residence
+from services.sql.statements import add, change, execute, table_of
 from services.sql.tables import (
     AllocationRow,
     AttachmentRow,
@@ -18,42 +20,49 @@ from services.sql.tables import (
     VolumeRow,
 )
 
+_PORTS = select(PortRow).where(col(PortRow.instance_id) == bindparam("instance_id")).order_by(col(PortRow.position))
+_PORT_IDS = select(PortRow.id).where(col(PortRow.instance_id) == bindparam("of_instance"))
+_BINDINGS = select(PortBindingRow).where(col(PortBindingRow.port_id).in_(_PORT_IDS))
+_DROP_OTHERS = delete(table_of(PortBindingRow)).where(
+    col(PortBindingRow.port_id).in_(_PORT_IDS), col(PortBindingRow.host) != bindparam("but_host")
+)
+_STATUSES = select(AttachmentRow.status).where(col(AttachmentRow.volume_id) == bindparam("volume_id"))
+_SET_STATUS = (
+    update(table_of(VolumeRow))
+    .where(col(VolumeRow.id) == bindparam("volume_id"), col(VolumeRow.status) != bindparam("new"))
+    .values(status=bindparam("new"))
+)
+
 
 def ports_of(session: Session, instance_id: str) -> Sequence[PortRow]:
-    return session.exec(select(PortRow).where(PortRow.instance_id == instance_id).order_by(col(PortRow.position))).all()
+    return session.exec(_PORTS, params={"instance_id": instance_id}).all()
 
 
 def bind_ports(session: Session, instance_id: str, host: str, status: PortStatus) -> None:
     """Every port actively on that host. Bindings on other hosts stay, inactive."""
-    for port in ports_of(session, instance_id):
-        others = select(PortBindingRow).where(PortBindingRow.port_id == port.id, PortBindingRow.host != host)
-        for other in session.exec(others).all():
-            other.active = False
-        session.flush()
-        mine = session.get(PortBindingRow, (port.id, host))
-        if mine is None:
-            session.add(PortBindingRow(port_id=port.id, host=host, active=True, status=status))
-        elif not mine.active or status is PortStatus.ACTIVE:
-            mine.active, mine.status = True, status
+    bindings = session.exec(_BINDINGS, params={"of_instance": instance_id}).all()
+    for other in (binding for binding in bindings if binding.host != host):
+        change(session, other, active=False)
+    mine = {binding.port_id: binding for binding in bindings if binding.host == host}
+    for port_id in execute(session, _PORT_IDS, of_instance=instance_id).scalars().all():
+        if port_id not in mine:
+            add(session, PortBindingRow(port_id=port_id, host=host, active=True, status=status))
+        elif not mine[port_id].active or status is PortStatus.ACTIVE:
+            change(session, mine[port_id], active=True, status=status)
 
 
 def drop_other_bindings(session: Session, instance_id: str, host: str) -> None:
-    mine = select(PortRow.id).where(PortRow.instance_id == instance_id)
-    where = (col(PortBindingRow.port_id).in_(mine), col(PortBindingRow.host) != host)
-    session.exec(delete(PortBindingRow).where(*where))
+    execute(session, _DROP_OTHERS, of_instance=instance_id, but_host=host)
 
 
 def refresh_status(session: Session, volume_id: str) -> None:
     """in-use with a connected attachment, reserved with reserved ones only, else available."""
-    session.flush()
-    volume = session.get(VolumeRow, volume_id)
-    if volume is None:
-        return
-    statuses = session.exec(select(AttachmentRow.status).where(AttachmentRow.volume_id == volume_id)).all()
+    statuses = execute(session, _STATUSES, volume_id=volume_id).scalars().all()
     if AttachmentStatus.ATTACHED in statuses:
-        volume.status = VolumeStatus.IN_USE
+        new = VolumeStatus.IN_USE
     else:
-        volume.status = VolumeStatus.RESERVED if statuses else VolumeStatus.AVAILABLE
+        new = VolumeStatus.RESERVED if statuses else VolumeStatus.AVAILABLE
+    execute(session, _SET_STATUS, volume_id=volume_id, new=new)
 
 
 def remove_instance(session: Session, instance: InstanceRow) -> None:

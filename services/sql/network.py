@@ -17,8 +17,7 @@ class SqlNetwork:
         self._database = database
 
     def bind(self, ref: AttemptRef, host: str) -> tuple[Nic, ...]:
-        self._database.write(_bind, ref, host)
-        return self._database.read(nics_of, ref.instance_id)
+        return self._database.write(_bind, ref, host)
 
     def unbind(self, ref: AttemptRef) -> None:
         self._database.write(_unbind, ref)
@@ -31,16 +30,16 @@ def nics_of(session: Session, instance_id: str) -> tuple[Nic, ...]:
     return tuple(Nic(port_id=p.id, network=p.network, mac=p.mac, ip=p.ip) for p in ports_of(session, instance_id))
 
 
-def _bind(session: Session, ref: AttemptRef, host: str) -> None:
+def _bind(session: Session, ref: AttemptRef, host: str) -> tuple[Nic, ...]:
     lock_forward(session, ref)
     bind_ports(session, ref.instance_id, host, PortStatus.BUILD)
+    return nics_of(session, ref.instance_id)
 
 
 def _unbind(session: Session, ref: AttemptRef) -> None:
     """Every other place is proven empty when the guard lets a compensation through."""
     _, evacuation = lock_undo(session, ref)
     drop_other_bindings(session, ref.instance_id, evacuation.source)
-    session.expire_all()
     bind_ports(session, ref.instance_id, evacuation.source, PortStatus.ACTIVE)
 
 

@@ -5,20 +5,39 @@ transaction itself is the lock.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from evacuation.errors import HostNotFoundError, InstanceNotFoundError
 from evacuation.messages import AttemptPhase, Destination
-from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow
+from services.sql.statements import write
+from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow, utc_now
 
 # FOR NO KEY UPDATE: foreign keys to the row may be written meanwhile.
-LOCK = {"key_share": True}
+LOCK: dict[str, Any] = {"key_share": True}
+
+_INSTANCE = (
+    select(InstanceRow)
+    .where(col(InstanceRow.id) == bindparam("instance_id"))
+    .with_for_update(**LOCK)
+    .execution_options(populate_existing=True)
+)
+_HOST = (
+    select(HostRow)
+    .where(col(HostRow.name) == bindparam("name"))
+    .with_for_update(**LOCK)
+    .execution_options(populate_existing=True)
+)
+_OPEN = select(EvacuationRow).where(
+    col(EvacuationRow.instance_id) == bindparam("instance_id"), EvacuationRow.phase != AttemptPhase.CLOSED
+)
 
 
 def lock_instance(session: Session, instance_id: str) -> InstanceRow:
     """Raises InstanceNotFoundError."""
-    row = session.get(InstanceRow, instance_id, with_for_update=LOCK)
+    row = session.exec(_INSTANCE, params={"instance_id": instance_id}).first()
     if row is None:
         raise InstanceNotFoundError(f'there is no instance "{instance_id}"', remedy="see: evacuate instance list")
     return row
@@ -26,15 +45,14 @@ def lock_instance(session: Session, instance_id: str) -> InstanceRow:
 
 def lock_host(session: Session, name: str) -> HostRow:
     """Raises HostNotFoundError."""
-    row = session.get(HostRow, name, with_for_update=LOCK)
+    row = session.exec(_HOST, params={"name": name}).first()
     if row is None:
         raise HostNotFoundError(f'there is no host "{name}"', remedy="see: evacuate host list")
     return row
 
 
 def open_evacuation(session: Session, instance_id: str) -> EvacuationRow | None:
-    is_open = (EvacuationRow.instance_id == instance_id, EvacuationRow.phase != AttemptPhase.CLOSED)
-    return session.exec(select(EvacuationRow).where(*is_open)).first()
+    return session.exec(_OPEN, params={"instance_id": instance_id}).first()
 
 
 def open_evacuations_from(session: Session, host: str) -> Sequence[EvacuationRow]:
@@ -47,10 +65,9 @@ def attempt_of(session: Session, evacuation: EvacuationRow) -> AttemptRow | None
     return session.get(AttemptRow, (evacuation.id, evacuation.attempt))
 
 
-def migration_of(session: Session, evacuation: EvacuationRow) -> MigrationRow:
-    row = session.get(MigrationRow, evacuation.migration_id)
-    assert row is not None, "every evacuation that began has its migration record"
-    return row
+def write_migration(session: Session, evacuation: EvacuationRow, **values: object) -> None:
+    known = write(session, MigrationRow, {"id": evacuation.migration_id}, updated_at=utc_now(), **values)
+    assert known, "every evacuation that began has its migration record"
 
 
 def unproven_residence(session: Session, instance_id: str) -> ResidenceRow | None:

@@ -9,8 +9,9 @@ from services.sql import authorize, begin, block_devices, endings, facts
 from services.sql.actions import write_events
 from services.sql.database import Database
 from services.sql.guard import lock_forward, lock_undo
-from services.sql.rows import migration_of
-from services.sql.tables import EvacuationRow, utc_now
+from services.sql.rows import write_migration
+from services.sql.statements import change
+from services.sql.tables import EvacuationRow
 
 
 class SqlStore:
@@ -64,9 +65,8 @@ class SqlStore:
 
 def _record_preparation(session: Session, message: m.RecordPreparation) -> None:
     instance, evacuation = lock_forward(session, message.ref)
-    migration = migration_of(session, evacuation)
-    migration.status, migration.updated_at = MigrationStatus.PRE_MIGRATING, utc_now()
-    instance.task_state = TaskState.REBUILDING
+    write_migration(session, evacuation, status=MigrationStatus.PRE_MIGRATING)
+    change(session, instance, task_state=TaskState.REBUILDING)
     write_events(session, evacuation, message.events)
 
 
@@ -76,7 +76,7 @@ def _begin_undoing(session: Session, ref: m.AttemptRef) -> None:
 
 def _enter_block_device_mapping(session: Session, ref: m.AttemptRef) -> None:
     instance, _ = lock_forward(session, ref)
-    instance.task_state = TaskState.REBUILD_BLOCK_DEVICE_MAPPING
+    change(session, instance, task_state=TaskState.REBUILD_BLOCK_DEVICE_MAPPING)
 
 
 def _outcome(session: Session, evacuation_id: str) -> m.EvacuationOutcome | None:

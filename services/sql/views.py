@@ -10,7 +10,7 @@ from evacuation.invariants import Rows, SeenBinding, SeenMapping
 from evacuation.messages import AttemptPhase
 from evacuation.model import Candidate
 from services.sql.database import Database
-from services.sql.facts import candidates
+from services.sql.facts import all_hosts, candidates
 from services.sql.rows import attempt_of
 from services.sql.tables import (
     ActionEventRow,
@@ -96,7 +96,7 @@ def _hosts(session: Session) -> tuple[v.HostView, ...]:
     rows = {row.name: row for row in session.exec(select(HostRow)).all()}
     current = select(EvidenceRow.host, EvidenceRow.incarnation).where(col(EvidenceRow.voided_at).is_(None))
     fenced = set(session.exec(current).all())
-    return tuple(_host(each, rows[each.name], fenced) for each in candidates(session))
+    return tuple(_host(each, rows[each.name], fenced) for each in candidates(session, all_hosts(session)))
 
 
 def _host(candidate: Candidate, row: HostRow, fenced: set[tuple[str, str]]) -> v.HostView:

@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from sqlalchemy import bindparam, delete
 from sqlmodel import Session, col, select
 
 from evacuation.errors import AttachmentLostError, DiskLockedError
@@ -11,7 +12,17 @@ from evacuation.ports import Attachment
 from services.sql.database import Database
 from services.sql.guard import lock_forward, lock_undo
 from services.sql.holdings import refresh_status
+from services.sql.statements import add, change, execute, table_of
 from services.sql.tables import AttachmentRow
+
+_OF_VOLUME = col(AttachmentRow.volume_id) == bindparam("volume_id")
+_OTHERS = select(AttachmentRow.id).where(_OF_VOLUME, col(AttachmentRow.id) != bindparam("but"))
+_CONNECTED = select(AttachmentRow).where(
+    _OF_VOLUME, AttachmentRow.status == AttachmentStatus.ATTACHED, col(AttachmentRow.id) != bindparam("but")
+)
+_NAMED = select(AttachmentRow.id).where(col(AttachmentRow.name) == bindparam("name"))
+_POSITIONS = select(AttachmentRow.position).where(_OF_VOLUME).order_by(col(AttachmentRow.position).desc())
+_DELETE = delete(table_of(AttachmentRow)).where(col(AttachmentRow.id) == bindparam("attachment_id"))
 
 
 class SqlVolumes:
@@ -38,12 +49,11 @@ class SqlVolumes:
 
 def attach(session: Session, attachment: AttachmentRow, connector: Connector) -> None:
     """Raises DiskLockedError while another attachment of the volume is connected."""
-    connected = (AttachmentRow.volume_id == attachment.volume_id, AttachmentRow.status == AttachmentStatus.ATTACHED)
-    other = session.exec(select(AttachmentRow).where(*connected, AttachmentRow.id != attachment.id)).first()
+    other = session.exec(_CONNECTED, params={"volume_id": attachment.volume_id, "but": attachment.id}).first()
     if other is not None:
         host = other.connector.host if other.connector else "another host"
         raise DiskLockedError(f"volume {attachment.volume_id} is still attached on {host}")
-    attachment.status, attachment.connector = AttachmentStatus.ATTACHED, connector
+    change(session, attachment, status=AttachmentStatus.ATTACHED, connector=connector)
     refresh_status(session, attachment.volume_id)
 
 
@@ -60,9 +70,9 @@ def _attachments(session: Session, volume_id: str, instance_id: str) -> tuple[At
 
 def _reserve(session: Session, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
     _guard(session, ref, undo=undo)
-    known = session.exec(select(AttachmentRow).where(AttachmentRow.name == name)).first()
+    known = execute(session, _NAMED, name=name).scalar()
     if known is not None:
-        return known.id
+        return known
     new = AttachmentRow(
         id=str(uuid4()),
         name=name,
@@ -70,14 +80,13 @@ def _reserve(session: Session, ref: AttemptRef, volume_id: str, name: str, *, un
         instance_id=ref.instance_id,
         position=_next_position(session, volume_id),
     )
-    session.add(new)
+    add(session, new)
     refresh_status(session, volume_id)
     return new.id
 
 
 def _next_position(session: Session, volume_id: str) -> int:
-    newest = select(AttachmentRow.position).where(AttachmentRow.volume_id == volume_id)
-    return (session.exec(newest.order_by(col(AttachmentRow.position).desc())).first() or 0) + 1
+    return (execute(session, _POSITIONS, volume_id=volume_id).scalars().first() or 0) + 1
 
 
 def _delete(session: Session, ref: AttemptRef, attachment_id: str, *, undo: bool) -> None:
@@ -85,10 +94,10 @@ def _delete(session: Session, ref: AttemptRef, attachment_id: str, *, undo: bool
     row = session.get(AttachmentRow, attachment_id)
     if row is None:
         return
-    others = select(AttachmentRow).where(AttachmentRow.volume_id == row.volume_id, AttachmentRow.id != row.id)
-    if row.instance_id != ref.instance_id or session.exec(others).first() is None:
+    other = execute(session, _OTHERS, volume_id=row.volume_id, but=row.id).first()
+    if row.instance_id != ref.instance_id or other is None:
         raise AttachmentLostError(f"attachment {attachment_id} stays: it is all that keeps its volume from being free")
-    session.delete(row)
+    execute(session, _DELETE, attachment_id=row.id)
     refresh_status(session, row.volume_id)
 
 

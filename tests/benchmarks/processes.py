@@ -12,6 +12,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRACE = 5.0
+NOT_A_USERS = frozenset({"PYTHONDONTWRITEBYTECODE"})
+"""Where bytecode may not be written, the sandbox compiles the workflow's module for each run, on both sides."""
 
 
 class Processes:
@@ -23,10 +25,9 @@ class Processes:
 
     def start(self, role: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
+        inherited = {name: value for name, value in os.environ.items() if name not in NOT_A_USERS}
         with (self._logs / f"{role}-{len(self._children)}.log").open("wb") as log:
-            child = subprocess.Popen(
-                command, cwd=ROOT, env=os.environ | dict(environment or {}), stdout=log, stderr=log
-            )
+            child = subprocess.Popen(command, cwd=ROOT, env=inherited | dict(environment or {}), stdout=log, stderr=log)
         self._children.append((role, child))
 
     def start_python(self, role: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -145,12 +145,13 @@ def _attributes(name: str) -> TypedSearchAttributes:
     )
 
 
-def settings_of(state_dir: Path, address: str, namespace: str) -> Settings:
+def settings_of(state_dir: Path, address: str, namespace: str, control_workers: int) -> Settings:
     """As the environment gives them, so that a setting can be tried; what has to be so is set here."""
     return Settings(
         state_dir=state_dir,
         temporal_address=address,
         temporal_namespace=namespace,
+        control_workers=control_workers,
         hypervisor="simulated",
         fencing="operator",
         log_level="warning",

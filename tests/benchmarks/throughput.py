@@ -25,6 +25,13 @@ SIDES: tuple[Callable[[Client, Settings, int], Side], ...] = (Real, Baseline)
 WINDOW = 20
 
 
+class Load(Frozen):
+    """The same for both sides."""
+
+    window: int
+    control_workers: int
+
+
 class Line(Frozen):
     """One line of the output: medians of all rounds of one size. `returns` are counted from the first request, as
     an operator would; `p50_s` and `p95_s` are of one evacuation, from its request to its outcome."""
@@ -50,7 +57,7 @@ class Line(Frozen):
     floor_cpu_s_by_role: dict[str, float]
 
 
-async def compare(directory: Path, size: int, rounds: int, window: int) -> Line:
+async def compare(directory: Path, size: int, rounds: int, load: Load) -> Line:
     """Both sides in turn on one server, each round with a store, a namespace and processes of its own."""
     with processes(directory / "server") as server:
         address = free_address()
@@ -61,20 +68,20 @@ async def compare(directory: Path, size: int, rounds: int, window: int) -> Line:
         for number in range(rounds):
             for make, found in zip(SIDES, (real, floor), strict=True):
                 place = directory / f"{make.__name__.lower()}-{number}"
-                found.append(await _one(make, place, address, server, size, window))
+                found.append(await _one(make, place, address, server, size, load))
         require_equal_histories([*real, *floor])
-        return summarise(size, window, real, floor)
+        return summarise(size, load, real, floor)
 
 
 async def _one(
-    make: Callable[[Client, Settings, int], Side], place: Path, address: str, server: Processes, size: int, window: int
+    make: Callable[[Client, Settings, int], Side], place: Path, address: str, server: Processes, size: int, load: Load
 ) -> Measured:
-    settings = settings_of(place, address, f"bench-{uuid.uuid4().hex[:8]}")
+    settings = settings_of(place, address, f"bench-{uuid.uuid4().hex[:8]}", load.control_workers)
     await wait_until_ready(settings, timeout=30)
     side = make(await connect(settings), settings, size)
     try:
         with processes(place / "logs") as started:
-            return await measure(side, size, window, started, server)
+            return await measure(side, size, load.window, started, server)
     finally:
         side.close()
 
@@ -86,14 +93,14 @@ def require_equal_histories(measured: Sequence[Measured]) -> None:
         assert other.history == first, f"histories differ: {first} and {other.history}"
 
 
-def summarise(size: int, window: int, real: Sequence[Measured], floor: Sequence[Measured]) -> Line:
+def summarise(size: int, load: Load, real: Sequence[Measured], floor: Sequence[Measured]) -> Line:
     rate, floor_rate = median([size / r.wall_s for r in real]), median([size / f.wall_s for f in floor])
     rss = {role: round(median([r.rss_mb[role] for r in real]), 1) for role in real[0].rss_mb}
     return Line(
         n=size,
         rounds=len(real),
-        window=window,
-        control_workers=Settings().control_workers,
+        window=load.window,
+        control_workers=load.control_workers,
         wall_s=round(median([r.wall_s for r in real]), 3),
         evacuations_per_s=round(rate, 3),
         p50_s=round(median([percentile(r.took, 50) for r in real]), 3),
@@ -125,6 +132,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sizes", default="1,10,100,300", help="how many instances at once, each size in turn")
     parser.add_argument("--rounds", type=int, default=3, help="of each size and side; the lines are medians")
     parser.add_argument("--window", type=int, default=WINDOW, help="evacuations in flight at once")
+    parser.add_argument(
+        "--control-workers", type=int, default=Settings().control_workers, help="processes, the same on both sides"
+    )
     parser.add_argument("--out", type=Path, help="a file for the lines, beside stdout")
     parser.add_argument("--directory", type=Path, help="for stores and logs, kept; else a temporary one")
     return parser.parse_args(arguments)
@@ -132,8 +142,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace, directory: Path, out: TextIO | None) -> list[Line]:
     lines: list[Line] = []
+    load = Load(window=options.window, control_workers=options.control_workers)
     for size in [int(word) for word in options.sizes.split(",")]:
-        line = asyncio.run(compare(directory / str(size), size, options.rounds, options.window))
+        line = asyncio.run(compare(directory / str(size), size, options.rounds, load))
         for stream in (sys.stdout, *([out] if out else [])):
             print(line.model_dump_json(), file=stream, flush=True)
         lines.append(line)
