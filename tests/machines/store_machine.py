@@ -1,0 +1,258 @@
+"""The store under evacuations, returns and deletions in any order, each of whose calls may die, be lost, or come late.
+
+The runs behave as workflows do (`runs.py`); everything else is as bad as it can be. `lies`: an operator may say of a
+host that runs that it is off. What guests do is believed to be wrong then; what the rows say must still hold."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlmodel import Session, col, select
+
+from evacuation import messages as m
+from evacuation.errors import EvacuateError
+from evacuation.invariants import find_breaches
+from evacuation.model import EvidenceKind, PowerState
+from services.sql import SqlServices, open_services
+from services.sql.tables import EvacuationRow, InstanceRow, PortBindingRow, ResidenceRow, VolumeRow
+from tests.machines.cloud import Cloud, Died, Silent
+from tests.machines.fleet import HOSTS, INSTANCES
+from tests.machines.metal import Metal
+from tests.machines.runs import Run
+from tests.machines.stores import Fresh
+
+HOST = st.sampled_from(HOSTS)
+INSTANCE = st.sampled_from(INSTANCES)
+PICK = st.integers(0, 99)
+FUSE = st.integers(0, 9)
+MOST_RUNS_TO_REST = 40
+
+
+class StoreMachine(RuleBasedStateMachine):
+    fresh: Fresh
+    lies = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._copy = type(self).fresh()
+        self.services = self.open(self._copy.__enter__())
+        self.metal = Metal(HOSTS)
+        self.cloud = Cloud(self.services, self.metal)
+        self.ids = {name: self.services.views.resolve_instance(name) for name in INSTANCES}
+        self.runs: dict[str, Run] = {}
+        self.number = 0
+        self.epochs: dict[str, int] = {}
+        self.proven: dict[tuple[str, int], str] = {}
+        self._start_what_lives()
+
+    def open(self, url: str) -> SqlServices:
+        return open_services(url)
+
+    def _start_what_lives(self) -> None:
+        """As the copied store knows them: first boots, and the guests that its residences allow."""
+        for host in HOSTS:
+            boot = self.metal.boot(host)
+            self.metal.serving.add(host)
+            self.cloud.known_alive.add((host, boot.incarnation))
+        for row in self.services.views.residences():
+            stopped = row.instance == "db"
+            power = PowerState.SHUTDOWN if stopped else PowerState.RUNNING
+            guest = spec(self.cloud, row.instance_id, row.epoch, power)
+            self.metal.on[row.host].spawn(guest, last_look=lambda: None, beat=lambda _: None)
+            self.proven.setdefault((row.instance_id, row.epoch), row.proof or "")
+
+    @rule(name=INSTANCE, host_dies=st.booleans())
+    def request(self, name: str, host_dies: bool) -> None:
+        """One run at a time: its workflow id is the lock."""
+        if name in self.runs:
+            return
+        instance_id = self.ids[name]
+        if host_dies:
+            host = self._host_of(instance_id)
+            if host is not None:
+                self.metal.kill(host)
+        self.number += 1
+        with suppress(EvacuateError):
+            self.runs[name] = Run(self.cloud, instance_id, self.number)
+
+    def _host_of(self, instance_id: str) -> str | None:
+        return next(row.host for row in self.services.views.instances() if row.id == instance_id)
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK, calls=st.integers(1, 14))
+    def go(self, pick: int, calls: int) -> None:
+        name = sorted(self.runs)[pick % len(self.runs)]
+        for _ in range(calls):
+            if name in self.runs:
+                self._step(name)
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK, fuse=FUSE)
+    def die(self, pick: int, fuse: int) -> None:
+        """The process of the next call dies at some point of it."""
+        self._step(sorted(self.runs)[pick % len(self.runs)], fuse=fuse)
+
+    def _step(self, name: str, *, fuse: int | None = None) -> None:
+        run = self.runs[name]
+        run.step(fuse=fuse)
+        if run.over:
+            del self.runs[name]
+            assert run.stuck is None, f"a run that nobody replaced was put out: {run.stuck}"
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        run = self.runs[sorted(self.runs)[pick % len(self.runs)]]
+        run.cancelled = not run.started
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK)
+    def terminate(self, pick: int) -> None:
+        del self.runs[sorted(self.runs)[pick % len(self.runs)]]
+
+    @precondition(lambda self: self.cloud.told)
+    @rule(back=st.integers(1, 30))
+    def come_late(self, back: int) -> None:
+        """A call that was made before is executed again: a retry, a duplicate, a frozen worker that thaws."""
+        self.cloud.tell_late(-min(back, len(self.cloud.told)))
+
+    @precondition(lambda self: len(self._claiming()) > 1)
+    @rule()
+    def claim_at_once(self) -> None:
+        runs = [self.runs[name] for name in self._claiming()]
+        with ThreadPoolExecutor(len(runs)) as pool:
+            list(pool.map(lambda run: run.step(), runs))
+
+    def _claiming(self) -> list[str]:
+        return [name for name, run in sorted(self.runs.items()) if run.todo[0] == "claim_capacity"]
+
+    @rule(host=HOST)
+    def kill_host(self, host: str) -> None:
+        self.metal.kill(host)
+
+    @rule(host=HOST, fuse=st.one_of(st.none(), st.none(), st.integers(0, 20)))
+    def return_host(self, host: str, fuse: int | None) -> None:
+        """It boots, if it is off; its worker starts, and may die on the way."""
+        if host not in self.metal.on:
+            self.metal.boot(host)
+        self.cloud.return_host(host, fuse=fuse)
+
+    @rule(host=HOST, stuck=st.booleans())
+    def power_is_stuck(self, host: str, stuck: bool) -> None:
+        if stuck:
+            self.metal.stuck.add(host)
+        else:
+            self.metal.stuck.discard(host)
+
+    @rule(host=HOST)
+    def say_off(self, host: str) -> None:
+        """Of the boot that the store knows. Wrong, when `lies`: then its worker is cut off and does not answer."""
+        known = next(row.incarnation for row in self.services.views.hosts() if row.name == host)
+        if self.metal.is_alive(host, known):
+            if not self.lies:
+                return
+            self.metal.serving.discard(host)
+        self.cloud.say_off(host, known)
+
+    @rule(name=INSTANCE, fuse=st.one_of(st.none(), FUSE))
+    def delete(self, name: str, fuse: int | None) -> None:
+        with suppress(Died, Silent, EvacuateError):
+            self._delete(name, fuse)
+
+    def _delete(self, name: str, fuse: int | None) -> None:
+        instance = m.InstanceRef(instance_id=self.ids[name])
+        plan: m.DeletionPlan = self.cloud.tell("plan_deletion", instance, fuse=fuse)
+        if plan.evacuation_running:
+            if name in self.runs:
+                self.runs[name].deleted = True
+            return
+        guest = plan.guest
+        if guest is not None:
+            call = m.HostCall(host=guest.host, hypervisor_uuid=plan.hypervisor_uuid, incarnation=None)
+            try:
+                message = m.GuestCall(call=call, instance_id=guest.instance_id, epoch=guest.epoch)
+                self.cloud.tell("destroy_guest", message, host=guest.host)
+            except Silent:
+                guest = None
+        self.cloud.tell("record_deleted", m.RecordDeleted(instance_id=instance.instance_id, guest=guest))
+
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        world = self.cloud.world(guests=not self.lies)
+        assert find_breaches(world) == ()
+
+    @invariant()
+    def rows_are_sound(self) -> None:
+        self.services.store._database.read(self._look)
+
+    def _look(self, session: Session) -> None:
+        for row in session.exec(select(InstanceRow)).all():
+            assert row.last_epoch >= self.epochs.get(row.id, 0), "epochs only grow"
+            self.epochs[row.id] = row.last_epoch
+        self._look_at_proofs(session)
+        self._look_at_open(session)
+        for port_id in session.exec(select(PortBindingRow.port_id).distinct()).all():
+            active = (PortBindingRow.port_id == port_id, col(PortBindingRow.active).is_(True))
+            assert len(session.exec(select(PortBindingRow).where(*active)).all()) == 1, "one active binding"
+        assert len(session.exec(select(VolumeRow)).all()) == 3, "no evacuation removes a volume"
+
+    def _look_at_proofs(self, session: Session) -> None:
+        for row in session.exec(select(ResidenceRow)).all():
+            key, proof = (row.instance_id, row.epoch), row.proof
+            known = self.proven.get(key)
+            assert not (known and proof is None), "a proof stands"
+            if key not in self.proven:
+                assert row.epoch == max(e for i, e in [*self.proven, key] if i == row.instance_id), "a new one is newer"
+            if proof is not None and not known and proof.kind in (EvidenceKind.POWER_OFF, EvidenceKind.OPERATOR):
+                place = (row.host, row.incarnation)
+                told = place in self.cloud.known_alive and self.metal.is_alive(*place)
+                assert not told, f"{place} was known to be alive when it was proven empty"
+            self.proven[key] = str(proof.kind) if proof else ""
+
+    def _look_at_open(self, session: Session) -> None:
+        for row in session.exec(select(EvacuationRow)).all():
+            open_here = (EvacuationRow.instance_id == row.instance_id, EvacuationRow.phase != m.AttemptPhase.CLOSED)
+            assert len(session.exec(select(EvacuationRow).where(*open_here)).all()) <= 1, "one open evacuation"
+
+    @initialize()
+    def begin(self) -> None:
+        """Something happens to cmp-1 in every example."""
+        self.metal.kill("cmp-1")
+
+    def teardown(self) -> None:
+        try:
+            self._come_to_rest()
+        finally:
+            self.services.close()
+            self._copy.__exit__(None, None, None)
+
+    def _come_to_rest(self) -> None:
+        """Nothing more happens: everything ends, and nothing is left over."""
+        self.metal.stuck.clear()
+        for _ in range(MOST_RUNS_TO_REST):
+            for name in sorted(self.runs):
+                self.go(sorted(self.runs).index(name), 60)
+            for host in HOSTS:
+                self.return_host(host, None)
+            still_open = [row for row in self.services.views.evacuations() if row.open]
+            for row in still_open:
+                self.request(row.instance, False)
+            if not self.runs and not still_open and self.metal.serving == set(HOSTS):
+                break
+        else:
+            raise AssertionError(f"never at rest: {[(n, r.todo) for n, r in self.runs.items()]}")
+        self.nothing_is_broken()
+        self.rows_are_sound()
+
+
+def spec(cloud: Cloud, instance_id: str, epoch: int, power: PowerState) -> m.GuestSpec:
+    facts = cloud.services.store.check_facts(instance_id)
+    return m.GuestSpec(
+        instance_id=instance_id,
+        name=facts.instance.name,
+        epoch=epoch,
+        flavor=facts.instance.flavor,
+        root_disk=facts.instance.root_disk,
+        power_state=power,
+    )
