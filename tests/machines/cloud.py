@@ -22,6 +22,8 @@ from tests.machines.fleet import NOW
 from tests.machines.metal import Boot, Metal
 
 Activity = Callable[[Any], Any]
+Told = tuple[str, str | None, Any]
+"""An activity's name, the host whose queue it is on, and the message."""
 
 
 class Died(Exception):
@@ -74,7 +76,9 @@ class Cloud:
         self.services = services
         self.metal = metal
         self.fuse = Fuse()
-        self.told: list[tuple[str, str | None, Any]] = []
+        self.told: list[Told] = []
+        self.frozen: list[Told] = []
+        """Calls whose process stopped before the effect, and may go on."""
         self.known_alive: set[tuple[str, str | None]] = set()
         """Boots that run, and that the store was told of after it had last heard that they are off."""
         self._environment = ActivityEnvironment()
@@ -101,6 +105,8 @@ class Cloud:
         self.told.append((name, host, message))
         if fuse is not None:
             self.fuse.left = fuse
+        if fuse == 0:
+            self.frozen.append(self.told[-1])
         try:
             answer = self._environment.run(activity, message)
         finally:
@@ -109,9 +115,9 @@ class Cloud:
         self._learn(name, message)
         return answer
 
-    def tell_late(self, number: int) -> None:
+    def tell_late(self, told: Told) -> None:
         """What nobody waits for any more is executed all the same, if its process still lives."""
-        name, host, message = self.told[number % len(self.told)]
+        name, host, message = told
         try:
             self.tell(name, message, host=host)
         except (EvacuateError, Silent):

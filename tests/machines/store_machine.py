@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
@@ -62,19 +62,21 @@ class StoreMachine(RuleBasedStateMachine):
             self.metal.on[row.host].spawn(guest, last_look=lambda: None, beat=lambda _: None)
             self.proven.setdefault((row.instance_id, row.epoch), row.proof or "")
 
-    @rule(name=INSTANCE, host_dies=st.booleans())
-    def request(self, name: str, host_dies: bool) -> None:
+    @precondition(lambda self: len(self.runs) < len(INSTANCES))
+    @rule(pick=PICK, why=st.sampled_from(("its host died", "it is said to be off", "")))
+    def request(self, pick: int, why: str) -> None:
         """One run at a time: its workflow id is the lock."""
-        if name in self.runs:
-            return
-        instance_id = self.ids[name]
-        if host_dies:
-            host = self._host_of(instance_id)
-            if host is not None:
-                self.metal.kill(host)
+        idle = [name for name in INSTANCES if name not in self.runs]
+        name = idle[pick % len(idle)]
+        host = self._host_of(self.ids[name])
+        if host is not None and why:
+            self.say_off(host) if self.lies and why == "it is said to be off" else self.metal.kill(host)
+        self._request(name)
+
+    def _request(self, name: str) -> None:
         self.number += 1
         with suppress(EvacuateError):
-            self.runs[name] = Run(self.cloud, instance_id, self.number)
+            self.runs[name] = Run(self.cloud, self.ids[name], self.number)
 
     def _host_of(self, instance_id: str) -> str | None:
         return next(row.host for row in self.services.views.instances() if row.id == instance_id)
@@ -82,7 +84,14 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(pick=PICK, calls=st.integers(1, 14))
     def go(self, pick: int, calls: int) -> None:
-        name = sorted(self.runs)[pick % len(self.runs)]
+        self._go(sorted(self.runs)[pick % len(self.runs)], calls)
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK)
+    def go_on_to_the_end(self, pick: int) -> None:
+        self._go(sorted(self.runs)[pick % len(self.runs)], 40)
+
+    def _go(self, name: str, calls: int) -> None:
         for _ in range(calls):
             if name in self.runs:
                 self._step(name)
@@ -107,15 +116,32 @@ class StoreMachine(RuleBasedStateMachine):
         run.cancelled = not run.started
 
     @precondition(lambda self: self.runs)
+    @rule(pick=PICK, frozen=st.booleans())
+    def terminate(self, pick: int, frozen: bool) -> None:
+        """Compensates nothing. The call that is under way may be executed by a worker that was frozen, much later."""
+        name = sorted(self.runs)[pick % len(self.runs)]
+        if frozen:
+            self._step(name, fuse=0)
+        self.runs.pop(name, None)
+
+    @precondition(lambda self: self.runs)
     @rule(pick=PICK)
-    def terminate(self, pick: int) -> None:
-        del self.runs[sorted(self.runs)[pick % len(self.runs)]]
+    def begin_anew(self, pick: int) -> None:
+        """Terminated, and asked for again at once."""
+        name = sorted(self.runs)[pick % len(self.runs)]
+        del self.runs[name]
+        self._request(name)
 
     @precondition(lambda self: self.cloud.told)
-    @rule(back=st.integers(1, 30))
-    def come_late(self, back: int) -> None:
-        """A call that was made before is executed again: a retry, a duplicate, a frozen worker that thaws."""
-        self.cloud.tell_late(-min(back, len(self.cloud.told)))
+    @rule(back=st.integers(1, 12))
+    def come_twice(self, back: int) -> None:
+        """A call that was made before is executed again: a retry whose first execution was not lost."""
+        self.cloud.tell_late(self.cloud.told[-min(back, len(self.cloud.told))])
+
+    @precondition(lambda self: self.cloud.frozen)
+    @rule(pick=PICK)
+    def thaw(self, pick: int) -> None:
+        self.cloud.tell_late(self.cloud.frozen.pop(pick % len(self.cloud.frozen)))
 
     @precondition(lambda self: len(self._claiming()) > 1)
     @rule()
@@ -137,6 +163,12 @@ class StoreMachine(RuleBasedStateMachine):
         if host not in self.metal.on:
             self.metal.boot(host)
         self.cloud.return_host(host, fuse=fuse)
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=PICK)
+    def source_returns(self, pick: int) -> None:
+        """In the middle of an evacuation from it; in the same boot, if it never was off."""
+        self.return_host(self.runs[sorted(self.runs)[pick % len(self.runs)]].facts.instance.source, None)
 
     @rule(host=HOST, stuck=st.booleans())
     def power_is_stuck(self, host: str, stuck: bool) -> None:
@@ -215,11 +247,6 @@ class StoreMachine(RuleBasedStateMachine):
             open_here = (EvacuationRow.instance_id == row.instance_id, EvacuationRow.phase != m.AttemptPhase.CLOSED)
             assert len(session.exec(select(EvacuationRow).where(*open_here)).all()) <= 1, "one open evacuation"
 
-    @initialize()
-    def begin(self) -> None:
-        """Something happens to cmp-1 in every example."""
-        self.metal.kill("cmp-1")
-
     def teardown(self) -> None:
         try:
             self._come_to_rest()
@@ -232,12 +259,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.metal.stuck.clear()
         for _ in range(MOST_RUNS_TO_REST):
             for name in sorted(self.runs):
-                self.go(sorted(self.runs).index(name), 60)
+                self._go(name, 60)
             for host in HOSTS:
                 self.return_host(host, None)
             still_open = [row for row in self.services.views.evacuations() if row.open]
             for row in still_open:
-                self.request(row.instance, False)
+                if row.instance not in self.runs:
+                    self._request(row.instance)
             if not self.runs and not still_open and self.metal.serving == set(HOSTS):
                 break
         else:
