@@ -43,24 +43,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.runs: dict[str, Run] = {}
         self.number = 0
         self.epochs: dict[str, int] = {}
-        self.proven: dict[tuple[str, int], str] = {}
-        self._start_what_lives()
+        start_what_lives(self.cloud)
+        self.proven = {(row.instance_id, row.epoch): row.proof or "" for row in self.services.views.residences()}
 
     def open(self, url: str) -> SqlServices:
         return open_services(url)
-
-    def _start_what_lives(self) -> None:
-        """As the copied store knows them: first boots, and the guests that its residences allow."""
-        for host in HOSTS:
-            boot = self.metal.boot(host)
-            self.metal.serving.add(host)
-            self.cloud.known_alive.add((host, boot.incarnation))
-        for row in self.services.views.residences():
-            stopped = row.instance == "db"
-            power = PowerState.SHUTDOWN if stopped else PowerState.RUNNING
-            guest = spec(self.cloud, row.instance_id, row.epoch, power)
-            self.metal.on[row.host].spawn(guest, last_look=lambda: None, beat=lambda _: None)
-            self.proven.setdefault((row.instance_id, row.epoch), row.proof or "")
 
     @precondition(lambda self: len(self.runs) < len(INSTANCES))
     @rule(pick=PICK, why=st.sampled_from(("its host died", "it is said to be off", "")))
@@ -274,7 +261,19 @@ class StoreMachine(RuleBasedStateMachine):
         self.rows_are_sound()
 
 
-def spec(cloud: Cloud, instance_id: str, epoch: int, power: PowerState) -> m.GuestSpec:
+def start_what_lives(cloud: Cloud) -> None:
+    """As a copied store knows the world: first boots, and the guests that its residences allow."""
+    for host in HOSTS:
+        boot = cloud.metal.boot(host)
+        cloud.metal.serving.add(host)
+        cloud.known_alive.add((host, boot.incarnation))
+    for row in cloud.services.views.residences():
+        power = PowerState.SHUTDOWN if row.instance == "db" else PowerState.RUNNING
+        guest = _spec(cloud, row.instance_id, row.epoch, power)
+        cloud.metal.on[row.host].spawn(guest, last_look=lambda: None, beat=lambda _: None)
+
+
+def _spec(cloud: Cloud, instance_id: str, epoch: int, power: PowerState) -> m.GuestSpec:
     facts = cloud.services.store.check_facts(instance_id)
     return m.GuestSpec(
         instance_id=instance_id,
