@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cli.requests import new_request_id, outcome_of, request_evacuation
 from embedded.faults import keys_of, read_faults
 from embedded.state import StateDir, settings_for
+from evacuation.errors import Refusal
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
 from services.temporal import connect
@@ -92,8 +94,24 @@ async def evacuate(instance: InstanceView) -> EvacuationOutcome:
     settings = settings_for()
     client = await connect(settings)
     request = EvacuationRequest(request_id=new_request_id(), instance_id=instance.id)
-    accepted = await request_evacuation(client, instance, request, settings.tuning, join=False)
+    try:
+        accepted = await request_evacuation(client, instance, request, settings.tuning, join=False)
+    except Refusal as refusal:
+        return _refused(instance, refusal)
     return await outcome_of(accepted.handle, instance.id)
+
+
+def _refused(instance: InstanceView, refusal: Refusal) -> EvacuationOutcome:
+    """As the command prints it."""
+    return EvacuationOutcome(
+        evacuation_id="",
+        instance_id=instance.id,
+        outcome="refused",
+        source=instance.host,
+        error_type=type(refusal).__name__,
+        reason=refusal.line,
+        started_at=datetime.now(UTC),
+    )
 
 
 def nothing_is_broken(stack: Stack) -> None:
