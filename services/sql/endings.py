@@ -18,6 +18,7 @@ from services.sql.tables import (
     ResidenceRow,
     utc_now,
 )
+from services.sql.volumes import hold_on_destination
 
 
 def finish(session: Session, message: m.FinishEvacuation) -> None:
@@ -25,8 +26,8 @@ def finish(session: Session, message: m.FinishEvacuation) -> None:
     if _is_closed_by(session, message.ref, outcome="recovered"):
         return
     _, evacuation = lock_forward(session, message.ref, m.AttemptPhase.AUTHORIZED)
-    _verify_residence(session, message)
-    _settle_on_destination(session, instance, evacuation, message)
+    residence = _verified_residence(session, message)
+    _settle_on_destination(session, instance, evacuation, residence)
     instance.host, instance.vm_state, instance.power_state = message.host, message.vm_state, message.power_state
     instance.task_state = instance.fault = instance.wanted_vm_state = None
     _close(session, evacuation, MigrationStatus.DONE, message.outcome)
@@ -54,21 +55,24 @@ def _is_closed_by(session: Session, ref: m.AttemptRef, outcome: str | None = Non
     return outcome is None or (row.outcome is not None and row.outcome.outcome == outcome)
 
 
-def _verify_residence(session: Session, message: m.FinishEvacuation) -> None:
+def _verified_residence(session: Session, message: m.FinishEvacuation) -> ResidenceRow:
     residence = session.get(ResidenceRow, (message.ref.instance_id, message.epoch))
     if residence is None or residence.host != message.host or residence.proof is not None:
         raise StaleAttemptError(f"no guest of epoch {message.epoch} lives on {message.host}")
+    return residence
 
 
 def _settle_on_destination(
-    session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.FinishEvacuation
+    session: Session, instance: InstanceRow, evacuation: EvacuationRow, residence: ResidenceRow
 ) -> None:
+    """Ports and volumes are read again: the guest has started, and somebody may have taken one of them away."""
     session.exec(delete(AllocationRow).where(col(AllocationRow.consumer_id) == evacuation.migration_id))
-    bind_ports(session, instance.id, message.host, PortStatus.ACTIVE)
+    bind_ports(session, instance.id, residence.host, PortStatus.ACTIVE)
     session.flush()
-    drop_other_bindings(session, instance.id, message.host)
+    drop_other_bindings(session, instance.id, residence.host)
+    here = m.Connector(host=residence.host, incarnation=residence.incarnation or "")
     for mapping in mappings_of(session, instance.id):
-        mapping.source_connector = None
+        hold_on_destination(session, mapping, f"{evacuation.id}/{evacuation.attempt}/finish/{mapping.volume_id}", here)
 
 
 def _abandon(session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:

@@ -11,7 +11,7 @@ from evacuation.ports import Attachment
 from services.sql.database import Database
 from services.sql.guard import lock_forward, lock_undo
 from services.sql.holdings import refresh_status
-from services.sql.tables import AttachmentRow
+from services.sql.tables import AttachmentRow, BlockDeviceRow
 
 
 class SqlVolumes:
@@ -47,6 +47,39 @@ def attach(session: Session, attachment: AttachmentRow, connector: Connector) ->
     refresh_status(session, attachment.volume_id)
 
 
+def hold_on_destination(session: Session, mapping: BlockDeviceRow, name: str, connector: Connector) -> None:
+    """The mapping's volume is attached where the guest runs. One whose attachment somebody removed gets another; one
+    that somebody else has connected meanwhile is not the instance's any more, and neither is the mapping."""
+    mapping.source_connector = None
+    attachment = session.get(AttachmentRow, mapping.attachment_id) if mapping.attachment_id else None
+    if attachment is not None and attachment.connector is not None and attachment.connector.host == connector.host:
+        return
+    attachment = attachment or _named(session, mapping.instance_id, mapping.volume_id, name)
+    mapping.attachment_id = attachment.id
+    try:
+        attach(session, attachment, connector)
+    except DiskLockedError:
+        session.delete(attachment)
+        session.delete(mapping)
+
+
+def _named(session: Session, instance_id: str, volume_id: str, name: str) -> AttachmentRow:
+    """The attachment of that name, reserved."""
+    known = session.exec(select(AttachmentRow).where(AttachmentRow.name == name)).first()
+    if known is not None:
+        return known
+    new = AttachmentRow(
+        id=str(uuid4()),
+        name=name,
+        volume_id=volume_id,
+        instance_id=instance_id,
+        position=_next_position(session, volume_id),
+    )
+    session.add(new)
+    refresh_status(session, volume_id)
+    return new
+
+
 def _attachment(session: Session, attachment_id: str) -> Attachment | None:
     row = session.get(AttachmentRow, attachment_id)
     return _value(row) if row else None
@@ -60,19 +93,7 @@ def _attachments(session: Session, volume_id: str, instance_id: str) -> tuple[At
 
 def _reserve(session: Session, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
     _guard(session, ref, undo=undo)
-    known = session.exec(select(AttachmentRow).where(AttachmentRow.name == name)).first()
-    if known is not None:
-        return known.id
-    new = AttachmentRow(
-        id=str(uuid4()),
-        name=name,
-        volume_id=volume_id,
-        instance_id=ref.instance_id,
-        position=_next_position(session, volume_id),
-    )
-    session.add(new)
-    refresh_status(session, volume_id)
-    return new.id
+    return _named(session, ref.instance_id, volume_id, name).id
 
 
 def _next_position(session: Session, volume_id: str) -> int:
