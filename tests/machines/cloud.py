@@ -201,6 +201,4 @@ def _call_to(report: m.HostReport) -> m.HostCall:
 
 
 def _guest(report: m.HostReport, key: m.GuestKey) -> m.HostGuest:
-    return m.HostGuest(
-        host=report.host, incarnation=report.incarnation, instance_id=key.instance_id, epoch=key.epoch
-    )
+    return m.HostGuest(host=report.host, incarnation=report.incarnation, instance_id=key.instance_id, epoch=key.epoch)

@@ -17,7 +17,11 @@ FLEET = Fleet.model_validate(
             {"name": "cmp-3", "vcpus": 2, "memory_mb": 4096, "disk_gb": 100},
         ],
         "networks": [{"name": "lan", "cidr": "10.0.0.0/24"}],
-        "volumes": [{"name": "web-data", "size_gb": 1}, {"name": "web-log", "size_gb": 1}, {"name": "api-data", "size_gb": 1}],
+        "volumes": [
+            {"name": "web-data", "size_gb": 1},
+            {"name": "web-log", "size_gb": 1},
+            {"name": "api-data", "size_gb": 1},
+        ],
         "server_groups": [{"name": "pair", "policy": "anti-affinity"}],
         "instances": [
             {

@@ -10,12 +10,12 @@ from sqlmodel import Session, col, select
 
 from evacuation import messages as m
 from evacuation.model import Evidence, PortStatus
-from services.sql import authorize, begin, capacity, database, endings, guard, holdings, network, returning, volumes
+from services.sql import authorize, begin, capacity, endings, guard, holdings, network, returning, volumes
 from services.sql.evidence import current_evidence
 from services.sql.guard import lock, lock_undo
 from services.sql.holdings import bind_ports
 from services.sql.rows import lock_instance
-from services.sql.tables import AllocationRow, EvacuationRow, EvidenceRow, InstanceRow
+from services.sql.tables import AllocationRow, EvacuationRow, EvidenceRow, InstanceRow, ResidenceRow
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -29,6 +29,10 @@ def authorize_accepts_voided_evidence(patch: pytest.MonkeyPatch) -> None:
         return Evidence(**row.model_dump(include=set(Evidence.model_fields)))
 
     patch.setattr(authorize, "current_evidence", any_evidence)
+
+
+def proof_of_a_guest_may_be_voided_evidence(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(authorize, "_refuse_voided", lambda *_: None)
 
 
 def claim_ignores_the_generation(patch: pytest.MonkeyPatch) -> None:
@@ -127,10 +131,10 @@ def undoing_keeps_the_destinations_binding(patch: pytest.MonkeyPatch) -> None:
 
 
 def end_keeps_the_migrations_hold(patch: pytest.MonkeyPatch) -> None:
-    def settle(session: Session, instance: InstanceRow, _: EvacuationRow, message: m.FinishEvacuation) -> None:
-        bind_ports(session, instance.id, message.host, PortStatus.ACTIVE)
+    def settle(session: Session, instance: InstanceRow, _: EvacuationRow, residence: ResidenceRow) -> None:
+        bind_ports(session, instance.id, residence.host, PortStatus.ACTIVE)
         session.flush()
-        holdings.drop_other_bindings(session, instance.id, message.host)
+        holdings.drop_other_bindings(session, instance.id, residence.host)
 
     patch.setattr(endings, "_settle_on_destination", settle)
 
@@ -197,6 +201,7 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
         mutant.__name__: mutant
         for mutant in (
             authorize_accepts_voided_evidence,
+            proof_of_a_guest_may_be_voided_evidence,
             claim_ignores_the_generation,
             release_forgets_the_allocation,
             release_keeps_the_sources_half,
@@ -226,4 +231,20 @@ MUTANTS: Mapping[str, Mutant] = MappingProxyType(
 ON_POSTGRES = frozenset({"claim_ignores_the_generation"})
 """SQLite has one writer: there two claims cannot be at once."""
 
-WHEN_OPERATORS_ERR = frozenset({"authorize_accepts_voided_evidence", "returning_host_keeps_evidence"})
+WHEN_OPERATORS_ERR = frozenset(
+    {
+        "authorize_accepts_voided_evidence",
+        "proof_of_a_guest_may_be_voided_evidence",
+        "returning_host_keeps_evidence",
+    }
+)
+
+QUICK = (
+    "authorize_accepts_voided_evidence",
+    "begin_does_not_compare",
+    "claim_ignores_the_generation",
+    "guard_forgets_the_owner",
+    "release_forgets_the_allocation",
+    "undoing_does_not_ask_for_the_guest",
+)
+"""One for each kind of promise; the others are looked for in a long run."""

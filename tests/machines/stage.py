@@ -259,4 +259,6 @@ class _Struck(ActivityInboundInterceptor):
         for guest in self._stage.cloud.metal.guests():
             if guest.writes:
                 seen.setdefault(guest.instance_id, []).append(guest.host)
-        self._stage.broken += [f"{i} runs on {hosts}, after {self._stage.asked}" for i, hosts in seen.items() if len(hosts) > 1]
+        self._stage.broken += [
+            f"{i} runs on {hosts}, after {self._stage.asked}" for i, hosts in seen.items() if len(hosts) > 1
+        ]

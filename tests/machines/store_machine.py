@@ -56,8 +56,8 @@ class StoreMachine(RuleBasedStateMachine):
         idle = [name for name in INSTANCES if name not in self.runs]
         name = idle[pick % len(idle)]
         host = self._host_of(self.ids[name])
-        if host is not None and why:
-            self.say_off(host) if self.lies and why == "it is said to be off" else self.metal.kill(host)
+        if host is not None and (why or self.lies):
+            self.say_off(host) if self.lies and why != "its host died" else self.metal.kill(host)
         self._request(name)
 
     def _request(self, name: str) -> None:
@@ -152,10 +152,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.cloud.return_host(host, fuse=fuse)
 
     @precondition(lambda self: self.runs)
-    @rule(pick=PICK)
-    def source_returns(self, pick: int) -> None:
-        """In the middle of an evacuation from it; in the same boot, if it never was off."""
-        self.return_host(self.runs[sorted(self.runs)[pick % len(self.runs)]].facts.instance.source, None)
+    @rule(pick=PICK, before=st.integers(0, 9), after=st.integers(0, 12))
+    def source_returns(self, pick: int, before: int, after: int) -> None:
+        """In the middle of an evacuation from it, that goes on; in the same boot, if it never was off."""
+        name = sorted(self.runs)[pick % len(self.runs)]
+        source = self.runs[name].facts.instance.source
+        self._go(name, before)
+        self.return_host(source, None)
+        self._go(name, after)
 
     @rule(host=HOST, stuck=st.booleans())
     def power_is_stuck(self, host: str, stuck: bool) -> None:

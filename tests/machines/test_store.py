@@ -7,7 +7,7 @@ from tests.machines.budget import examples
 from tests.machines.store_machine import StoreMachine
 from tests.machines.stores import Fresh
 
-COUNT = {"sqlite": 40, "postgres": 20}
+COUNT = {"sqlite": 25, "postgres": 10}
 
 
 def machine(fresh: Fresh, *, lies: bool = False) -> type[StoreMachine]:
