@@ -14,7 +14,7 @@ FLEET = Fleet.model_validate(
         "hosts": [
             {"name": "cmp-1", "vcpus": 3, "memory_mb": 4096, "disk_gb": 100},
             {"name": "cmp-2", "vcpus": 2, "memory_mb": 4096, "disk_gb": 100, "max_evacuations": 1},
-            {"name": "cmp-3", "vcpus": 2, "memory_mb": 4096, "disk_gb": 100},
+            {"name": "cmp-3", "vcpus": 1, "memory_mb": 4096, "disk_gb": 100},
         ],
         "networks": [{"name": "lan", "cidr": "10.0.0.0/24"}],
         "volumes": [

@@ -112,12 +112,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.runs.pop(name, None)
 
     @precondition(lambda self: self.runs)
-    @rule(pick=PICK)
-    def begin_anew(self, pick: int) -> None:
+    @rule(pick=PICK, before=st.integers(0, 13), frozen=st.booleans(), after=st.integers(0, 40))
+    def begin_anew(self, pick: int, before: int, frozen: bool, after: int) -> None:
         """Terminated, and asked for again at once."""
         name = sorted(self.runs)[pick % len(self.runs)]
-        del self.runs[name]
+        self._go(name, before)
+        if frozen and name in self.runs:
+            self._step(name, fuse=0)
+        self.runs.pop(name, None)
         self._request(name)
+        self._go(name, after)
 
     @precondition(lambda self: self.cloud.told)
     @rule(back=st.integers(1, 12))
@@ -130,11 +134,18 @@ class StoreMachine(RuleBasedStateMachine):
     def thaw(self, pick: int) -> None:
         self.cloud.tell_late(self.cloud.frozen.pop(pick % len(self.cloud.frozen)))
 
-    @precondition(lambda self: len(self._claiming()) > 1)
-    @rule()
-    def claim_at_once(self) -> None:
+    @rule(host=HOST)
+    def claim_at_once(self, host: str) -> None:
+        """Everything on a host is asked for, and all that are about to claim do so in the same moment."""
+        self.metal.kill(host)
+        for name in INSTANCES:
+            if name not in self.runs and self._host_of(self.ids[name]) == host:
+                self._request(name)
+            for _ in ("fence_source", "begin_evacuation"):
+                if name in self.runs and self.runs[name].todo[0] in ("fence_source", "begin_evacuation"):
+                    self._step(name)
         runs = [self.runs[name] for name in self._claiming()]
-        with ThreadPoolExecutor(len(runs)) as pool:
+        with ThreadPoolExecutor(len(INSTANCES)) as pool:
             list(pool.map(lambda run: run.step(), runs))
 
     def _claiming(self) -> list[str]:

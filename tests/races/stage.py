@@ -78,7 +78,7 @@ def evacuate_all(stack: Stack, meanwhile: Mapping[str, Meanwhile]) -> dict[str, 
         return name, outcome
 
     async def struck(name: str) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(4 * PATIENCE):
             while not (strikes / f"{keys[name]}.0").exists():
                 await asyncio.sleep(0.02)
         await meanwhile[name](instances[name])
