@@ -1,6 +1,7 @@
 """The same instance, asked for by many at once; and two that exclude each other."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def callers(stack: Stack, name: str, *, join: bool) -> list[tuple[Any, Evacuatio
 
 
 @pytest.mark.timeout(240)
-def test_one_of_many_callers_evacuates_and_the_others_are_told_or_join(stack: Any):
+def test_one_of_many_callers_evacuates_and_the_others_are_told_or_join(stack: Any, caplog: pytest.LogCaptureFixture):
     """Held at a step, so that nobody comes after the end: that would be a request of its own."""
     slow = [{"activity": "set_up_network", "at": "before", "do": "delay 3s", "times": 2}]
     running: Stack = stack(fleet(["web-01", "web-02"]), slow, {"EVACUATE_TIME_SCALE": "0.5"})
@@ -56,6 +57,9 @@ def test_one_of_many_callers_evacuates_and_the_others_are_told_or_join(stack: An
     assert outcome is not None and outcome.outcome == "recovered"
     assert len(refused) == CALLERS - 1
     assert all(f"run {winner.handle.first_execution_run_id}" in refusal.message for refusal in refused), refused
+
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"], "a refusal is one line, no traceback"
 
     joined = callers(running, "web-02", join=True)
     assert len(joined) == CALLERS and all(isinstance(answer, Accepted) for answer, _ in joined)
