@@ -4,7 +4,6 @@ What befalls a run is said before it: at its n-th activity call, something happe
 way each time, however fast the machine is."""
 
 import asyncio
-import dataclasses
 import logging
 import threading
 import uuid
@@ -14,10 +13,8 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from temporalio import activity
-from temporalio.api.failure.v1 import Failure
 from temporalio.client import Client, WorkflowHandle
-from temporalio.converter import DefaultFailureConverter, PayloadConverter
-from temporalio.exceptions import ApplicationError, TimeoutError, TimeoutType
+from temporalio.exceptions import ApplicationError, TimeoutType
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
@@ -33,9 +30,9 @@ from activities.probe import ProbeActivities
 from activities.volumes import VolumeActivities
 from evacuation import messages as m
 from evacuation.names import CONTROL_QUEUE, evacuate_instance_id, host_queue, probe_queue
-from services.temporal import DATA_CONVERTER
 from tests.machines.cloud import Cloud, Died, Fragile
 from tests.machines.fleet import HOSTS
+from tests.machines.timeouts import CONVERTER, timed_out
 from tests.support.temporal import time_skipping
 from tests.workflows.conftest import OPTIONS
 from workflows.all import ALL
@@ -45,23 +42,6 @@ T = TypeVar("T")
 Event = Callable[["Call"], None]
 PATIENCE = 60.0
 CALLS_UNTIL_THE_WORLD_IS_WELL = 150
-
-
-class Timeouts(DefaultFailureConverter):
-    """A worker that says "I time out" has timed out, so far as a workflow can tell: nobody has to wait for it."""
-
-    def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:
-        kind = failure.application_failure_info.type
-        if kind in TimeoutType.__members__:
-            return TimeoutError(failure.message, type=TimeoutType[kind], last_heartbeat_details=[])
-        return super().from_failure(failure, payload_converter)
-
-
-CONVERTER = dataclasses.replace(DATA_CONVERTER, failure_converter_class=Timeouts)
-
-
-def timed_out(kind: TimeoutType) -> ApplicationError:
-    return ApplicationError("no answer", type=kind.name, non_retryable=True)
 
 
 class Call:

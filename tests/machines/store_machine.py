@@ -8,18 +8,17 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from sqlmodel import Session, col, select
 
 from evacuation import messages as m
 from evacuation.errors import EvacuateError
 from evacuation.invariants import find_breaches
-from evacuation.model import EvidenceKind, PowerState
+from evacuation.model import PowerState
 from services.sql import SqlServices, open_services
-from services.sql.tables import EvacuationRow, InstanceRow, PortBindingRow, ResidenceRow, VolumeRow
 from tests.machines.cloud import Cloud, Died, Silent
 from tests.machines.fleet import HOSTS, INSTANCES
 from tests.machines.metal import Metal
 from tests.machines.runs import Run
+from tests.machines.seen import Seen
 from tests.machines.stores import Fresh
 
 HOST = st.sampled_from(HOSTS)
@@ -42,9 +41,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.ids = {name: self.services.views.resolve_instance(name) for name in INSTANCES}
         self.runs: dict[str, Run] = {}
         self.number = 0
-        self.epochs: dict[str, int] = {}
         start_what_lives(self.cloud)
-        self.proven = {(row.instance_id, row.epoch): row.proof or "" for row in self.services.views.residences()}
+        self.seen = Seen(self.cloud)
 
     def open(self, url: str) -> SqlServices:
         return open_services(url)
@@ -218,36 +216,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def rows_are_sound(self) -> None:
-        self.services.store._database.read(self._look)
-
-    def _look(self, session: Session) -> None:
-        for row in session.exec(select(InstanceRow)).all():
-            assert row.last_epoch >= self.epochs.get(row.id, 0), "epochs only grow"
-            self.epochs[row.id] = row.last_epoch
-        self._look_at_proofs(session)
-        self._look_at_open(session)
-        for port_id in session.exec(select(PortBindingRow.port_id).distinct()).all():
-            active = (PortBindingRow.port_id == port_id, col(PortBindingRow.active).is_(True))
-            assert len(session.exec(select(PortBindingRow).where(*active)).all()) == 1, "one active binding"
-        assert len(session.exec(select(VolumeRow)).all()) == 3, "no evacuation removes a volume"
-
-    def _look_at_proofs(self, session: Session) -> None:
-        for row in session.exec(select(ResidenceRow)).all():
-            key, proof = (row.instance_id, row.epoch), row.proof
-            known = self.proven.get(key)
-            assert not (known and proof is None), "a proof stands"
-            if key not in self.proven:
-                assert row.epoch == max(e for i, e in [*self.proven, key] if i == row.instance_id), "a new one is newer"
-            if proof is not None and not known and proof.kind in (EvidenceKind.POWER_OFF, EvidenceKind.OPERATOR):
-                place = (row.host, row.incarnation)
-                told = place in self.cloud.known_alive and self.metal.is_alive(*place)
-                assert not told, f"{place} was known to be alive when it was proven empty"
-            self.proven[key] = str(proof.kind) if proof else ""
-
-    def _look_at_open(self, session: Session) -> None:
-        for row in session.exec(select(EvacuationRow)).all():
-            open_here = (EvacuationRow.instance_id == row.instance_id, EvacuationRow.phase != m.AttemptPhase.CLOSED)
-            assert len(session.exec(select(EvacuationRow).where(*open_here)).all()) <= 1, "one open evacuation"
+        self.services.store._database.read(self.seen.look)
 
     def teardown(self) -> None:
         try:
