@@ -188,7 +188,7 @@ class Calls:
 
     def _fence(self, fuse: int | None) -> None:
         assert self.to is not None
-        place = m.HostRef(host=self.to.host, incarnation=self.to.incarnation)
+        place = m.EvidenceQuery(host=self.to.host, incarnation=self.to.incarnation, instance_id=self.ref.instance_id)
         found = self.cloud.tell("find_evidence", place)
         if found is None:
             request = m.FenceRequest(
