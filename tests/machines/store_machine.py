@@ -67,14 +67,9 @@ class StoreMachine(RuleBasedStateMachine):
         return next(row.host for row in self.services.views.instances() if row.id == instance_id)
 
     @precondition(lambda self: self.runs)
-    @rule(pick=PICK, calls=st.integers(1, 14))
+    @rule(pick=PICK, calls=st.one_of(st.integers(1, 14), st.just(40)))
     def go(self, pick: int, calls: int) -> None:
         self._go(sorted(self.runs)[pick % len(self.runs)], calls)
-
-    @precondition(lambda self: self.runs)
-    @rule(pick=PICK)
-    def go_on_to_the_end(self, pick: int) -> None:
-        self._go(sorted(self.runs)[pick % len(self.runs)], 40)
 
     def _go(self, name: str, calls: int) -> None:
         for _ in range(calls):
@@ -101,25 +96,25 @@ class StoreMachine(RuleBasedStateMachine):
         run.cancelled = not run.started
 
     @precondition(lambda self: self.runs)
-    @rule(pick=PICK, frozen=st.booleans())
-    def terminate(self, pick: int, frozen: bool) -> None:
-        """Compensates nothing. The call that is under way may be executed by a worker that was frozen, much later."""
-        name = sorted(self.runs)[pick % len(self.runs)]
-        if frozen:
-            self._step(name, fuse=0)
-        self.runs.pop(name, None)
-
-    @precondition(lambda self: self.runs)
-    @rule(pick=PICK, before=st.integers(0, 13), frozen=st.booleans(), after=st.integers(0, 40))
-    def begin_anew(self, pick: int, before: int, frozen: bool, after: int) -> None:
-        """Terminated, and asked for again at once."""
+    @rule(
+        pick=PICK,
+        before=st.one_of(st.integers(0, 2), st.integers(0, 13)),
+        call=st.sampled_from(("is executed", "freezes", "freezes, and thaws at the end")),
+        after=st.one_of(st.just(0), st.integers(1, 12), st.just(40)),
+    )
+    def terminate(self, pick: int, before: int, call: str, after: int) -> None:
+        """Compensates nothing. The call that is under way may be executed by a worker that was frozen, much later. It
+        is asked for again at once, or not yet."""
         name = sorted(self.runs)[pick % len(self.runs)]
         self._go(name, before)
-        if frozen and name in self.runs:
-            self._step(name, fuse=0)
+        if name in self.runs:
+            self._step(name, fuse=None if call == "is executed" else 0)
         self.runs.pop(name, None)
-        self._request(name)
-        self._go(name, after)
+        if after:
+            self._request(name)
+            self._go(name, after)
+        if call == "freezes, and thaws at the end" and self.cloud.frozen:
+            self.cloud.tell_late(self.cloud.frozen.pop())
 
     @precondition(lambda self: self.cloud.told)
     @rule(back=st.integers(1, 12))

@@ -31,6 +31,6 @@ def test_machine_finds_a_store_with_a_defect(
 
 def look_for_it(fresh: Fresh, *, lies: bool) -> None:
     try:
-        run_state_machine_as_test(machine(fresh, lies=lies), settings=finding(60, steps=40))
+        run_state_machine_as_test(machine(fresh, lies=lies), settings=finding(150, steps=15))
     except Exception as error:
         raise Found from error
