@@ -238,13 +238,3 @@ WHEN_OPERATORS_ERR = frozenset(
         "returning_host_keeps_evidence",
     }
 )
-
-QUICK = (
-    "authorize_accepts_voided_evidence",
-    "begin_does_not_compare",
-    "claim_ignores_the_generation",
-    "guard_forgets_the_owner",
-    "release_forgets_the_allocation",
-    "undoing_does_not_ask_for_the_guest",
-)
-"""One for each kind of promise; the others are looked for in a long run."""
