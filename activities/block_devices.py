@@ -31,9 +31,12 @@ class BlockDeviceActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def detach_volumes(self, message: m.DetachVolumes) -> m.BlockDevices:
         """Per volume: the source's connector saved once, a new attachment reserved, the old one deleted, the
-        mapping saved. An old attachment that is gone already is fine."""
+        mapping saved. An old attachment that is gone already is fine; so is a volume that was unmapped since the
+        mappings were fetched: nothing is reserved for it."""
+        mapped = {device.volume_id for device in self._store.block_devices(message.ref)}
         for device in message.devices:
-            self._detach(message.ref, device)
+            if device.volume_id in mapped:
+                self._detach(message.ref, device)
         return m.BlockDevices(devices=self._store.block_devices(message.ref))
 
     def _detach(self, ref: m.AttemptRef, device: m.BlockDevice) -> None:

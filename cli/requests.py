@@ -1,5 +1,7 @@
 """What the commands ask of Temporal: start, join, cancel and follow an evacuation; delete an instance."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -78,13 +80,22 @@ async def request_evacuation(
             raise refusal from error
         return Accepted(await start.workflow_handle(), None)
     except WorkflowAlreadyStartedError:
+        await _look_at(start)
         return await _meet_running(client, request, join=join)
     except RPCError as error:
+        await _look_at(start)
         if error.status is RPCStatusCode.ALREADY_EXISTS:
             return await _meet_running(client, request, join=join)
         raise _unavailable(error) from error
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        await _look_at(start)
         raise TemporalUnavailableError("Temporal did not answer the request", remedy="ask again") from error
+
+
+async def _look_at(start: WithStartWorkflowOperation[EvacuateInstance, EvacuationOutcome]) -> None:
+    """What became of the start is known by now. An error that nobody looks at is printed by asyncio, as a traceback."""
+    with suppress(WorkflowAlreadyStartedError, RPCError, asyncio.CancelledError):
+        await start.workflow_handle()
 
 
 def _operation(

@@ -211,6 +211,10 @@ class ResidenceNotProvenError(EvacuateError):
     """Another place where the guest may run is not proven empty."""
 
 
+class EvidenceVoidedError(EvacuateError):
+    """The place was seen alive between the reading of its evidence and its use: look again."""
+
+
 class SourceReturnedError(EvacuateError):
     """The source came back with the same boot, so that its fence evidence is void."""
 

@@ -86,7 +86,8 @@ class EvacuationStore(Protocol):
         ...
 
     def record_guest_gone(self, message: m.RecordGuestGone) -> None:
-        """Write the evidence as proof into the attempt's own residence and move authorized to undoing."""
+        """Write the evidence as proof into the attempt's own residence and move authorized to undoing. Raises
+        EvidenceVoidedError: what was said of the host is not current any more."""
         ...
 
     def finish(self, message: m.FinishEvacuation) -> None:

@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
-from evacuation.model import EvidenceKind
+from evacuation.model import Evidence, EvidenceKind
 from workflows.compensation import Compensations
 from workflows.failures import failure_of
 from workflows.settling import Settling
@@ -56,16 +56,26 @@ class Backward:
         return called_off.authorized and await self._settle(self._state.to)
 
     async def _settle(self, to: m.Destination) -> bool:
-        evidence = await self.settling.settle(to)
-        if evidence is None:
-            return True
-        self._state.destination_fenced = evidence.kind != EvidenceKind.GUEST_GONE
+        """Again, when the host was seen alive before what was said of it became the proof."""
+        while True:
+            evidence = await self.settling.settle(to)
+            if evidence is None:
+                return True
+            try:
+                await self._record_gone(to, evidence)
+            except ActivityError as error:
+                if failure_of(error).type != "EvidenceVoidedError":
+                    raise
+            else:
+                return False
+
+    async def _record_gone(self, to: m.Destination, evidence: Evidence) -> None:
         await self._steps.hold(
             InstanceStateActivities.record_guest_gone,
             m.RecordGuestGone(ref=self._state.ref, evidence=evidence, events=self._steps.events),
             about=f"record that it does not run on {to.host}",
         )
-        return False
+        self._state.destination_fenced = evidence.kind != EvidenceKind.GUEST_GONE
 
     async def unwind(self) -> None:
         self._steps.display.enter("undoing")

@@ -166,7 +166,7 @@ class Steps:
         )
 
 
-FINAL = frozenset({"StaleAttemptError", "InstanceDeletedError"})
+FINAL = frozenset({"StaleAttemptError", "InstanceDeletedError", "EvidenceVoidedError"})
 """Answers that no repetition changes."""
 
 

@@ -9,12 +9,13 @@ from evacuation import messages as m
 from evacuation.errors import (
     DestinationBusyError,
     DestinationUnableError,
+    EvidenceVoidedError,
     ResidenceNotProvenError,
     SourceReturnedError,
 )
 from evacuation.model import HostState, TaskState
 from services.sql.actions import write_events
-from services.sql.evidence import current_evidence, was_voided
+from services.sql.evidence import VOIDABLE, current_evidence, was_voided
 from services.sql.guard import lock, lock_forward, lock_undo
 from services.sql.rows import attempt_of, lock_host
 from services.sql.statements import add, change, execute
@@ -94,7 +95,16 @@ def _is_authorized(session: Session, ref: m.AttemptRef) -> bool:
 def _prove_own(session: Session, message: m.RecordGuestGone) -> None:
     attempt = session.get_one(AttemptRow, (message.ref.evacuation_id, message.ref.attempt))
     residence = session.get_one(ResidenceRow, (attempt.instance_id, attempt.epoch))
+    if residence.proof is None and message.evidence.kind in VOIDABLE:
+        _refuse_voided(session, residence)
     change(session, residence, proof=residence.proof or message.evidence)
+
+
+def _refuse_voided(session: Session, residence: ResidenceRow) -> None:
+    """What was said of a whole host counts only while it is current: its own worker may have answered since."""
+    lock_host(session, residence.host)
+    if current_evidence(session, residence.host, residence.incarnation) is None:
+        raise EvidenceVoidedError(f"{residence.host} was seen alive after its fence: the guest may run there")
 
 
 def _residence(attempt: AttemptRow, incarnation: str) -> ResidenceRow:

@@ -1,12 +1,13 @@
 """How an evacuation ends: one transaction each, recovered or not."""
 
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import bindparam, delete
 from sqlmodel import Session, col
 
 from evacuation import messages as m
 from evacuation.errors import StaleAttemptError
 from evacuation.model import MigrationStatus, PortStatus, VmState
 from services.sql.actions import write_events
+from services.sql.block_devices import mappings_of
 from services.sql.guard import find, require_forward, stale
 from services.sql.holdings import bind_ports, drop_other_bindings, remove_instance
 from services.sql.rows import write_migration
@@ -14,19 +15,14 @@ from services.sql.statements import add, change, execute, table_of, write
 from services.sql.tables import (
     ActionRow,
     AllocationRow,
-    BlockDeviceRow,
     EvacuationRow,
     InstanceRow,
     ResidenceRow,
     utc_now,
 )
+from services.sql.volumes import hold_on_destination
 
 _DROP_ALLOCATION = delete(table_of(AllocationRow)).where(col(AllocationRow.consumer_id) == bindparam("consumer"))
-_FORGET_CONNECTORS = (
-    update(table_of(BlockDeviceRow))
-    .where(col(BlockDeviceRow.instance_id) == bindparam("of_instance"))
-    .values(source_connector=None)
-)
 
 
 def finish(session: Session, message: m.FinishEvacuation) -> None:
@@ -34,8 +30,8 @@ def finish(session: Session, message: m.FinishEvacuation) -> None:
     if _is_closed_by(found[1], message.ref, outcome="recovered"):
         return
     instance, evacuation = require_forward(found, message.ref, m.AttemptPhase.AUTHORIZED)
-    _verify_residence(session, message)
-    _settle_on_destination(session, instance, evacuation, message)
+    residence = _verified_residence(session, message)
+    _settle_on_destination(session, instance, evacuation, residence)
     change(
         session,
         instance,
@@ -69,19 +65,23 @@ def _is_closed_by(row: EvacuationRow | None, ref: m.AttemptRef, outcome: str | N
     return outcome is None or (row.outcome is not None and row.outcome.outcome == outcome)
 
 
-def _verify_residence(session: Session, message: m.FinishEvacuation) -> None:
+def _verified_residence(session: Session, message: m.FinishEvacuation) -> ResidenceRow:
     residence = session.get(ResidenceRow, (message.ref.instance_id, message.epoch))
     if residence is None or residence.host != message.host or residence.proof is not None:
         raise StaleAttemptError(f"no guest of epoch {message.epoch} lives on {message.host}")
+    return residence
 
 
 def _settle_on_destination(
-    session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.FinishEvacuation
+    session: Session, instance: InstanceRow, evacuation: EvacuationRow, residence: ResidenceRow
 ) -> None:
+    """Ports and volumes are read again: the guest has started, and somebody may have taken one of them away."""
     execute(session, _DROP_ALLOCATION, consumer=evacuation.migration_id)
-    bind_ports(session, instance.id, message.host, PortStatus.ACTIVE)
-    drop_other_bindings(session, instance.id, message.host)
-    execute(session, _FORGET_CONNECTORS, of_instance=instance.id)
+    bind_ports(session, instance.id, residence.host, PortStatus.ACTIVE)
+    drop_other_bindings(session, instance.id, residence.host)
+    here = m.Connector(host=residence.host, incarnation=residence.incarnation or "")
+    for mapping in mappings_of(session, instance.id):
+        hold_on_destination(session, mapping, f"{evacuation.id}/{evacuation.attempt}/finish/{mapping.volume_id}", here)
 
 
 def _abandon(session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:

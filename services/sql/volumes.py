@@ -13,14 +13,14 @@ from services.sql.database import Database
 from services.sql.guard import lock_forward, lock_undo
 from services.sql.holdings import refresh_status
 from services.sql.statements import add, change, execute, table_of
-from services.sql.tables import AttachmentRow
+from services.sql.tables import AttachmentRow, BlockDeviceRow
 
 _OF_VOLUME = col(AttachmentRow.volume_id) == bindparam("volume_id")
 _OTHERS = select(AttachmentRow.id).where(_OF_VOLUME, col(AttachmentRow.id) != bindparam("but"))
 _CONNECTED = select(AttachmentRow).where(
     _OF_VOLUME, AttachmentRow.status == AttachmentStatus.ATTACHED, col(AttachmentRow.id) != bindparam("but")
 )
-_NAMED = select(AttachmentRow.id).where(col(AttachmentRow.name) == bindparam("name"))
+_NAMED = select(AttachmentRow).where(col(AttachmentRow.name) == bindparam("name"))
 _POSITIONS = select(AttachmentRow.position).where(_OF_VOLUME).order_by(col(AttachmentRow.position).desc())
 _DELETE = delete(table_of(AttachmentRow)).where(col(AttachmentRow.id) == bindparam("attachment_id"))
 
@@ -57,6 +57,39 @@ def attach(session: Session, attachment: AttachmentRow, connector: Connector) ->
     refresh_status(session, attachment.volume_id)
 
 
+def hold_on_destination(session: Session, mapping: BlockDeviceRow, name: str, connector: Connector) -> None:
+    """The mapping's volume is attached where the guest runs. One whose attachment somebody removed gets another; one
+    that somebody else has connected meanwhile is not the instance's any more, and neither is the mapping."""
+    change(session, mapping, source_connector=None)
+    attachment = session.get(AttachmentRow, mapping.attachment_id) if mapping.attachment_id else None
+    if attachment is not None and attachment.connector is not None and attachment.connector.host == connector.host:
+        return
+    attachment = attachment or _named(session, mapping.instance_id, mapping.volume_id, name)
+    change(session, mapping, attachment_id=attachment.id)
+    try:
+        attach(session, attachment, connector)
+    except DiskLockedError:
+        execute(session, _DELETE, attachment_id=attachment.id)
+        session.delete(mapping)
+
+
+def _named(session: Session, instance_id: str, volume_id: str, name: str) -> AttachmentRow:
+    """The attachment of that name, reserved."""
+    known = session.exec(_NAMED, params={"name": name}).first()
+    if known is not None:
+        return known
+    new = AttachmentRow(
+        id=str(uuid4()),
+        name=name,
+        volume_id=volume_id,
+        instance_id=instance_id,
+        position=_next_position(session, volume_id),
+    )
+    add(session, new)
+    refresh_status(session, volume_id)
+    return new
+
+
 def _attachment(session: Session, attachment_id: str) -> Attachment | None:
     row = session.get(AttachmentRow, attachment_id)
     return _value(row) if row else None
@@ -70,19 +103,7 @@ def _attachments(session: Session, volume_id: str, instance_id: str) -> tuple[At
 
 def _reserve(session: Session, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
     _guard(session, ref, undo=undo)
-    known = execute(session, _NAMED, name=name).scalar()
-    if known is not None:
-        return known
-    new = AttachmentRow(
-        id=str(uuid4()),
-        name=name,
-        volume_id=volume_id,
-        instance_id=ref.instance_id,
-        position=_next_position(session, volume_id),
-    )
-    add(session, new)
-    refresh_status(session, volume_id)
-    return new.id
+    return _named(session, ref.instance_id, volume_id, name).id
 
 
 def _next_position(session: Session, volume_id: str) -> int:

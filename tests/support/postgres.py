@@ -31,8 +31,21 @@ def postgres_server(directory: Path) -> Iterator[str]:
 @contextmanager
 def fresh_database(server: str) -> Iterator[str]:
     """The URL of an empty database that is dropped afterwards."""
+    with _database(server, "") as url:
+        yield url
+
+
+@contextmanager
+def copied_database(server: str, original: str) -> Iterator[str]:
+    """As the original is now; nobody may be connected to it."""
+    with _database(server, f'TEMPLATE "{make_url(original).database}"') as url:
+        yield url
+
+
+@contextmanager
+def _database(server: str, how: str) -> Iterator[str]:
     name = f"evacuate_{uuid4().hex[:12]}"
-    _execute(server, f'CREATE DATABASE "{name}"')
+    _execute(server, f'CREATE DATABASE "{name}" {how}')
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:

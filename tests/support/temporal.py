@@ -8,6 +8,7 @@ from pathlib import Path
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
 
 from evacuation.names import SEARCH_ATTRIBUTES
@@ -22,9 +23,9 @@ def binary(name: str) -> str:
 
 
 @asynccontextmanager
-async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+async def time_skipping(converter: DataConverter = DATA_CONVERTER) -> AsyncIterator[WorkflowEnvironment]:
     env = await WorkflowEnvironment.start_time_skipping(
-        data_converter=DATA_CONVERTER,
+        data_converter=converter,
         test_server_existing_path=binary("temporal-test-server"),
     )
     async with env:

@@ -11,6 +11,7 @@ from evacuation.errors import (
     CapacityNotYetError,
     DestinationUnableError,
     DiskLockedError,
+    EvidenceVoidedError,
     FenceDeclinedError,
     FenceFailedError,
     InstanceChangedError,
@@ -248,6 +249,21 @@ async def test_unknown_destination_is_fenced_and_its_fence_is_the_proof(run):
     assert (proof.kind, proof.host) == ("power-off", "cmp-2")
     assert cloud.messages["fence_destination"][0].spare_others
     assert not any(asked.startswith("disconnect_volumes") for asked in cloud.asked)
+
+
+async def test_destination_is_asked_again_when_it_was_seen_alive_before_its_fence_became_the_proof(run):
+    cloud = FakeCloud("cmp-2", "cmp-3")
+    cloud.answers("spawn_guest", Silence())
+    cloud.answers("settle_guest", Silence())
+    said = Evidence(
+        kind=EvidenceKind.OPERATOR, host="cmp-2", incarnation="boot-1", who="ann", reason="pulled the plug", at=NOW
+    )
+    cloud.answers("find_evidence", said)
+    cloud.answers("record_guest_gone", EvidenceVoidedError("cmp-2 was seen alive after its fence"))
+    cloud.answers("settle_guest", m.Settled(forward=True, incarnation="boot-1"))
+    evacuation = (await run(cloud)).faster()
+    assert (await evacuation.outcome()).destination == "cmp-2"
+    assert not any(a in cloud.asked for a in UNDO), "nothing is undone: its guest runs"
 
 
 async def test_destination_that_cannot_be_fenced_blocks_in_the_open_until_it_answers(run):

@@ -1,0 +1,1 @@
+"""State machines: the product under sequences of events that nobody thought of. What they may cost is in budget.py."""

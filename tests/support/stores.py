@@ -1,0 +1,41 @@
+"""Fixtures: a store on SQLite and on a real PostgreSQL, one server for all tests of a process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from services.sql import SqlServices, migrate, open_services
+from tests.support.postgres import fresh_database, postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Not below pytest's own directory: started as root the server runs as another user, and every session of pytest
+    that begins on the machine closes that directory to others."""
+    own = TemporaryDirectory(prefix="evacuate-postgres-", ignore_cleanup_errors=True)
+    with own as directory, postgres_server(Path(directory) / "data") as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store.db'}"
+        return
+    with fresh_database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def url(empty_url: str) -> str:
+    migrate(empty_url)
+    return empty_url
+
+
+@pytest.fixture
+def services(url: str) -> Iterator[SqlServices]:
+    opened = open_services(url)
+    yield opened
+    opened.close()
