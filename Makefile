@@ -41,12 +41,12 @@ bench: install
 
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	  --extra embedded --extra dev pyproject.toml -o requirements.lock
+	  --extra embedded --extra bmc --extra dev pyproject.toml -o requirements.lock
 
 # Of the container image; versions as in requirements.lock.
 lock-runtime:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url -c requirements.lock \
-	  pyproject.toml -o requirements-runtime.lock
+	  --extra bmc pyproject.toml -o requirements-runtime.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -31,7 +31,7 @@ class FencingActivities:
         if not self._fencing.is_able(request.host):
             return self._known(request) or self._refuse(request)
         if self._fencing.is_off(request.host):
-            return self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind, "power read: off")
+            return self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind_of(request.host), "power read: off")
         return self._fence(request)
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -55,19 +55,21 @@ class FencingActivities:
             self._refuse(request)
         activity.heartbeat("reading power")
         was_off = self._fencing.is_off(request.host)
+        activity.heartbeat("power read")
         if not was_off:
             self._fencing.power_off(request.host, lambda: activity.heartbeat("cutting power"))
             if not self._fencing.is_off(request.host):
                 raise FenceFailedError(f"host {request.host} still reads on after a power-off")
         said = "power read: already off" if was_off else "power cut, read back: off"
-        return self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind, said)
+        return self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind_of(request.host), said)
 
     def _known(self, request: m.FenceRequest) -> Evidence | None:
         return self._evidence.current_evidence(request.host, request.incarnation)
 
     def _refuse(self, request: m.FenceRequest) -> NoReturn:
+        kind = self._fencing.kind_of(request.host)
         raise SourceNotFencedError(
-            f"host {request.host} is not fenced and the {self._fencing.kind} driver cannot cut its power",
+            f"host {request.host} is not fenced and the {kind} driver cannot cut its power",
             remedy=f'power it off, then say: evacuate host down {request.host} --confirmed-off "who saw it, how"',
         )
 

@@ -105,6 +105,10 @@ class HostAlreadyServedError(Refusal):
     """Another worker of the host runs."""
 
 
+class BmcFileError(Refusal):
+    """The file of BMCs is wrong; the message names file, line and field, and quotes nothing of it."""
+
+
 class FaultFileError(Refusal):
     """The faults file is wrong; the message names file, rule and field."""
 
@@ -137,6 +141,28 @@ class FenceFailedError(EvacuateError):
     """The host could not be proven off."""
 
     retryable = True
+
+
+class BmcUnreachableError(FenceFailedError):
+    """The host's BMC does not answer, or answers with an error of its own."""
+
+
+class BmcCredentialsError(FenceFailedError):
+    """The host's BMC refuses the user name or the password, or the account may not switch power."""
+
+    retryable = False
+
+
+class BmcTlsError(FenceFailedError):
+    """The host's BMC does not prove who it is."""
+
+    retryable = False
+
+
+class BmcSystemError(FenceFailedError):
+    """The BMC has no such system, or cannot switch it off by force."""
+
+    retryable = False
 
 
 class FenceDeclinedError(EvacuateError):

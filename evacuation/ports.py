@@ -227,6 +227,10 @@ class FencingDriver(Protocol):
 
     kind: str
 
+    def kind_of(self, host: str) -> str:
+        """Which kind of driver switches this host: what evidence names as its author."""
+        ...
+
     def is_able(self, host: str) -> bool:
         """Whether this driver can cut this host's power at all. No I/O to the host."""
         ...

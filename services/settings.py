@@ -23,7 +23,11 @@ class Settings(BaseSettings):
     ui_address: str | None = None
 
     hypervisor: Literal["process", "simulated"] = "process"
-    fencing: Literal["process", "operator"] = "process"
+    fencing: Literal["process", "operator", "redfish", "ipmi"] = "process"
+    bmc_file: Path | None = None
+    """Which BMC switches which host, by which account: see docs/operations.md."""
+    bmc_timeout: float = Field(default=8.0, gt=0, le=9)
+    """In which a BMC must answer a question; less than the heartbeat of a fence."""
     disk_lock: bool = True
     spawn_delay: float = Field(default=0.0, ge=0)
     """Of the simulated hypervisor."""

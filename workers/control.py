@@ -28,7 +28,9 @@ async def serve_control(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, services: SqlServices) -> None:
-    fencing = fencing_driver(settings.fencing, settings.state_dir)
+    fencing = fencing_driver(
+        settings.fencing, settings.state_dir, bmc_file=settings.bmc_file, bmc_timeout=settings.bmc_timeout
+    )
     activities = [
         *InstanceStateActivities(services.store, fencing).all,
         *CapacityActivities(services.capacity).all,

@@ -24,6 +24,9 @@ class Power:
     def __init__(self, *, on: bool = True, able: bool = True, stuck: bool = False) -> None:
         self.on, self.able, self.stuck = on, able, stuck
 
+    def kind_of(self, host: str) -> str:
+        return self.kind
+
     def is_able(self, host: str) -> bool:
         return self.able
 
