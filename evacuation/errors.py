@@ -143,6 +143,16 @@ class FenceFailedError(EvacuateError):
     retryable = True
 
 
+class EvidenceMissingError(FenceFailedError):
+    """What could be had without a person is had, and the fencing policy asks for more."""
+
+    retryable = False
+
+
+class StorageNotRevokedError(FenceFailedError):
+    """The guest's disks could not all be taken away from the host."""
+
+
 class BmcUnreachableError(FenceFailedError):
     """The host's BMC does not answer, or answers with an error of its own."""
 
@@ -183,6 +193,12 @@ class StaleAttemptError(EvacuateError):
 
 class AttachmentLostError(EvacuateError):
     """Somebody else removed an attachment or a mapping that this attempt needs. Undone, and made anew by the next."""
+
+
+class VolumeServiceError(EvacuateError):
+    """The volume service does not answer, or cannot do what was asked."""
+
+    retryable = True
 
 
 class NoValidHostError(EvacuateError):

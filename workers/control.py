@@ -20,7 +20,7 @@ log = structlog.stdlib.get_logger("worker")
 
 async def serve_control(settings: Settings) -> None:
     """Raises StoreUnavailableError, StoreSchemaError."""
-    services = open_services(settings.store_url)
+    services = open_services(settings.store_url, settings.fencing_policy)
     try:
         await _serve(settings, services)
     finally:
@@ -31,12 +31,13 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
     fencing = fencing_driver(
         settings.fencing, settings.state_dir, bmc_file=settings.bmc_file, bmc_timeout=settings.bmc_timeout
     )
+    policy = settings.fencing_policy
     activities = [
-        *InstanceStateActivities(services.store, fencing).all,
+        *InstanceStateActivities(services.store, fencing, policy=policy).all,
         *CapacityActivities(services.capacity).all,
         *NetworkActivities(services.network).all,
         *BlockDeviceActivities(services.store, services.volumes).all,
-        *FencingActivities(services.evidence, fencing).all,
+        *FencingActivities(services.evidence, fencing, policy=policy).all,
         *HostActivities(services.hosts).all,
     ]
     async with serving(

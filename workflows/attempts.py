@@ -13,6 +13,7 @@ FENCE_FAILURES = tuple(name for name, cls in BY_NAME.items() if issubclass(cls, 
 
 FINAL_CAUSES = dict.fromkeys(FENCE_FAILURES, EndingCause.FENCE_FAILED) | {
     "SourceNotFencedError": EndingCause.FENCE_FAILED,
+    "SourceAnswersError": EndingCause.SOURCE_RETURNED,
     "SourceReturnedError": EndingCause.SOURCE_RETURNED,
     "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
     "DiskLockedError": EndingCause.LATER_STEP_FAILED,

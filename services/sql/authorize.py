@@ -37,7 +37,7 @@ def prove_older(session: Session, instance: InstanceRow) -> None:
     ResidenceNotProvenError when there is none."""
     where = (ResidenceRow.instance_id == instance.id, col(ResidenceRow.proof).is_(None))
     for residence in session.exec(select(ResidenceRow).where(*where)).all():
-        residence.proof = current_evidence(session, residence.host, residence.incarnation)
+        residence.proof = current_evidence(session, residence.host, residence.incarnation, instance.id)
         if residence.proof is None:
             raise _unproven(session, instance, residence)
 

@@ -1,5 +1,6 @@
 """Everything that is behind the ports in one SQL database."""
 
+from evacuation.fencing import FencingPolicy
 from services.sql.capacity import SqlCapacity
 from services.sql.database import Database, connect_database
 from services.sql.evidence import SqlEvidence
@@ -16,7 +17,7 @@ class SqlServices:
     """Safe to use from many threads. Each call has its own timeout."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.store = SqlStore(database)
         self.evidence = SqlEvidence(database)
         self.capacity = SqlCapacity(database)
@@ -27,13 +28,14 @@ class SqlServices:
         self.views = SqlViews(database)
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
 
 
-def open_services(url: str) -> SqlServices:
-    """The database answers and has this release's schema. Raises StoreUnavailableError, StoreSchemaError."""
+def open_services(url: str, policy: FencingPolicy | None = None) -> SqlServices:
+    """The database answers and has this release's schema; what proves a place empty there is as the policy says.
+    Raises StoreUnavailableError, StoreSchemaError."""
     require_file(url)
-    database = connect_database(url)
+    database = connect_database(url, {FencingPolicy: policy})
     try:
         with database.connect() as connection:
             check_revision(connection)
