@@ -26,6 +26,11 @@ test-containers: install
 	deploy/engine.sh start && deploy/images.sh && deploy/engine.sh run env EVACUATE_REQUIRE_CONTAINERS=1 \
 	  $(BIN)/python -m pytest tests/containers; status=$$?; deploy/engine.sh stop; exit $$status
 
+# Needs Debian's qemu-system-common, qemu-utils and libnbd-bin.
+.PHONY: test-volumes
+test-volumes: install
+	EVACUATE_REQUIRE_VOLUMES=1 $(BIN)/python -m pytest tests/volumes
+
 check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

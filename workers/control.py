@@ -12,6 +12,7 @@ from evacuation import names
 from services.fencing import fencing_driver
 from services.settings import Settings
 from services.sql import SqlServices, open_services
+from services.volumes import volume_services
 from workers.serving import connect_patiently, forever, serving
 from workflows.all import ALL
 
@@ -31,14 +32,15 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
     fencing = fencing_driver(
         settings.fencing, settings.state_dir, bmc_file=settings.bmc_file, bmc_timeout=settings.bmc_timeout
     )
+    served = volume_services(settings, services)
     policy = settings.fencing_policy
     activities = [
-        *InstanceStateActivities(services.store, fencing, policy=policy).all,
+        *InstanceStateActivities(services.store, fencing, policy=policy, storage=served.storage).all,
         *CapacityActivities(services.capacity).all,
         *NetworkActivities(services.network).all,
-        *BlockDeviceActivities(services.store, services.volumes).all,
-        *FencingActivities(services.evidence, fencing, policy=policy).all,
-        *HostActivities(services.hosts).all,
+        *BlockDeviceActivities(services.store, served.volumes).all,
+        *FencingActivities(services.evidence, fencing, policy=policy, storage=served.storage).all,
+        *HostActivities(served.hosts).all,
     ]
     async with serving(
         await connect_patiently(settings),

@@ -4,6 +4,7 @@ from evacuation.fencing import FencingPolicy
 from services.sql.capacity import SqlCapacity
 from services.sql.database import Database, connect_database
 from services.sql.evidence import SqlEvidence
+from services.sql.exports import SqlExports
 from services.sql.fleet import SqlFleet
 from services.sql.hosts import SqlHosts
 from services.sql.network import SqlNetwork
@@ -23,6 +24,7 @@ class SqlServices:
         self.capacity = SqlCapacity(database)
         self.network = SqlNetwork(database)
         self.volumes = SqlVolumes(database)
+        self.exports = SqlExports(database)
         self.hosts = SqlHosts(database)
         self.fleet = SqlFleet(database)
         self.views = SqlViews(database)
