@@ -26,10 +26,12 @@ def volume_services(settings: Settings, sql: SqlServices) -> VolumeServices:
             from services.volumes.nbd import NbdHosts, NbdStorageFence, NbdVolumes, exports_of
 
             exports = exports_of(settings, sql)
+            # A process guest writes to a file of its own, whatever the fleet calls its root disk.
+            proves = settings.hypervisor != "process"
             return VolumeServices(
-                volumes=NbdVolumes(sql.volumes, sql.exports, exports),
+                volumes=NbdVolumes(sql.volumes, sql.exports, exports, proves=proves),
                 hosts=NbdHosts(sql.database, exports),
-                storage=NbdStorageFence(sql.exports, exports),
+                storage=NbdStorageFence(sql.exports, exports) if proves else None,
             )
         case _:
             assert_never(settings.volumes)

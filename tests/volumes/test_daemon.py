@@ -99,6 +99,7 @@ def test_images_are_made_once_and_never_over_another(tmp_path: Path) -> None:
     layout = Layout.of(tmp_path, "127.0.0.1:10809")
     assert make_images(layout, {"v-1": 2}) == 1
     image = layout.image("v-1")
+    assert image.stat().st_mode & 0o777 == 0o600
     assert image.stat().st_size == 2 << 30 and image.stat().st_blocks * 512 < 1 << 20
     image.write_bytes(b"data")
     assert make_images(layout, {"v-1": 2}) == 0

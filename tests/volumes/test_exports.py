@@ -4,6 +4,9 @@ import pytest
 
 from evacuation import messages as m
 from evacuation.errors import DiskLockedError, StorageNotRevokedError
+from services.settings import Settings
+from services.sql import open_services
+from services.volumes import volume_services
 from services.volumes.nbd.daemon import daemon
 from tests.volumes.client import names
 from tests.volumes.ground import Ground
@@ -148,3 +151,20 @@ def test_disks_that_were_attached_again_meanwhile_are_no_evidence(volumes: Groun
 def test_guest_without_a_volume_for_its_root_disk_cannot_be_fenced_by_storage(volumes: Ground) -> None:
     assert volumes.fence.is_able(volumes.world.id_of("web-01"))
     assert not volumes.fence.is_able("unknown")
+
+
+@pytest.mark.parametrize(("hypervisor", "proves"), [("process", False), ("simulated", True)])
+def test_storage_proves_nothing_about_guests_that_write_to_files_of_their_own(
+    volumes: Ground, hypervisor: str, proves: bool
+) -> None:
+    settings = Settings.model_validate(
+        {"state_dir": volumes.directory, "volumes": "nbd", "hypervisor": hypervisor, "nbd_create": True}
+        | {"nbd_address": f"{volumes.layout.host}:{volumes.layout.port}"}
+    )
+    served = volume_services(settings, open_services(f"sqlite:///{volumes.directory / 'store.db'}"))
+    assert (served.storage is not None) == proves
+    evacuation = volumes.ready()
+    volumes.services.volumes = served.volumes  # type: ignore[assignment]
+    evacuation.detach()
+    known = volumes.services.evidence.current_evidence("cmp-1", "boot-1", volumes.world.id_of("web-01"))
+    assert (known is not None) == proves

@@ -11,8 +11,8 @@ from services.volumes.nbd.qmp import REMEDY, Qmp, QmpError
 
 TIMEOUT = 3.0
 """Seconds for one command."""
-LOCK_WAIT = 8.0
-DRAIN = 5.0
+LOCK_WAIT = 4.0
+DRAIN = 4.0
 """Seconds in which a closed export must be gone: its last requests have ended then."""
 POLL = 0.01
 

@@ -1,6 +1,7 @@
 """Where the NBD volume service keeps things, and what they are called."""
 
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -84,9 +85,10 @@ def make_images(layout: Layout, sizes: Mapping[str, int]) -> int:
 
 
 def _make_image(path: Path, size: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(f".{os.getpid()}.new")
-    with new.open("wb") as file:
+    # What guests keep is for nobody else on this machine.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
         file.truncate(size)
         os.fsync(file.fileno())
     try:

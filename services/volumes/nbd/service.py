@@ -99,7 +99,7 @@ def start_daemon(layout: Layout) -> None:
         raise VolumeServiceError(
             f"{PROGRAM} is not installed", remedy="install Debian's qemu-system-common, or what has it elsewhere"
         )
-    layout.image("").parent.mkdir(parents=True, exist_ok=True)
+    layout.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.socket.unlink(missing_ok=True)
     with layout.log.open("ab") as output:
         process = subprocess.Popen(

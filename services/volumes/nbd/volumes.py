@@ -15,12 +15,14 @@ from services.volumes.nbd.exports import Exports
 
 class NbdVolumes:
     """The store says who is attached, and by its constraint one at a time; each call then has the exports follow.
-    Killed in between, the same call again, or the next one about the volume, makes them follow."""
+    Killed in between, the same call again, or the next one about the volume, makes them follow. `proves`: guests write
+    nowhere but to these volumes, so that a volume that was taken away is evidence."""
 
-    def __init__(self, sql: SqlVolumes, store: SqlExports, exports: Exports) -> None:
+    def __init__(self, sql: SqlVolumes, store: SqlExports, exports: Exports, *, proves: bool = True) -> None:
         self._sql = sql
         self._store = store
         self._exports = exports
+        self._proves = proves
 
     def attachment(self, attachment_id: str) -> Attachment | None:
         found = self._sql.attachment(attachment_id)
@@ -40,7 +42,7 @@ class NbdVolumes:
         held = self._store.release(ref, attachment_id, undo=undo)
         if held is not None:
             self._exports.apply([held.volume_id])
-            if not undo:
+            if self._proves and not undo:
                 self._store.record_detached(held)
         self._sql.delete(ref, attachment_id, undo=undo)
 
