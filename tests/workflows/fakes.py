@@ -32,7 +32,10 @@ class Hang:
 
 
 class Deaf:
-    """As usual, though not before the call is cancelled."""
+    """As usual, or `then`, though not before the call is cancelled."""
+
+    def __init__(self, then: Answer = None) -> None:
+        self.then = then
 
 
 class Silence:
@@ -68,7 +71,7 @@ class FakeCloud:
         if isinstance(answer, Deaf):
             with suppress(asyncio.CancelledError):
                 await hang(beating=True)
-            answer = usual
+            answer = answer.then or usual
         if isinstance(answer, Hang | Silence):
             await hang(beating=isinstance(answer, Hang))
         if isinstance(answer, BaseException):

@@ -6,7 +6,7 @@ from temporalio.exceptions import CancelledError
 
 from evacuation.errors import BmcCredentialsError, EvidenceMissingError, FenceFailedError
 from tests.workflows.conftest import Run
-from tests.workflows.fakes import FakeCloud
+from tests.workflows.fakes import Deaf, FakeCloud
 from workflows.evacuate_instance import EvacuateInstance
 
 UNMET = EvidenceMissingError("cmp-1 is not proven off", remedy="evacuate host down cmp-1 --confirmed-off")
@@ -73,6 +73,19 @@ async def test_waiting_ends_with_a_cancel_and_nothing_was_written(run):
         await handle.result()
     assert isinstance(caught.value.cause, CancelledError)
     assert "begin_evacuation" not in cloud.asked
+
+
+async def test_waiting_does_not_begin_when_the_cancel_came_during_the_fence(run):
+    cloud = FakeCloud()
+    cloud.answers("fence_source", Deaf(UNMET))
+    evacuation: Run = (await run(cloud)).patient()
+    handle = await evacuation.start()
+    await evacuation.until("fence_source")
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert cloud.asked.count("fence_source") == 1
 
 
 async def test_waiting_ends_with_the_instance(run):
