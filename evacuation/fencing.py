@@ -27,7 +27,7 @@ class FencingPolicy(Frozen):
     @classmethod
     def parse(cls, text: str) -> Self:
         """From `1 of power, storage, operator`. Raises ValueError, in words for a person."""
-        match = _FORM.fullmatch(text)
+        match = _FORM.fullmatch(text.lower())
         if match is None:
             raise ValueError("write it as: 1 of power, storage, operator")
         words = [word.strip() for word in match[2].split(",")]

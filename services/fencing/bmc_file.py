@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 import structlog
-from pydantic import ConfigDict, Field, RootModel, SecretStr, Strict, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, SecretStr, Strict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from evacuation.errors import BmcFileError
@@ -15,6 +16,12 @@ from services.documents import Kind, read_document, read_private
 
 BmcDriver = Literal["redfish", "ipmi"]
 Text = Annotated[str, Strict(), Field(min_length=1)]
+
+
+def _number_as_text(value: object) -> object:
+    """`system: 1` says what it means; a password would lose its zeros."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
 
 log = structlog.stdlib.get_logger("fencing")
 
@@ -31,7 +38,7 @@ class Bmc(Frozen):
     username: SecretStr = Field(min_length=1)
     password: SecretStr | None = Field(default=None, min_length=1)
     password_file: Path | None = None
-    system: Text | None = None
+    system: Annotated[Text, BeforeValidator(_number_as_text)] | None = None
     """Redfish: the system's id or path. Not needed where the BMC has one only."""
     ca_file: Path | None = None
     """Redfish: who signed the BMC's certificate, if not somebody whom this machine knows."""
@@ -43,11 +50,28 @@ class Bmc(Frozen):
             raise PydanticCustomError("bmc", "give either password or password_file")
         if self.address.startswith("http://"):
             raise PydanticCustomError("bmc", "plain http would show the password to everybody: use https")
+        if split_address(self.address) is None:
+            raise PydanticCustomError("bmc", "address is neither HOST nor HOST:PORT")
         if self.driver == "ipmi" and (self.system or self.ca_file or not self.verify or "/" in self.address):
             raise PydanticCustomError("bmc", "an ipmi entry has address, username and password only")
         if self.ca_file is not None and not self.verify:
             raise PydanticCustomError("bmc", "ca_file and verify: false contradict each other")
         return self
+
+
+def split_address(address: str) -> tuple[str, int | None] | None:
+    """Name and port of HOST, HOST:PORT, [V6]:PORT, and a bare IPv6 address; a scheme and a path are let be. None: it
+    is none of these."""
+    whole = address.removeprefix("https://")
+    bare = whole.partition("/")[0]
+    if bare.count(":") > 1 and not bare.startswith("["):
+        bare = f"[{bare}]"
+    try:
+        parts = urlsplit(f"//{bare}")
+        is_sound = parts.hostname and parts.username is None and "://" not in whole and not set(bare) & set(" ?#")
+        return (parts.hostname, parts.port) if is_sound and parts.hostname else None
+    except ValueError:
+        return None
 
 
 class Bmcs(RootModel[dict[Text, Bmc]]):

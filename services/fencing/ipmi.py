@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from evacuation.errors import BmcCredentialsError, BmcSystemError, BmcUnreachableError, FenceFailedError
-from services.fencing.bmc_file import Access
+from services.fencing.bmc_file import Access, split_address
 
 HELPER = Path(__file__).with_name("ipmi_call.py")
 PORT = 623
@@ -30,10 +30,10 @@ class Ipmi:
         self._call("off")
 
     def _call(self, action: Literal["read", "off"]) -> str:
-        name, port = _split(self._access.address)
+        name, port = split_address(self._access.address) or (self._access.address, None)
         message = {
             "address": name,
-            "port": port,
+            "port": port or PORT,
             "username": self._access.username,
             "password": self._access.password,
             "action": action,
@@ -87,12 +87,3 @@ class Ipmi:
             f"the BMC of {self._access.host} does not answer",
             remedy="check its address in the BMC file, its network and its power, and that IPMI over LAN is on",
         )
-
-
-def _split(address: str) -> tuple[str, int]:
-    """HOST, HOST:PORT, [V6] and [V6]:PORT; a bare IPv6 address has more than one colon."""
-    if address.startswith("["):
-        name, _, port = address[1:].partition("]")
-        return name, int(port.removeprefix(":") or PORT)
-    name, _, port = address.partition(":")
-    return (address, PORT) if ":" in port else (name, int(port or PORT))

@@ -19,7 +19,7 @@ from evacuation.errors import (
     BmcUnreachableError,
     FenceFailedError,
 )
-from services.fencing.bmc_file import Access
+from services.fencing.bmc_file import Access, split_address
 
 CONNECT = 2.0
 """Seconds for a TCP connection. A BMC that is there takes milliseconds, its first byte may take seconds."""
@@ -116,7 +116,9 @@ class _Budgeted(connector.Connector):
 
 
 def _url(address: str) -> str:
-    return address if "://" in address else f"https://{address}"
+    name, port = split_address(address) or (address, None)
+    name = f"[{name}]" if ":" in name else name
+    return f"https://{name}:{port}" if port else f"https://{name}"
 
 
 def _path(system: str | None) -> str | None:

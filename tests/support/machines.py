@@ -12,13 +12,13 @@ import psutil
 
 
 class Machine:
-    """Known by its directory, so that a BMC in another process switches it. `delay` and `stuck` are files: seconds
-    that a power-off takes, and a power switch that does nothing."""
+    """Known by its directory, so that a BMC in another process switches it. `held` and `stuck` are files: a power-off
+    waits while the one is there, and does nothing while the other is."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
         self._pid = root / f"{name}.pid"
-        self.delay = root / f"{name}.delay"
+        self.held = root / f"{name}.held"
         self.stuck = root / f"{name}.stuck"
 
     def power_on(self) -> None:
@@ -41,8 +41,8 @@ class Machine:
         """As a BMC does it: the order is taken at once, and carried out when it is."""
         if self.stuck.exists():
             return
-        if self.delay.exists():
-            time.sleep(float(self.delay.read_text()))
+        while self.held.exists():
+            time.sleep(0.02)
         self.kill()
 
     def kill(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from evacuation.errors import BmcFileError
 from services.fencing import fencing_driver
 from services.fencing.bmc import BmcFencing
-from services.fencing.bmc_file import BmcFile
+from services.fencing.bmc_file import BmcFile, split_address
 
 SECRET = "s3cret-horse"
 ADDRESS = "192.0.2.77"
@@ -74,10 +74,35 @@ def test_nothing_of_an_entry_is_in_what_it_prints(path: Path):
         ("{address: a, username: u, password_file: nowhere}", "cmp-1.password_file: cannot be read"),
         ("{address: a, username: u, password: p}\ncmp-1: 1", ":2: cmp-1: the key is given twice"),
         ("nothing", ":1: cmp-1: should be a mapping"),
+        ("{address: 'a:b', username: u, password: p}", ":1: cmp-1: address is neither HOST nor HOST:PORT"),
     ],
 )
 def test_wrong_entry_is_refused_by_line_and_field(tmp_path: Path, entry: str, where: str):
     assert where in refusal(write(tmp_path / "bmc.yaml", f"cmp-1: {entry}\n"))
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [
+        ("10.0.9.1", ("10.0.9.1", None)),
+        ("bmc-1.example:8443", ("bmc-1.example", 8443)),
+        ("https://bmc-1:8443/redfish/v1", ("bmc-1", 8443)),
+        ("fd00::1", ("fd00::1", None)),
+        ("[fd00::1]:623", ("fd00::1", 623)),
+        ("bmc-1:port", None),
+        ("bmc-1:99999", None),
+        ("user:secret@bmc-1", None),
+        ("ftp://bmc-1", None),
+        ("two words", None),
+    ],
+)
+def test_address_is_a_host_and_may_be_a_port(address: str, parts: tuple[str, int | None] | None):
+    assert split_address(address) == parts
+
+
+def test_system_may_be_written_as_a_number(tmp_path: Path):
+    path = write(tmp_path / "bmc.yaml", "cmp-1: {address: a, username: u, password: p, system: 1}")
+    assert BmcFile(path, "redfish").of("cmp-1").system == "1"
 
 
 @pytest.mark.parametrize(

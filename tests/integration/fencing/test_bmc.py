@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,7 +62,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(servers: Site) -> Iterator[Site]:
     """The machine is on."""
     machine = servers.machine
-    for leftover in (machine.delay, machine.stuck, servers.root / "orders"):
+    for leftover in (machine.held, machine.stuck, servers.root / "orders"):
         leftover.unlink(missing_ok=True)
     machine.power_on()
     yield servers
@@ -72,11 +72,14 @@ def site(servers: Site) -> Iterator[Site]:
 class Beats:
     """How often work was seen to go on."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_fifth: Callable[[], None] = lambda: None) -> None:
         self.count = 0
+        self._at_fifth = at_fifth
 
     def __call__(self) -> None:
         self.count += 1
+        if self.count == 5:
+            self._at_fifth()
 
 
 def error_of(driver: bmc.BmcFencing, kind: type[EvacuateError]) -> EvacuateError:
@@ -111,10 +114,10 @@ def test_power_off_waits_for_a_slow_machine_and_beats_at_every_poll(
     site: Site, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(bmc, "POLL", 0.1)
-    site.machine.delay.write_text("1")
-    beats = Beats()
+    site.machine.held.touch()
+    beats = Beats(at_fifth=site.machine.held.unlink)
     site.driver(kind).power_off("cmp-1", beats)
-    assert not site.machine.is_on and beats.count > 3
+    assert not site.machine.is_on and beats.count > 5
 
 
 @pytest.mark.parametrize("kind", DRIVERS)
