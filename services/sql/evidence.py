@@ -59,22 +59,24 @@ def _current(session: Session, host: str, incarnation: str | None) -> Sequence[E
 
 
 def _of(session: Session, row: EvidenceRow, instance_id: str | None) -> Evidence | None:
-    """What storage evidence says about one guest: nothing, unless it covers every disk that the guest could write
-    and none was attached to that host again."""
+    """What storage evidence says about one guest: nothing, unless it covers every disk that the guest could write,
+    by every attachment that the guest has, or had, to that host."""
     instance = session.get(InstanceRow, instance_id) if instance_id else None
     if instance is None or instance.root_disk is not RootDisk.VOLUME:
         return None
     mine = select(BlockDeviceRow.volume_id).where(BlockDeviceRow.instance_id == instance.id)
     volumes = session.exec(mine).all()
-    if not covers(row.scope, volumes) or _is_attached(session, instance.id, row.host):
+    if not covers(row.scope, volumes) or _is_held_otherwise(session, instance.id, row):
         return None
     return _value(row).model_copy(update={"scope": only(row.scope, volumes)})
 
 
-def _is_attached(session: Session, instance_id: str, host: str) -> bool:
-    mine = (AttachmentRow.instance_id == instance_id, AttachmentRow.status == AttachmentStatus.ATTACHED)
-    attached = session.exec(select(AttachmentRow).where(*mine)).all()
-    return any(row.connector is not None and row.connector.host == host for row in attached)
+def _is_held_otherwise(session: Session, instance_id: str, evidence: EvidenceRow) -> bool:
+    """By an attachment to that host that is attached, or is being taken away and not read back yet."""
+    mine = session.exec(select(AttachmentRow).where(AttachmentRow.instance_id == instance_id)).all()
+    there = [row for row in mine if row.connector is not None and row.connector.host == evidence.host]
+    gone = {attachment for _, attachment in disks_in(evidence.scope)}
+    return any(row.status is AttachmentStatus.ATTACHED or row.id not in gone for row in there)
 
 
 def was_voided(session: Session, host: str, incarnation: str | None) -> bool:

@@ -119,6 +119,19 @@ def test_storage_evidence_proves_nothing_while_the_host_has_an_attachment(under:
     assert known(world, "web-01") is None
 
 
+def test_storage_evidence_of_long_ago_proves_nothing_while_a_later_attachment_is_being_taken_away(under: Open):
+    """Somebody died between the store's word and the storage's: the export may still be open."""
+    world = under("1 of power, storage")
+    disks = disks_of(world, "web-01")
+    revoke(world, *((volume, "of long ago") for volume, _ in disks))
+    request = m.FenceRequest(host="cmp-1", incarnation="boot-1", instance_id=world.id_of("web-01"))
+    taken = world.services.exports.take_away(request)
+    assert known(world, "web-01") is None
+    assert world.services.evidence.open_fence(request) is None
+    world.services.exports.record_revoked(request, taken)
+    assert known(world, "web-01") is not None
+
+
 def test_storage_evidence_about_one_guest_is_none_about_another_or_the_host(under: Open):
     world = under("1 of power, storage")
     disks = disks_of(world, "web-01")
