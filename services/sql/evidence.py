@@ -34,7 +34,9 @@ class SqlEvidence:
         self._database.write(_void_evidence, host, incarnation, why)
 
 
-def current_evidence(session: Session, host: str, incarnation: str | None, instance_id: str | None) -> Evidence | None:
+def current_evidence(
+    session: Session, host: str, incarnation: str | None, instance_id: str | None = None
+) -> Evidence | None:
     """Recorded about that incarnation, not voided, and enough for the policy; else, that the host has registered
     another one since. Storage evidence counts for the instance that is named, as far as its disks go."""
     rows = _current(session, host, incarnation)
