@@ -17,7 +17,7 @@ from evacuation import messages as m
 from services.sql import open_services
 from services.volumes.nbd import Layout
 from tests.benchmarks.processes import Processes, processes
-from tests.support.stack import temporal_server
+from tests.support.stack import Stack, temporal_server
 from tests.volumes.client import Client, first_byte, names
 from tests.volumes.conftest import require_programs
 from tests.volumes.ground import FLEET, free_address
@@ -144,3 +144,20 @@ def test_daemon_outlives_its_service_and_a_new_service_finds_it(site: Site) -> N
     )
     assert second.returncode == 2 and "a storage service runs" in second.stderr
     client.close()
+
+
+@pytest.mark.timeout(150)
+def test_embedded_stack_brings_the_storage_service_up_and_leaves_nothing_of_it() -> None:
+    require_programs()
+    with TemporaryDirectory(prefix="evacuate-nbd-") as name, temporal_server(Path(name)) as temporal:
+        address = free_address()
+        host, _, port = address.rpartition(":")
+        settings = {"EVACUATE_VOLUMES": "nbd", "EVACUATE_NBD_ADDRESS": address, "EVACUATE_NBD_CREATE": "true"}
+        stack = Stack(Path(name), temporal, settings=settings | {"EVACUATE_NBD_DIR": f"{name}/nbd"})
+        anybody = m.VolumeTarget(host=host, port=int(port))
+        try:
+            stack.up(FLEET.model_dump(mode="json", exclude_defaults=True), [])
+            until(lambda: len(names(anybody)) == 3)
+        finally:
+            stack.down()
+        assert names(anybody) == set()
