@@ -28,6 +28,11 @@ test-containers: install
 	deploy/engine.sh start && deploy/images.sh && deploy/engine.sh run env EVACUATE_REQUIRE_CONTAINERS=1 \
 	  $(BIN)/python -m pytest tests/containers; status=$$?; deploy/engine.sh stop; exit $$status
 
+# Needs Debian's qemu-system-common, qemu-utils and libnbd-bin.
+.PHONY: test-volumes
+test-volumes: install
+	EVACUATE_REQUIRE_VOLUMES=1 $(BIN)/python -m pytest tests/volumes
+
 check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,12 +52,12 @@ chaos: install
 
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
-	  --extra embedded --extra dev pyproject.toml -o requirements.lock
+	  --extra embedded --extra bmc --extra dev pyproject.toml -o requirements.lock
 
 # Of the container image; versions as in requirements.lock.
 lock-runtime:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url -c requirements.lock \
-	  pyproject.toml -o requirements-runtime.lock
+	  --extra bmc pyproject.toml -o requirements-runtime.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

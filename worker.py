@@ -2,6 +2,7 @@
 
 `worker.py control` serves workflows and the activities of the store and the services; any number may run.
 `worker.py host --host H` serves one compute host, needs only its hypervisor, and runs once per host.
+`worker.py storage` keeps the NBD volume service's daemon (EVACUATE_VOLUMES=nbd), on the control workers' machine.
 """
 
 import argparse
@@ -46,22 +47,27 @@ def parse() -> argparse.Namespace:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kind", choices=("control", "host"), help="what to serve")
+    parser.add_argument("kind", choices=("control", "host", "storage"), help="what to serve")
     parser.add_argument("--host", help="the compute host, by its name in the fleet")
     parser.add_argument("--state-dir", type=Path, help="of the embedded stack, or of the process hypervisors")
     arguments = parser.parse_args()
     if (arguments.kind == "host") != bool(arguments.host):
-        parser.error("`host` needs --host H, and `control` takes none")
+        parser.error("`host` needs --host H, and the others take none")
     return arguments
 
 
 def run(arguments: argparse.Namespace) -> None:
     settings = settings_for(arguments.state_dir)
-    configure_logs(settings, worker=arguments.host or "control")
+    configure_logs(settings, worker=arguments.host or arguments.kind)
     if arguments.kind == "control":
         from workers.control import serve_control
 
         asyncio.run(until_stopped(serve_control(settings)))
+        return
+    if arguments.kind == "storage":
+        from workers.storage import serve_storage
+
+        asyncio.run(until_stopped(serve_storage(settings)))
         return
     from workers.host import only_worker_of, serve_host
 

@@ -58,11 +58,14 @@ class BlockDeviceActivities:
         """task_state rebuild_block_device_mapping; attachments completed with the destination's connector."""
         self._store.enter_block_device_mapping(message.ref)
         devices = self._store.block_devices(message.ref)
-        for device in devices:
-            if device.attachment_id is None:
-                raise AttachmentLostError(f"volume {device.volume_id} has no attachment: it was removed meanwhile")
-            self._volumes.complete(message.ref, device.attachment_id, message.connector)
-        return m.BlockDevices(devices=devices)
+        return m.BlockDevices(devices=tuple(self._complete(message, device) for device in devices))
+
+    def _complete(self, message: m.SetUpBlockDevices, device: m.BlockDevice) -> m.BlockDevice:
+        if device.attachment_id is None:
+            raise AttachmentLostError(f"volume {device.volume_id} has no attachment: it was removed meanwhile")
+        self._volumes.complete(message.ref, device.attachment_id, message.connector)
+        attachment = self._volumes.attachment(device.attachment_id)
+        return device.model_copy(update={"target": attachment.target if attachment else None})
 
     @activity.defn(no_thread_cancel_exception=True)
     def tear_down_block_devices(self, message: m.Undo) -> m.Done:

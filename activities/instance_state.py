@@ -3,14 +3,25 @@
 from temporalio import activity
 
 from evacuation import messages as m
-from evacuation.ports import EvacuationStore, FencingDriver
+from evacuation.fencing import FencingPolicy
+from evacuation.model import EvidenceKind
+from evacuation.ports import EvacuationStore, FencingDriver, StorageFence
 from evacuation.request import check
 
 
 class InstanceStateActivities:
-    def __init__(self, store: EvacuationStore, fencing: FencingDriver) -> None:
+    def __init__(
+        self,
+        store: EvacuationStore,
+        fencing: FencingDriver,
+        *,
+        policy: FencingPolicy | None = None,
+        storage: StorageFence | None = None,
+    ) -> None:
         self._store = store
         self._fencing = fencing
+        self._policy = policy or FencingPolicy()
+        self._storage = storage
         self.all = [
             self.check_request,
             self.begin_evacuation,
@@ -26,7 +37,14 @@ class InstanceStateActivities:
     def check_request(self, request: m.EvacuationRequest) -> m.CheckedRequest:
         """Read-only: every check that the store can decide, before anything is written or powered off."""
         facts = self._store.check_facts(request.instance_id)
-        return check(request, facts, can_fence=self._fencing.is_able(facts.instance.source))
+        return check(request, facts, can_fence=self._can_fence(facts.instance))
+
+    def _can_fence(self, instance: m.InstanceSnapshot) -> bool:
+        """Whether anything here, without a person, makes evidence that counts."""
+        if self._policy.counts(EvidenceKind.POWER_OFF) and self._fencing.is_able(instance.source):
+            return True
+        storage = self._storage if self._policy.counts(EvidenceKind.STORAGE_REVOKED) else None
+        return storage is not None and storage.is_able(instance.id)
 
     @activity.defn(no_thread_cancel_exception=True)
     def begin_evacuation(self, message: m.Begin) -> m.Begun:

@@ -77,7 +77,8 @@ def confirm_off(settings: Settings, host: str, statement: str) -> None:
                 at=datetime.now(UTC),
             )
         )
-        waiting = [each.instance_id for each in services.views.evacuations() if each.open]
+        waiting = {each.instance_id for each in services.views.evacuations() if each.open}
+        waiting |= {each.id for each in services.views.instances() if each.host == host}
     asyncio.run(_tell(settings, waiting))
 
 
@@ -86,7 +87,7 @@ async def _refuse_if_it_answers(settings: Settings, host: str) -> None:
         raise HostAnswersError(f"{host} answers: it is not off", remedy="switch it off first")
 
 
-async def _tell(settings: Settings, instances: list[str]) -> None:
+async def _tell(settings: Settings, instances: set[str]) -> None:
     """Evacuations that wait for this word look again at once; one that ended meanwhile need not."""
     from temporalio.service import RPCError
 

@@ -13,8 +13,8 @@ from services.hypervisors.process import ProcessRoot
 from services.hypervisors.process.table import GUEST_PROGRAM, guests_of, processes_of
 
 ROLE = "EVACUATE_STACK_ROLE"
-"""In the environment of every process that a stack starts: supervisor, temporal, control, host. Commands that a
-person runs have the state directory in theirs, but never this."""
+"""In the environment of every process that a stack starts: supervisor, temporal, control, host, storage. Commands
+that a person runs have the state directory in theirs, but never this."""
 
 
 def stack_processes(state_dir: Path) -> list[psutil.Process]:

@@ -1,4 +1,5 @@
-"""Keeps the processes of an embedded stack running: Temporal, control workers, one worker per powered host.
+"""Keeps the processes of an embedded stack running: Temporal, control workers, one worker per powered host, and the
+storage service if its volumes are NBD's.
 
 Run as `python -m embedded.supervisor` with the state directory in the environment; ends everything on SIGTERM."""
 
@@ -58,6 +59,8 @@ class Supervisor:
         record = self._state.read_record()
         if record is not None and record.own_temporal:
             self._tend("temporal", lambda: temporal_command(self._state, record.temporal_address, record.ui_address))
+        if self._settings.volumes == "nbd":
+            self._tend("storage", lambda: [sys.executable, str(PROGRAM), "storage"])
         for number in range(1, self._settings.control_workers + 1):
             self._tend(f"control-{number}", lambda: [sys.executable, str(PROGRAM), "control"])
         for host in self._root.hosts():
@@ -110,6 +113,8 @@ class Supervisor:
         end_all(lambda: with_role(path, "control", "host"), grace=WORKER_GRACE, timeout=10)
         for host in self._root.hosts():
             end_all(lambda host=host: guest_processes(path, host), grace=2, timeout=10)
+        # The storage daemon has its service's role, and guests their disks from it.
+        end_all(lambda: with_role(path, "storage"), grace=2, timeout=10)
         end_all(lambda: with_role(path, "temporal"), grace=TEMPORAL_GRACE, timeout=10)
 
 

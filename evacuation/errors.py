@@ -105,6 +105,10 @@ class HostAlreadyServedError(Refusal):
     """Another worker of the host runs."""
 
 
+class BmcFileError(Refusal):
+    """The file of BMCs is wrong; the message names file, line and field, and quotes nothing of it."""
+
+
 class FaultFileError(Refusal):
     """The faults file is wrong; the message names file, rule and field."""
 
@@ -139,6 +143,38 @@ class FenceFailedError(EvacuateError):
     retryable = True
 
 
+class EvidenceMissingError(FenceFailedError):
+    """What could be had without a person is had, and the fencing policy asks for more."""
+
+    retryable = False
+
+
+class StorageNotRevokedError(FenceFailedError):
+    """The guest's disks could not all be taken away from the host."""
+
+
+class BmcUnreachableError(FenceFailedError):
+    """The host's BMC does not answer, or answers with an error of its own."""
+
+
+class BmcCredentialsError(FenceFailedError):
+    """The host's BMC refuses the user name or the password, or the account may not switch power."""
+
+    retryable = False
+
+
+class BmcTlsError(FenceFailedError):
+    """The host's BMC does not prove who it is."""
+
+    retryable = False
+
+
+class BmcSystemError(FenceFailedError):
+    """The BMC has no such system, or cannot switch it off by force."""
+
+    retryable = False
+
+
 class FenceDeclinedError(EvacuateError):
     """Switching the host off would kill guests that are not this evacuation's."""
 
@@ -157,6 +193,12 @@ class StaleAttemptError(EvacuateError):
 
 class AttachmentLostError(EvacuateError):
     """Somebody else removed an attachment or a mapping that this attempt needs. Undone, and made anew by the next."""
+
+
+class VolumeServiceError(EvacuateError):
+    """The volume service does not answer, or cannot do what was asked."""
+
+    retryable = True
 
 
 class NoValidHostError(EvacuateError):

@@ -61,6 +61,8 @@ class Tuning(Frozen):
     max_attempts: int = 5
     attempts_per_host: int = 2
     hold: timedelta = timedelta(seconds=30)
+    await_evidence: bool = False
+    """A source that cannot be proven off is waited for, in the open, instead of ending the evacuation."""
 
 
 class EvacuationRequest(Frozen):
@@ -206,10 +208,22 @@ class Connector(Frozen):
     initiator: str = ""
 
 
+class VolumeTarget(Frozen):
+    """Where a host finds the data of an attached volume: a network block device, as QEMU opens it."""
+
+    protocol: Literal["nbd"] = "nbd"
+    host: str
+    port: int = 10809
+    export: str | None = None
+    """Its name there; None: the attachment's id."""
+
+
 class GuestDisk(Frozen):
     volume_id: str
     device: str
     attachment_id: str
+    target: VolumeTarget | None = None
+    """None: the volume service does not say; the guest's definition knows, or the host cannot reach it."""
 
 
 class Nic(Frozen):
@@ -275,6 +289,8 @@ class BlockDevice(Frozen):
     device: str
     attachment_id: str | None
     source_connector: Connector | None = None
+    target: VolumeTarget | None = None
+    """Where the attachment's host finds the data, once it is attached."""
 
 
 class BlockDevices(Frozen):
@@ -463,7 +479,7 @@ class HostRef(Frozen):
 
 
 class EvidenceQuery(HostRef):
-    """Asked for the sake of one instance's evacuation."""
+    """Asked for the sake of one instance's evacuation: whose disks may be part of the evidence."""
 
     instance_id: str = ""
 

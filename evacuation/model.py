@@ -127,6 +127,9 @@ class Evidence(Frozen):
     reason: str
     at: datetime
     scope: str = "host"
+    """host, one guest, or the disks that were taken away."""
+    also: "tuple[Evidence, ...]" = ()
+    """What else counted, where a policy asks for more than one kind."""
 
 
 class Candidate(Frozen):

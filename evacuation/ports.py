@@ -112,14 +112,15 @@ class EvidenceStore(Protocol):
         FenceDeclinedError; without another: in the same transaction the host is marked down."""
         ...
 
-    def current_evidence(self, host: str, incarnation: str | None) -> Evidence | None:
-        """Not voided, of that incarnation; or, when the host has registered another incarnation since,
-        evidence of kind new-incarnation."""
+    def current_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
+        """Not voided, of that incarnation, and enough for the fencing policy; or, when the host has registered
+        another incarnation since, evidence of kind new-incarnation. Storage evidence counts for the instance that
+        is named, if it covers every disk that its guest could write."""
         ...
 
     def record_evidence(self, evidence: Evidence) -> Evidence:
         """Keep it and mark the host down, if that incarnation is still the registered one. Again: the first is
-        kept and returned."""
+        kept and returned. Storage evidence is about disks, not the host: its disks are added to those known."""
         ...
 
     def void_evidence(self, host: str, incarnation: str, why: str) -> None:
@@ -162,6 +163,8 @@ class Attachment(Frozen):
     instance_id: str
     status: str
     connector: m.Connector | None
+    target: m.VolumeTarget | None = None
+    """Where the connector's host finds the data, if the volume service says so."""
 
 
 class Volumes(Protocol):
@@ -228,6 +231,10 @@ class FencingDriver(Protocol):
 
     kind: str
 
+    def kind_of(self, host: str) -> str:
+        """Which kind of driver switches this host: what evidence names as its author."""
+        ...
+
     def is_able(self, host: str) -> bool:
         """Whether this driver can cut this host's power at all. No I/O to the host."""
         ...
@@ -238,6 +245,19 @@ class FencingDriver(Protocol):
 
     def power_off(self, host: str, beat: Callable[[], None]) -> None:
         """Off, read back. Already off is success. Raises FenceFailedError."""
+        ...
+
+
+class StorageFence(Protocol):
+    """Takes the disks of one guest away from one host, for good, while the host may still run."""
+
+    def is_able(self, instance_id: str) -> bool:
+        """Whether every disk that the guest could write is in its hands. No I/O to the disks."""
+        ...
+
+    def revoke(self, request: m.FenceRequest, beat: Callable[[], None]) -> Evidence:
+        """No write by that incarnation of the host reaches any of the guest's disks any more, read back, and none
+        will ever again by what it was connected with. Recorded. Raises StorageNotRevokedError."""
         ...
 
 

@@ -2,12 +2,21 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from evacuation.fencing import FencingPolicy
 from evacuation.messages import Tuning
+
+
+def _policy(value: object) -> object:
+    try:
+        return FencingPolicy.parse(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise PydanticCustomError("policy", "{why}", {"why": str(error)}) from None
 
 
 class Settings(BaseSettings):
@@ -23,7 +32,22 @@ class Settings(BaseSettings):
     ui_address: str | None = None
 
     hypervisor: Literal["process", "simulated"] = "process"
-    fencing: Literal["process", "operator"] = "process"
+    fencing: Literal["process", "operator", "redfish", "ipmi"] = "process"
+    bmc_file: Path | None = None
+    """Which BMC switches which host, by which account: see docs/operations.md."""
+    bmc_timeout: float = Field(default=8.0, gt=0, le=9)
+    """In which a BMC must answer a question; less than the heartbeat of a fence."""
+    fencing_policy: Annotated[FencingPolicy, NoDecode, BeforeValidator(_policy)] = FencingPolicy()
+    """Of the control workers: how many of which kinds of evidence prove a place empty."""
+    fencing_unmet: Literal["end", "wait"] = "end"
+    """What an evacuation does when that cannot be had: end, or wait in the open."""
+    volumes: Literal["sql", "nbd"] = "sql"
+    nbd_dir: Path | None = None
+    """Of the NBD volume service, on the machine of the control workers: images, socket, locks."""
+    nbd_address: str = "127.0.0.1:10809"
+    """HOST:PORT where the storage daemon listens, and where hosts find it."""
+    nbd_create: bool = False
+    """Make an empty image for a volume that has none."""
     disk_lock: bool = True
     spawn_delay: float = Field(default=0.0, ge=0)
     """Of the simulated hypervisor."""
@@ -63,6 +87,7 @@ class Settings(BaseSettings):
             max_attempts=self.max_attempts,
             attempts_per_host=self.attempts_per_host,
             hold=timedelta(seconds=self.hold),
+            await_evidence=self.fencing_unmet == "wait",
         )
 
     @property

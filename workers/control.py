@@ -12,6 +12,7 @@ from evacuation import names
 from services.fencing import fencing_driver
 from services.settings import Settings
 from services.sql import SqlServices, open_services
+from services.volumes import volume_services
 from workers.serving import connect_patiently, forever, serving
 from workflows.all import ALL
 
@@ -20,7 +21,7 @@ log = structlog.stdlib.get_logger("worker")
 
 async def serve_control(settings: Settings) -> None:
     """Raises StoreUnavailableError, StoreSchemaError."""
-    services = open_services(settings.store_url)
+    services = open_services(settings.store_url, settings.fencing_policy)
     try:
         await _serve(settings, services)
     finally:
@@ -28,14 +29,18 @@ async def serve_control(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, services: SqlServices) -> None:
-    fencing = fencing_driver(settings.fencing, settings.state_dir)
+    fencing = fencing_driver(
+        settings.fencing, settings.state_dir, bmc_file=settings.bmc_file, bmc_timeout=settings.bmc_timeout
+    )
+    served = volume_services(settings, services)
+    policy = settings.fencing_policy
     activities = [
-        *InstanceStateActivities(services.store, fencing).all,
+        *InstanceStateActivities(services.store, fencing, policy=policy, storage=served.storage).all,
         *CapacityActivities(services.capacity).all,
         *NetworkActivities(services.network).all,
-        *BlockDeviceActivities(services.store, services.volumes).all,
-        *FencingActivities(services.evidence, fencing).all,
-        *HostActivities(services.hosts).all,
+        *BlockDeviceActivities(services.store, served.volumes).all,
+        *FencingActivities(services.evidence, fencing, policy=policy, storage=served.storage).all,
+        *HostActivities(served.hosts).all,
     ]
     async with serving(
         await connect_patiently(settings),

@@ -2,15 +2,18 @@
 
 from collections import Counter
 
+from evacuation.errors import BY_NAME, FenceFailedError
 from evacuation.messages import AttemptResult, Destination, Tuning
 from evacuation.transitions import EndingCause
 from workflows.failures import Failure
 
 NO_HOST = frozenset({"NoValidHostError", "CapacityNotYetError"})
 
-FINAL_CAUSES = {
-    "FenceFailedError": EndingCause.FENCE_FAILED,
+FENCE_FAILURES = tuple(name for name, cls in BY_NAME.items() if issubclass(cls, FenceFailedError))
+
+FINAL_CAUSES = dict.fromkeys(FENCE_FAILURES, EndingCause.FENCE_FAILED) | {
     "SourceNotFencedError": EndingCause.FENCE_FAILED,
+    "SourceAnswersError": EndingCause.SOURCE_RETURNED,
     "SourceReturnedError": EndingCause.SOURCE_RETURNED,
     "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
     "DiskLockedError": EndingCause.LATER_STEP_FAILED,

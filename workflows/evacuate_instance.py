@@ -24,6 +24,7 @@ from workflows.forward import Forward
 from workflows.policies import CONTROL
 from workflows.state import State
 from workflows.steps import Steps
+from workflows.waiting import SourceFence
 
 
 @workflow.defn
@@ -52,6 +53,7 @@ class EvacuateInstance:
         self._steps = Steps(self._display, input.tuning)
         self._back = Backward(self._state, self._steps)
         self._forward = Forward(self._state, self._steps, self._back)
+        self._source_fence = SourceFence(self._state, self._steps, self._forward)
         self._attempts = Attempts(input.tuning)
         self._closing = Closing(self._state, self._steps, self._attempts)
         self._shield = Shield()
@@ -82,6 +84,7 @@ class EvacuateInstance:
     def look_again(self) -> None:
         """Somebody said that a host is off, or back: a blocked evacuation need not wait for its next look."""
         self._back.settling.nudge()
+        self._source_fence.nudge()
 
     @workflow.signal
     def instance_deleted(self) -> None:
@@ -135,7 +138,7 @@ class EvacuateInstance:
             if refusal is not None:
                 raise Ended(EndingCause.REFUSED, failure_of_refusal(refusal))
         refusal = refuse_unfenced(self._state.request, facts)
-        if refusal is not None:
+        if refusal is not None and not self._state.tuning.await_evidence:
             raise Ended(EndingCause.REFUSED, failure_of_refusal(refusal))
         self._accept()
         # A host is not switched off for an instance that nothing can take, unless that is to be waited for.
@@ -144,10 +147,12 @@ class EvacuateInstance:
 
     async def _fence_source(self) -> None:
         try:
-            await self._forward.fence_source()
+            over = await self._source_fence.prove()
         except ActivityError as error:
             failure = failure_of(error)
             raise (cancelled() if failure.cancelled else Ended(EndingCause.FENCE_FAILED, failure)) from error
+        if over is not None:
+            raise over
 
     def _accept(self) -> None:
         instance = self._state.facts.instance
@@ -221,8 +226,9 @@ class EvacuateInstance:
         forward = self._forward
         try:
             to = await forward.claim_capacity(self._attempts.excluded)
-            if self._state.evidence is None:
-                await forward.fence_source()
+            over = await self._source_fence.prove() if self._state.evidence is None else None
+            if over is not None:
+                return await self._shield.run(self._go_back(over.failure))
             connector = await forward.prepare_destination(to)
             await forward.record_preparation(connector)
             self._state.prepared = self._attempts.past_preparation = True

@@ -136,7 +136,7 @@ class Forward:
             about=f"attach volumes to {connector.host}",
         )
         return tuple(
-            m.GuestDisk(volume_id=d.volume_id, device=d.device, attachment_id=d.attachment_id or "")
+            m.GuestDisk(volume_id=d.volume_id, device=d.device, attachment_id=d.attachment_id or "", target=d.target)
             for d in ready.devices
         )
 

@@ -20,6 +20,7 @@ HELPERS = (
     "workflows.settling",
     "workflows.state",
     "workflows.steps",
+    "workflows.waiting",
 )
 """Modules that define no workflow. They keep no state of their own and read no clock: a test holds that."""
 

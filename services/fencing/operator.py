@@ -14,6 +14,9 @@ class OperatorFencing:
 
     kind = "operator"
 
+    def kind_of(self, host: str) -> str:
+        return self.kind
+
     def is_able(self, host: str) -> bool:
         return False
 

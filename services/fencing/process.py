@@ -15,6 +15,9 @@ class ProcessFencing:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def kind_of(self, host: str) -> str:
+        return self.kind
+
     def is_able(self, host: str) -> bool:
         try:
             return self._host(host).exists()

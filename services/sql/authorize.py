@@ -63,7 +63,7 @@ def _prove(session: Session, instance: InstanceRow, residences: Sequence[Residen
     """Current evidence becomes the proof of each unproven residence. Raises SourceReturnedError when it was voided,
     ResidenceNotProvenError when there is none."""
     for residence in residences:
-        proof = residence.proof or current_evidence(session, residence.host, residence.incarnation)
+        proof = residence.proof or current_evidence(session, residence.host, residence.incarnation, instance.id)
         if proof is None:
             raise _unproven(session, instance, residence)
         change(session, residence, proof=proof)

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -35,8 +35,10 @@ class Database:
     """`write` and `read` run a function of a session in one transaction, repeated when it lost against another:
     the function must have no effect but on its session."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, context: Mapping[object, object] | None = None) -> None:
+        """`context` is every session's `info`: the rules of this store."""
         self._engine = engine
+        self._context = dict(context or {})
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._writing: Engine = engine.execution_options(writes=True)
         self._reading: Engine = engine if self._is_sqlite else engine.execution_options(**_ONE_SNAPSHOT)
@@ -66,7 +68,8 @@ class Database:
         self._engine.dispose()
 
     def _once(self, engine: Engine, work: Callable[[Session], T]) -> T:
-        with self._turn(engine), Session(engine, autoflush=True, expire_on_commit=False) as session, session.begin():
+        session = Session(engine, autoflush=True, expire_on_commit=False, info=self._context)
+        with self._turn(engine), session, session.begin():
             return work(session)
 
     @contextmanager
@@ -100,10 +103,10 @@ class Database:
             pause = min(pause * 2, 0.5)
 
 
-def connect_database(url: str) -> Database:
+def connect_database(url: str, context: Mapping[object, object] | None = None) -> Database:
     """Raises StoreUnavailableError for a URL that cannot be understood; connects to nothing yet."""
     try:
-        return Database(_engine(url))
+        return Database(_engine(url), context)
     except (ArgumentError, ImportError, ValueError) as error:
         raise StoreUnavailableError("the store's URL is not understood", remedy=_REMEDY) from error
 

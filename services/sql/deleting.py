@@ -21,7 +21,7 @@ def plan_deletion(session: Session, instance_id: str) -> m.DeletionPlan:
     if open_evacuation(session, instance_id) is not None:
         return m.DeletionPlan(evacuation_running=True, guest=None, hypervisor_uuid=None)
     residence = unproven_residence(session, instance_id)
-    if residence is None or current_evidence(session, residence.host, residence.incarnation) is not None:
+    if residence is None or current_evidence(session, residence.host, residence.incarnation, instance_id) is not None:
         return NOTHING_TO_DO
     return _destroy_first(session, residence)
 

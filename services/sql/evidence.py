@@ -1,14 +1,17 @@
 """What is known about which incarnation of which host is off."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from evacuation.errors import FenceDeclinedError
+from evacuation.fencing import covers, disks_in, disks_scope, only, policy_of
 from evacuation.messages import FenceRequest
-from evacuation.model import Evidence, EvidenceKind, HostState
+from evacuation.model import AttachmentStatus, Evidence, EvidenceKind, HostState, RootDisk
 from services.sql.database import Database
 from services.sql.rows import lock_host, unproven_on
-from services.sql.tables import EvidenceRow, FenceRow, HostRow, InstanceRow, utc_now
+from services.sql.tables import AttachmentRow, BlockDeviceRow, EvidenceRow, FenceRow, HostRow, InstanceRow, utc_now
 
 VOIDABLE = (EvidenceKind.POWER_OFF, EvidenceKind.OPERATOR)
 _CURRENT = (
@@ -31,20 +34,59 @@ class SqlEvidence:
     def open_fence(self, request: FenceRequest) -> Evidence | None:
         return self._database.write(_open_fence, request)
 
-    def current_evidence(self, host: str, incarnation: str | None) -> Evidence | None:
-        return self._database.read(current_evidence, host, incarnation)
+    def current_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
+        return self._database.read(current_evidence, host, incarnation, instance_id)
 
     def record_evidence(self, evidence: Evidence) -> Evidence:
-        return self._database.write(_record_evidence, evidence)
+        return self._database.write(record_evidence, evidence)
 
     def void_evidence(self, host: str, incarnation: str, why: str) -> None:
         self._database.write(_void_evidence, host, incarnation, why)
 
 
-def current_evidence(session: Session, host: str, incarnation: str | None) -> Evidence | None:
-    """Recorded about that incarnation and not voided; else, that the host has registered another one since."""
-    row = session.exec(_CURRENT, params={"host": host, "incarnation": _key(incarnation)}).first()
-    return _value(row) if row else _superseded(session.get(HostRow, host), incarnation)
+def current_evidence(
+    session: Session, host: str, incarnation: str | None, instance_id: str | None = None
+) -> Evidence | None:
+    """Recorded about that incarnation, not voided, and enough for the policy; else, that the host has registered
+    another one since. Storage evidence counts for the instance that is named, as far as its disks go."""
+    rows = _current(session, host, incarnation)
+    values = [_value(row) for row in rows if row.kind is not EvidenceKind.STORAGE_REVOKED]
+    values += [
+        value for row in rows if row.kind is EvidenceKind.STORAGE_REVOKED and (value := _of(session, row, instance_id))
+    ]
+    return policy_of(session.info).proof(values) or _superseded(session.get(HostRow, host), incarnation)
+
+
+def revoked_attachments(session: Session, host: str) -> frozenset[str]:
+    """Attachments to that host, in whichever boot, whose disks were taken away for good."""
+    where = (EvidenceRow.host == host, EvidenceRow.kind == EvidenceKind.STORAGE_REVOKED)
+    scopes = session.exec(select(EvidenceRow.scope).where(*where)).all()
+    return frozenset(attachment for scope in scopes for _, attachment in disks_in(scope))
+
+
+def _current(session: Session, host: str, incarnation: str | None) -> Sequence[EvidenceRow]:
+    return session.exec(_CURRENT, params={"host": host, "incarnation": _key(incarnation)}).all()
+
+
+def _of(session: Session, row: EvidenceRow, instance_id: str | None) -> Evidence | None:
+    """What storage evidence says about one guest: nothing, unless it covers every disk that the guest could write,
+    by every attachment that the guest has, or had, to that host."""
+    instance = session.get(InstanceRow, instance_id) if instance_id else None
+    if instance is None or instance.root_disk is not RootDisk.VOLUME:
+        return None
+    mine = select(BlockDeviceRow.volume_id).where(BlockDeviceRow.instance_id == instance.id)
+    volumes = session.exec(mine).all()
+    if not covers(row.scope, volumes) or _is_held_otherwise(session, instance.id, row):
+        return None
+    return _value(row).model_copy(update={"scope": only(row.scope, volumes)})
+
+
+def _is_held_otherwise(session: Session, instance_id: str, evidence: EvidenceRow) -> bool:
+    """By an attachment to that host that is attached, or is being taken away and not read back yet."""
+    mine = session.exec(select(AttachmentRow).where(AttachmentRow.instance_id == instance_id)).all()
+    there = [row for row in mine if row.connector is not None and row.connector.host == evidence.host]
+    gone = {attachment for _, attachment in disks_in(evidence.scope)}
+    return any(row.status is AttachmentStatus.ATTACHED or row.id not in gone for row in there)
 
 
 def was_voided(session: Session, host: str, incarnation: str | None) -> bool:
@@ -84,7 +126,7 @@ def _superseded(host: HostRow | None, incarnation: str | None) -> Evidence | Non
 
 def _open_fence(session: Session, request: FenceRequest) -> Evidence | None:
     host = lock_host(session, request.host)
-    current = current_evidence(session, request.host, request.incarnation)
+    current = current_evidence(session, request.host, request.incarnation, request.instance_id)
     if current is None and request.spare_others:
         _take_down_if_alone(session, host, request)
     key = (request.host, _key(request.incarnation))
@@ -110,9 +152,10 @@ def _take_down_if_alone(session: Session, host: HostRow, request: FenceRequest) 
     _mark_down(host, request.incarnation)
 
 
-def _record_evidence(session: Session, evidence: Evidence) -> Evidence:
+def record_evidence(session: Session, evidence: Evidence) -> Evidence:
     host = lock_host(session, evidence.host)
-    _mark_down(host, evidence.incarnation)
+    if evidence.kind is not EvidenceKind.STORAGE_REVOKED:
+        _mark_down(host, evidence.incarnation)
     where = (
         EvidenceRow.host == evidence.host,
         EvidenceRow.incarnation == _key(evidence.incarnation),
@@ -121,9 +164,18 @@ def _record_evidence(session: Session, evidence: Evidence) -> Evidence:
     )
     known = session.exec(select(EvidenceRow).where(*where)).first()
     if known is not None:
+        known.scope = _widened(known, evidence)
         return _value(known)
-    session.add(EvidenceRow(**evidence.model_dump(exclude={"incarnation"}), incarnation=_key(evidence.incarnation)))
+    said = evidence.model_dump(exclude={"incarnation", "also"})
+    session.add(EvidenceRow(**said, incarnation=_key(evidence.incarnation)))
     return evidence
+
+
+def _widened(known: EvidenceRow, more: Evidence) -> str:
+    """Disks that were taken away add up; anything else is about the whole host."""
+    if known.kind is not EvidenceKind.STORAGE_REVOKED:
+        return known.scope
+    return disks_scope(disks_in(known.scope) | disks_in(more.scope))
 
 
 def _void_evidence(session: Session, host: str, incarnation: str, why: str) -> None:

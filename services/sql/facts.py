@@ -69,7 +69,7 @@ def check_facts(session: Session, instance_id: str) -> CheckFacts:
         instance_deleted=instance.gone,
         source_incarnation=incarnation,
         source_uuid=source.hypervisor_uuid if source else None,
-        evidence=current_evidence(session, source.name, incarnation) if source else None,
+        evidence=current_evidence(session, source.name, incarnation, instance_id) if source else None,
         open=OpenEvacuation(evacuation_id=running.id, owner=running.owner) if running else None,
         others_on_source=_others_on(session, source, instance_id) if source else (),
         placement=placement_request(session, instance),

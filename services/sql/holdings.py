@@ -79,7 +79,7 @@ def remove_instance(session: Session, instance: InstanceRow) -> None:
 def _prove_if_known(session: Session, instance: InstanceRow) -> None:
     residence = unproven_residence(session, instance.id)
     if residence is not None:
-        residence.proof = current_evidence(session, residence.host, residence.incarnation)
+        residence.proof = current_evidence(session, residence.host, residence.incarnation, instance.id)
 
 
 def _remove_ports(session: Session, instance_id: str) -> None:

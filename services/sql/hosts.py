@@ -6,6 +6,7 @@ from evacuation import messages as m
 from evacuation.errors import EvacuationRunningError, InstanceChangedError, ResidenceNotProvenError, StaleAttemptError
 from evacuation.model import (
     AttachmentStatus,
+    EvidenceKind,
     HostState,
     MigrationStatus,
     PortStatus,
@@ -14,7 +15,7 @@ from evacuation.model import (
 from services.sql.block_devices import mappings_of
 from services.sql.database import Database
 from services.sql.deleting import destroyed, plan_deletion, record_deleted
-from services.sql.evidence import current_evidence
+from services.sql.evidence import current_evidence, revoked_attachments
 from services.sql.guard import refuse_deleted
 from services.sql.holdings import bind_ports
 from services.sql.network import nics_of
@@ -29,7 +30,7 @@ from services.sql.tables import (
     ResidenceRow,
     utc_now,
 )
-from services.sql.volumes import attach
+from services.sql.volumes import attach, renew
 
 
 class SqlHosts:
@@ -98,7 +99,7 @@ def _residence_here(session: Session, instance: InstanceRow, guest: m.HostGuest)
     if older is not None and (older.host, older.incarnation) == (guest.host, guest.incarnation):
         return older
     if older is not None:
-        older.proof = current_evidence(session, older.host, older.incarnation)
+        older.proof = current_evidence(session, older.host, older.incarnation, instance.id)
         if older.proof is None:
             raise ResidenceNotProvenError(f"{instance.name} may run on {older.host} (boot {older.incarnation})")
         session.flush()
@@ -115,6 +116,9 @@ def _attach_again(session: Session, mapping: BlockDeviceRow, guest: m.HostGuest)
     attachment = session.get(AttachmentRow, mapping.attachment_id) if mapping.attachment_id else None
     if attachment is None:
         return
+    if attachment.id in revoked_attachments(session, guest.host):
+        attachment = renew(session, attachment)
+        mapping.attachment_id = attachment.id
     connector = mapping.source_connector or attachment.connector
     if connector is None or connector.host != guest.host:
         connector = m.Connector(host=guest.host, incarnation=guest.incarnation)
@@ -158,6 +162,7 @@ def _complete_return(session: Session, ref: m.HostRef) -> None:
     if host.incarnation != ref.incarnation:
         raise StaleAttemptError(f"{ref.host} has booted again since")
     recorded = (EvidenceRow.host == ref.host, EvidenceRow.incarnation == (ref.incarnation or ""))
-    if session.exec(select(EvidenceRow).where(*recorded, col(EvidenceRow.voided_at).is_(None))).first() is not None:
+    current = (col(EvidenceRow.voided_at).is_(None), EvidenceRow.kind != EvidenceKind.STORAGE_REVOKED)
+    if session.exec(select(EvidenceRow).where(*recorded, *current)).first() is not None:
         raise StaleAttemptError(f"{ref.host} was fenced during its return")
     host.state = HostState.UP

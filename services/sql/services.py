@@ -1,8 +1,10 @@
 """Everything that is behind the ports in one SQL database."""
 
+from evacuation.fencing import FencingPolicy
 from services.sql.capacity import SqlCapacity
 from services.sql.database import Database, connect_database
 from services.sql.evidence import SqlEvidence
+from services.sql.exports import SqlExports
 from services.sql.fleet import SqlFleet
 from services.sql.hosts import SqlHosts
 from services.sql.network import SqlNetwork
@@ -16,24 +18,26 @@ class SqlServices:
     """Safe to use from many threads. Each call has its own timeout."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self.store = SqlStore(database)
         self.evidence = SqlEvidence(database)
         self.capacity = SqlCapacity(database)
         self.network = SqlNetwork(database)
         self.volumes = SqlVolumes(database)
+        self.exports = SqlExports(database)
         self.hosts = SqlHosts(database)
         self.fleet = SqlFleet(database)
         self.views = SqlViews(database)
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
 
 
-def open_services(url: str) -> SqlServices:
-    """The database answers and has this release's schema. Raises StoreUnavailableError, StoreSchemaError."""
+def open_services(url: str, policy: FencingPolicy | None = None) -> SqlServices:
+    """The database answers and has this release's schema; what proves a place empty there is as the policy says.
+    Raises StoreUnavailableError, StoreSchemaError."""
     require_file(url)
-    database = connect_database(url)
+    database = connect_database(url, {FencingPolicy: policy})
     try:
         with database.connect() as connection:
             check_revision(connection)

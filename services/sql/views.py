@@ -8,7 +8,7 @@ from evacuation import views as v
 from evacuation.errors import HostNotFoundError, InstanceNotFoundError
 from evacuation.invariants import Rows, SeenBinding, SeenMapping
 from evacuation.messages import AttemptPhase
-from evacuation.model import Candidate
+from evacuation.model import Candidate, Evidence, EvidenceKind
 from services.sql.database import Database
 from services.sql.facts import all_hosts, candidates
 from services.sql.rows import attempt_of
@@ -94,7 +94,8 @@ def _everything(session: Session) -> Rows:
 
 def _hosts(session: Session) -> tuple[v.HostView, ...]:
     rows = {row.name: row for row in session.exec(select(HostRow)).all()}
-    current = select(EvidenceRow.host, EvidenceRow.incarnation).where(col(EvidenceRow.voided_at).is_(None))
+    about_hosts = (col(EvidenceRow.voided_at).is_(None), EvidenceRow.kind != EvidenceKind.STORAGE_REVOKED)
+    current = select(EvidenceRow.host, EvidenceRow.incarnation).where(*about_hosts)
     fenced = set(session.exec(current).all())
     return tuple(_host(each, rows[each.name], fenced) for each in candidates(session, all_hosts(session)))
 
@@ -193,10 +194,14 @@ def _residences(session: Session) -> tuple[v.ResidenceView, ...]:
         v.ResidenceView(
             **row.model_dump(include={"instance_id", "host", "incarnation", "epoch"}),
             instance=names[row.instance_id],
-            proof=f"{row.proof.kind}: {row.proof.reason}" if row.proof else None,
+            proof=_proof(row.proof) if row.proof else None,
         )
         for row in rows
     )
+
+
+def _proof(evidence: Evidence) -> str:
+    return "; ".join(f"{each.kind}: {each.reason}" for each in (evidence, *evidence.also))
 
 
 def _evacuations(session: Session) -> tuple[v.EvacuationView, ...]:

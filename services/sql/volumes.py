@@ -90,15 +90,31 @@ def _named(session: Session, instance_id: str, volume_id: str, name: str) -> Att
     return new
 
 
+def renew(session: Session, old: AttachmentRow) -> AttachmentRow:
+    """Another attachment in the place of one that was revoked: what a revoked one was called never opens again."""
+    new = AttachmentRow(
+        id=str(uuid4()),
+        name=f"renewed/{old.id}",
+        volume_id=old.volume_id,
+        instance_id=old.instance_id,
+        position=_next_position(session, old.volume_id),
+        connector=old.connector,
+    )
+    add(session, new)
+    execute(session, _DELETE, attachment_id=old.id)
+    refresh_status(session, new.volume_id)
+    return new
+
+
 def _attachment(session: Session, attachment_id: str) -> Attachment | None:
     row = session.get(AttachmentRow, attachment_id)
-    return _value(row) if row else None
+    return value_of(row) if row else None
 
 
 def _attachments(session: Session, volume_id: str, instance_id: str) -> tuple[Attachment, ...]:
     where = (AttachmentRow.volume_id == volume_id, AttachmentRow.instance_id == instance_id)
     rows = session.exec(select(AttachmentRow).where(*where).order_by(col(AttachmentRow.position))).all()
-    return tuple(_value(row) for row in rows)
+    return tuple(value_of(row) for row in rows)
 
 
 def _reserve(session: Session, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
@@ -138,7 +154,7 @@ def _guard(session: Session, ref: AttemptRef, *, undo: bool) -> None:
         lock_forward(session, ref)
 
 
-def _value(row: AttachmentRow) -> Attachment:
+def value_of(row: AttachmentRow) -> Attachment:
     return Attachment(
         id=row.id, volume_id=row.volume_id, instance_id=row.instance_id, status=row.status, connector=row.connector
     )

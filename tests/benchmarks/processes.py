@@ -33,6 +33,10 @@ class Processes:
     def start_python(self, role: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self.start(role, [sys.executable, *arguments], environment)
 
+    def pid_of(self, role: str) -> int:
+        """Of the one that was started last."""
+        return [child.pid for name, child in self._children if name == role][-1]
+
     def check(self) -> None:
         """Nobody ended on its own."""
         ended = [f"{role} ({child.returncode})" for role, child in self._children if child.poll() is not None]

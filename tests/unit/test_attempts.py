@@ -2,6 +2,7 @@
 
 import pytest
 
+from evacuation.errors import BY_NAME, FenceFailedError
 from evacuation.messages import Destination, Tuning
 from evacuation.transitions import EndingCause
 from workflows.attempts import FINAL_CAUSES, Attempts
@@ -98,10 +99,16 @@ def test_explanation_is_the_failure_itself_when_nothing_was_tried():
 
 
 def test_failures_that_no_other_destination_mends_end_it():
-    assert FINAL_CAUSES == {
-        "FenceFailedError": EndingCause.FENCE_FAILED,
-        "SourceNotFencedError": EndingCause.FENCE_FAILED,
-        "SourceReturnedError": EndingCause.SOURCE_RETURNED,
-        "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
-        "DiskLockedError": EndingCause.LATER_STEP_FAILED,
-    }
+    fence_failures = [name for name, error in BY_NAME.items() if issubclass(error, FenceFailedError)]
+    assert "BmcCredentialsError" in fence_failures
+    assert (
+        dict.fromkeys(fence_failures, EndingCause.FENCE_FAILED)
+        | {
+            "SourceNotFencedError": EndingCause.FENCE_FAILED,
+            "SourceAnswersError": EndingCause.SOURCE_RETURNED,
+            "SourceReturnedError": EndingCause.SOURCE_RETURNED,
+            "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
+            "DiskLockedError": EndingCause.LATER_STEP_FAILED,
+        }
+        == FINAL_CAUSES
+    )

@@ -6,14 +6,17 @@ from evacuation.errors import BY_NAME, REFUSALS, EvacuateError, NoValidHostError
 from evacuation.model import Rejection
 
 RETRYABLE = {
+    "BmcUnreachableError",
     "CapacityNotYetError",
     "DestinationBusyError",
     "FenceFailedError",
     "GuestBusyError",
     "NobodyWaitsError",
     "SpawnFailedError",
+    "StorageNotRevokedError",
     "StoreUnavailableError",
     "TemporalUnavailableError",
+    "VolumeServiceError",
 }
 BENIGN = {"CapacityNotYetError", "DestinationBusyError"}
 PROMISED_REFUSALS = {

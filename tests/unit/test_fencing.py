@@ -7,7 +7,15 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.fencing import FencingActivities
-from evacuation.errors import FenceDeclinedError, FenceFailedError, SourceNotFencedError
+from evacuation.errors import (
+    BmcUnreachableError,
+    EvidenceMissingError,
+    FenceDeclinedError,
+    FenceFailedError,
+    SourceNotFencedError,
+    StorageNotRevokedError,
+)
+from evacuation.fencing import FencingPolicy
 from evacuation.messages import FenceRequest
 from evacuation.model import Evidence, EvidenceKind
 
@@ -23,6 +31,9 @@ class Power:
 
     def __init__(self, *, on: bool = True, able: bool = True, stuck: bool = False) -> None:
         self.on, self.able, self.stuck = on, able, stuck
+
+    def kind_of(self, host: str) -> str:
+        return self.kind
 
     def is_able(self, host: str) -> bool:
         return self.able
@@ -47,7 +58,7 @@ class Notebook:
             raise FenceDeclinedError("web-02 may run there")
         return self.known
 
-    def current_evidence(self, host: str, incarnation: str | None) -> Evidence | None:
+    def current_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
         return self.known
 
     def record_evidence(self, evidence: Evidence) -> Evidence:
@@ -141,3 +152,127 @@ def test_destination_that_nothing_can_switch_off_is_refused_and_not_taken_down()
 
 def test_destination_that_nothing_can_switch_off_is_proven_by_what_is_known():
     assert fence_destination(Power(able=False), Notebook(known=KNOWN)) == KNOWN
+
+
+class Disks:
+    """A volume service that takes a guest's disks away, or cannot."""
+
+    def __init__(self, notes: "PolicyNotebook", *, able: bool = True, fails: bool = False) -> None:
+        self.notes, self.able, self.fails = notes, able, fails
+
+    def is_able(self, instance_id: str) -> bool:
+        return self.able
+
+    def revoke(self, request: FenceRequest, beat: Callable[[], None]) -> Evidence:
+        beat()
+        if self.fails:
+            raise StorageNotRevokedError("a disk is still exported")
+        return self.notes.record_evidence(KNOWN.model_copy(update={"kind": EvidenceKind.STORAGE_REVOKED}))
+
+
+class PolicyNotebook(Notebook):
+    """Keeps each kind, and answers as the policy says."""
+
+    def __init__(self, policy: str, *, others: bool = False) -> None:
+        super().__init__(others=others)
+        self.policy = FencingPolicy.parse(policy)
+        self.kept: list[Evidence] = []
+
+    def open_fence(self, request: FenceRequest) -> Evidence | None:
+        self.known = self.current_evidence("", None)
+        return super().open_fence(request)
+
+    def current_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
+        return self.policy.proof(self.kept)
+
+    def record_evidence(self, evidence: Evidence) -> Evidence:
+        self.kept.append(evidence)
+        return evidence
+
+
+class Ground:
+    """A policy, a power switch, and a volume service."""
+
+    def __init__(self, policy: str, power: Power, *, others: bool = False, **disks: bool) -> None:
+        self.power, self.notes = power, PolicyNotebook(policy, others=others)
+        storage = Disks(self.notes, **disks) if disks else None
+        self.activities = FencingActivities(self.notes, power, policy=self.notes.policy, storage=storage)
+
+    def fence(self, request: FenceRequest = REQUEST) -> list[str]:
+        """The kinds that proved it."""
+        return self._kinds(ActivityEnvironment().run(self.activities.fence_source, request))
+
+    def fence_destination(self) -> list[str]:
+        return self._kinds(ActivityEnvironment().run(self.activities.fence_destination, SPARING))
+
+    def _kinds(self, proof: Evidence) -> list[str]:
+        return [proof.kind.value, *(each.kind.value for each in proof.also)]
+
+
+UNREADABLE = "the BMC does not answer"
+
+
+class DeadBmc(Power):
+    def is_off(self, host: str) -> bool:
+        raise BmcUnreachableError(UNREADABLE)
+
+
+def test_disks_are_revoked_when_the_bmc_died_with_the_host():
+    assert Ground("1 of power, storage", DeadBmc(), able=True).fence() == ["storage-revoked"]
+
+
+def test_disks_are_left_alone_when_the_power_could_be_cut():
+    ground = Ground("1 of power, storage", Power(), able=True)
+    assert ground.fence() == ["power-off"]
+    assert len(ground.notes.kept) == 1
+
+
+def test_power_is_left_alone_when_the_policy_does_not_name_it():
+    ground = Ground("1 of storage, operator", Power(), able=True)
+    assert ground.fence() == ["storage-revoked"]
+    assert ground.power.on
+
+
+def test_two_kinds_are_gathered_where_two_are_asked_for():
+    assert Ground("2 of power, storage, operator", Power(), able=True).fence() == ["power-off", "storage-revoked"]
+    assert Ground("2 of power, storage, operator", Power(), able=False).fence(WORD) == ["power-off", "operator"]
+
+
+def test_fence_that_lacks_a_persons_word_says_so_and_is_not_tried_again():
+    ground = Ground("2 of power, operator", Power())
+    with pytest.raises(EvidenceMissingError, match="2 of power, operator is asked for") as caught:
+        ground.fence()
+    assert not caught.value.retryable and "--confirmed-off" in caught.value.remedy
+    assert not ground.power.on and [each.kind for each in ground.notes.kept] == [EvidenceKind.POWER_OFF]
+
+
+def test_fence_goes_on_from_what_it_had_when_the_word_comes():
+    ground = Ground("2 of power, operator", Power())
+    with pytest.raises(EvidenceMissingError):
+        ground.fence()
+    ground.notes.record_evidence(KNOWN)
+    assert ground.fence() == ["power-off", "operator"]
+
+
+def test_operators_word_alone_is_not_enough_where_the_policy_does_not_name_it():
+    with pytest.raises(BmcUnreachableError, match=UNREADABLE):
+        Ground("1 of power", DeadBmc()).fence(WORD)
+
+
+def test_fence_names_everything_that_failed_and_is_tried_again_if_any_of_it_may_succeed():
+    with pytest.raises(FenceFailedError, match=f"{UNREADABLE}; a disk is still exported") as caught:
+        Ground("1 of power, storage", DeadBmc(), fails=True).fence()
+    assert caught.value.retryable
+
+
+def test_destination_loses_this_guests_disks_and_keeps_its_other_guests():
+    ground = Ground("1 of power, storage", Power(), others=True, able=True)
+    assert ground.fence_destination() == ["storage-revoked"]
+    assert ground.power.on and not ground.notes.opened
+
+
+def test_destination_whose_power_cannot_be_read_keeps_its_place_in_the_store():
+    ground = Ground("1 of power", DeadBmc())
+    with pytest.raises(BmcUnreachableError):
+        ground.fence_destination()
+    assert not ground.notes.opened

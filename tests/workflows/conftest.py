@@ -44,6 +44,11 @@ class Run:
         self.tuning = m.Tuning(scale=0.05)
         return self
 
+    def patient(self) -> "Run":
+        """A source that cannot be proven off is waited for."""
+        self.tuning = self.tuning.model_copy(update={"await_evidence": True})
+        return self
+
     def input(self, **request: Any) -> m.EvacuateInstanceInput:
         return m.EvacuateInstanceInput(
             request=m.EvacuationRequest(request_id=str(uuid.uuid4()), instance_id=INSTANCE, **request),
@@ -111,7 +116,7 @@ async def serve(
         queue = host_queue(host)
         workers.append(Worker(env.client, task_queue=queue, activities=cloud.on_host(host).all, **OPTIONS))
     if cloud.source_answers:
-        workers.append(Worker(env.client, task_queue=probe_queue("cmp-1"), activities=[FakeProbe().probe_host]))
+        workers.append(Worker(env.client, task_queue=probe_queue("cmp-1"), activities=[FakeProbe(cloud).probe_host]))
     for worker in workers:
         await stack.enter_async_context(worker)
     return Run(env.client, cloud)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from evacuation import messages as m
 from evacuation.errors import NoValidHostError
@@ -31,7 +32,10 @@ class Hang:
 
 
 class Deaf:
-    """As usual, though not before the call is cancelled."""
+    """As usual, or `then`, though not before the call is cancelled."""
+
+    def __init__(self, then: Answer = None) -> None:
+        self.then = then
 
 
 class Silence:
@@ -54,6 +58,7 @@ class FakeCloud:
         self.can_fence = True
         self.evidence: Evidence | None = None
         self.source_answers = False
+        self.probe_silent_for = 0
         self.wanted = VmState.ACTIVE
 
     def answers(self, name: str, *answers: Answer) -> None:
@@ -66,7 +71,7 @@ class FakeCloud:
         if isinstance(answer, Deaf):
             with suppress(asyncio.CancelledError):
                 await hang(beating=True)
-            answer = usual
+            answer = answer.then or usual
         if isinstance(answer, Hang | Silence):
             await hang(beating=isinstance(answer, Hang))
         if isinstance(answer, BaseException):
@@ -252,8 +257,14 @@ class FakeHost:
 class FakeProbe:
     """The probe of the source: nobody serves its queue unless `source_answers`."""
 
+    def __init__(self, cloud: FakeCloud) -> None:
+        self._cloud = cloud
+
     @activity.defn
     async def probe_host(self, message: m.ProbeRequest) -> m.ProbeAnswer:
+        self._cloud.probe_silent_for -= 1
+        if self._cloud.probe_silent_for >= 0:
+            raise ApplicationError("nobody is there", non_retryable=True)
         return m.ProbeAnswer(host=message.host, incarnation="boot-1", in_service=True)
 
 

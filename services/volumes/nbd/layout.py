@@ -1,0 +1,105 @@
+"""Where the NBD volume service keeps things, and what they are called."""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from evacuation.errors import MalformedRequestError, VolumeServiceError
+from evacuation.messages import VolumeTarget
+from evacuation.model import Frozen
+
+GIB = 1 << 30
+LONGEST_SOCKET = 100
+"""Bytes of a unix socket's path, a few less than the kernel takes."""
+
+
+class Layout(Frozen):
+    """One directory, on the machine where the daemon runs and the control workers too."""
+
+    directory: Path
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, directory: Path, address: str) -> Self:
+        """`address` is HOST:PORT, where the daemon listens and hosts find it. Raises MalformedRequestError."""
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise MalformedRequestError("EVACUATE_NBD_ADDRESS is not HOST:PORT", remedy="for instance 10.0.9.5:10809")
+        layout = cls(directory=directory, host=host.strip("[]"), port=int(port))
+        if len(os.fsencode(layout.socket)) > LONGEST_SOCKET:
+            raise MalformedRequestError(
+                f"{layout.socket} is too long for a socket", remedy="name a shorter EVACUATE_NBD_DIR"
+            )
+        return layout
+
+    @property
+    def socket(self) -> Path:
+        return self.directory / "qmp.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever talks to the daemon."""
+        return self.directory / "daemon.lock"
+
+    @property
+    def service_lock(self) -> Path:
+        return self.directory / "service.lock"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.directory / "daemon.pid"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "daemon.log"
+
+    def image(self, volume_id: str) -> Path:
+        return self.directory / "volumes" / f"{volume_id}.raw"
+
+    def target(self, attachment_id: str) -> VolumeTarget:
+        return VolumeTarget(host=self.host, port=self.port, export=attachment_id)
+
+
+def node_of(volume_id: str) -> str:
+    """A block node's name: at most 31 characters, and a letter first."""
+    return "v" + volume_id.replace("-", "")[:30]
+
+
+def export_of(attachment_id: str) -> str:
+    """A block export's id: a letter first. Its NBD name is the attachment's id itself."""
+    return f"x-{attachment_id}"
+
+
+def make_images(layout: Layout, sizes: Mapping[str, int]) -> int:
+    """An empty image for every volume that has none, whole or not at all; how many. Raises VolumeServiceError."""
+    missing = {volume: size for volume, size in sizes.items() if not layout.image(volume).exists()}
+    try:
+        for volume, size in missing.items():
+            _make_image(layout.image(volume), size * GIB)
+    except OSError as error:
+        raise VolumeServiceError(f"no image can be made in {layout.directory}: {error.strerror}") from error
+    return len(missing)
+
+
+def _make_image(path: Path, size: int) -> None:
+    # What guests keep is for nobody else on this machine.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+        file.truncate(size)
+        os.fsync(file.fileno())
+    try:
+        # Never over an image that somebody else made meanwhile.
+        os.link(new, path)
+    except FileExistsError:
+        pass
+    finally:
+        new.unlink()
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,218 @@
+"""Fencing by real BMCs: sushy-tools' Redfish service and pyghmi's IPMI BMC, whose machines are processes."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from evacuation.errors import (
+    BmcCredentialsError,
+    BmcSystemError,
+    BmcTlsError,
+    BmcUnreachableError,
+    EvacuateError,
+    FenceFailedError,
+)
+from services.fencing import bmc, fencing_driver
+from tests.support.bmcs import PASSWORD, USERNAME, Authority, ipmi_bmc, redfish_bmc
+from tests.support.machines import Machine
+from tests.unit.test_fencing import REQUEST, Notebook, fence
+
+DRIVERS = ["redfish", "ipmi"]
+
+
+class Site:
+    """Two machines, cmp-1 and cmp-2, behind one Redfish service and an IPMI BMC each; `entry` makes BMC entries."""
+
+    def __init__(self, root: Path, redfish: int, ipmi: int) -> None:
+        self.root = root
+        self.machine = Machine(root, "cmp-1")
+        self.entries = {
+            "redfish": {"address": f"https://127.0.0.1:{redfish}", "system": "cmp-1", "ca_file": "ca.pem"},
+            "ipmi": {"address": f"127.0.0.1:{ipmi}"},
+        }
+
+    def driver(self, kind: str, *, timeout: float = 8.0, **changes: object) -> bmc.BmcFencing:
+        entry = {"driver": kind, "username": USERNAME, "password": PASSWORD} | self.entries[kind] | changes
+        path = self.root / "bmc.yaml"
+        path.write_text(yaml.safe_dump({"cmp-1": {k: v for k, v in entry.items() if v is not None}}))
+        path.chmod(0o600)
+        made = fencing_driver("redfish", self.root, bmc_file=path, bmc_timeout=timeout)
+        assert isinstance(made, bmc.BmcFencing)
+        return made
+
+    def orders(self) -> list[str]:
+        path = self.root / "orders"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    root = tmp_path_factory.mktemp("site")
+    authority = Authority(root)
+    certificate = authority.issue("127.0.0.1")
+    with redfish_bmc(root, certificate, "cmp-1", "cmp-2") as redfish, ipmi_bmc(root, "cmp-1") as ipmi:
+        yield Site(root, redfish, ipmi)
+
+
+@pytest.fixture
+def site(servers: Site) -> Iterator[Site]:
+    """The machine is on."""
+    machine = servers.machine
+    for leftover in (machine.held, machine.stuck, servers.root / "orders"):
+        leftover.unlink(missing_ok=True)
+    machine.power_on()
+    yield servers
+    machine.kill()
+
+
+class Beats:
+    """How often work was seen to go on."""
+
+    def __init__(self, at_fifth: Callable[[], None] = lambda: None) -> None:
+        self.count = 0
+        self._at_fifth = at_fifth
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.count == 5:
+            self._at_fifth()
+
+
+def error_of(driver: bmc.BmcFencing, kind: type[EvacuateError]) -> EvacuateError:
+    with pytest.raises(FenceFailedError) as caught:
+        driver.is_off("cmp-1")
+    assert type(caught.value) is kind, caught.value
+    line = caught.value.line
+    assert "cmp-1" in line and caught.value.remedy and "\n" not in line
+    for hidden in (PASSWORD, USERNAME, "127.0.0.1"):
+        assert hidden not in line
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_power_off_kills_the_machine_and_reads_it_back(site: Site, kind: str):
+    driver, beats = site.driver(kind), Beats()
+    assert not driver.is_off("cmp-1")
+    driver.power_off("cmp-1", beats)
+    assert driver.is_off("cmp-1") and not site.machine.is_on
+    assert beats.count >= 3
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_power_off_of_a_machine_that_is_off_is_success(site: Site, kind: str):
+    site.machine.kill()
+    site.driver(kind).power_off("cmp-1", Beats())
+    assert site.orders() == []
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_power_off_waits_for_a_slow_machine_and_beats_at_every_poll(
+    site: Site, kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bmc, "POLL", 0.1)
+    site.machine.held.touch()
+    beats = Beats(at_fifth=site.machine.held.unlink)
+    site.driver(kind).power_off("cmp-1", beats)
+    assert not site.machine.is_on and beats.count > 5
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_power_off_fails_when_the_switch_does_nothing(site: Site, kind: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(bmc, "POLL", 0.05)
+    monkeypatch.setattr(bmc, "PATIENCE", 0.2)
+    site.machine.stuck.touch()
+    with pytest.raises(FenceFailedError, match="still reads on") as caught:
+        site.driver(kind).power_off("cmp-1", Beats())
+    assert caught.value.retryable and "--confirmed-off" in caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+@pytest.mark.parametrize("change", [{"password": "wrong"}, {"username": "nobody"}], ids=["password", "username"])
+def test_wrong_account_is_named_and_not_tried_again(site: Site, kind: str, change: dict[str, str]):
+    assert not error_of(site.driver(kind, **change), BmcCredentialsError).retryable
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_address_where_nobody_listens_is_unreachable_and_tried_again(site: Site, kind: str):
+    assert error_of(site.driver(kind, timeout=1.0, address="127.0.0.1:9"), BmcUnreachableError).retryable
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_bmc_that_says_nothing_is_given_up_in_time(site: Site, kind: str):
+    """It takes the connection, or the datagrams, and never answers."""
+    protocol = socket.SOCK_STREAM if kind == "redfish" else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_INET, protocol) as dumb:
+        dumb.bind(("127.0.0.1", 0))
+        if kind == "redfish":
+            dumb.listen()
+        address = f"127.0.0.1:{dumb.getsockname()[1]}"
+        assert error_of(site.driver(kind, timeout=1.0, address=address), BmcUnreachableError).retryable
+
+
+def test_server_that_is_no_bmc_is_named(site: Site):
+    """It answers every request with something that is not Redfish."""
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        address = f"127.0.0.1:{web.getsockname()[1]}"
+        threading.Thread(target=answer_anything, args=(web,), daemon=True).start()
+        error_of(site.driver("redfish", timeout=2.0, address=address, ca_file=None), BmcTlsError)
+
+
+def answer_anything(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+
+def test_unknown_system_is_named_and_not_tried_again(site: Site):
+    assert not error_of(site.driver("redfish", system="cmp-9"), BmcSystemError).retryable
+
+
+def test_system_has_to_be_named_where_there_are_two(site: Site):
+    assert "name its system" in error_of(site.driver("redfish", system=None), BmcSystemError).remedy
+
+
+@pytest.mark.parametrize(
+    "change", [{"ca_file": None}, {"address": "https://localhost:{port}"}], ids=["unknown authority", "another name"]
+)
+def test_certificate_that_proves_nothing_is_refused_and_not_tried_again(site: Site, change: dict[str, str | None]):
+    port = str(site.entries["redfish"]["address"]).rpartition(":")[2]
+    change = {key: value and value.format(port=port) for key, value in change.items()}
+    error = error_of(site.driver("redfish", **change), BmcTlsError)
+    assert not error.retryable and "ca_file" in error.remedy
+
+
+def test_certificate_is_not_looked_at_where_the_file_says_so(site: Site):
+    assert not site.driver("redfish", ca_file=None, verify=False).is_off("cmp-1")
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_nothing_of_the_account_is_logged(site: Site, kind: str, caplog: pytest.LogCaptureFixture):
+    """Not even by the libraries, when everything is logged and everything goes wrong."""
+    caplog.set_level("DEBUG")
+    driver = site.driver(kind, password="wrong")
+    error_of(driver, BmcCredentialsError)
+    assert not [
+        record for record in caplog.records if USERNAME in record.getMessage() or "wrong" in record.getMessage()
+    ]
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_evidence_names_the_driver_that_read_the_power(site: Site, kind: str):
+    proof = fence(REQUEST, site.driver(kind), Notebook())
+    assert (proof.who, proof.reason) == (kind, "power cut, read back: off")
+
+
+def test_thread_safety_of_ipmi_is_a_process_a_call(site: Site):
+    """Eight threads read at once: each gets its answer."""
+    driver, answers = site.driver("ipmi"), []
+    threads = [threading.Thread(target=lambda: answers.append(driver.is_off("cmp-1"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [False] * 8

@@ -1,0 +1,49 @@
+"""An IPMI 2.0 BMC for one machine: python -m tests.support.ipmi_bmc ROOT NAME PORT USERNAME PASSWORD
+
+It is pyghmi's BMC; it prints a line when it listens."""
+
+import sys
+import threading
+from pathlib import Path
+
+from pyghmi.ipmi.bmc import Bmc
+from pyghmi.ipmi.private import constants, serversession
+from pyghmi.ipmi.private.session import Session
+
+from tests.support.machines import Machine
+
+root, name, port, username, password = sys.argv[1:]
+HMAC_SHA1, NO_MATCHING_CIPHER_SUITE, UNAUTHORIZED_NAME = 1, 0x11, 0x0D
+
+
+class StrictSession(serversession.ServerSession):
+    """Says no where pyghmi's own session agrees to what it cannot do, or does not answer at all."""
+
+    def create_open_session_response(self, request: bytearray) -> bytearray:
+        if request[12] != HMAC_SHA1:
+            return bytearray([request[0], NO_MATCHING_CIPHER_SUITE, 0, 0]) + bytearray(request[4:8])
+        return super().create_open_session_response(request)
+
+    def _got_rakp1(self, data: list[int]) -> None:
+        if self.authdata.get(bytes(data[28:]).decode()) is None:
+            refusal = bytearray([data[0], UNAUTHORIZED_NAME, 0, 0]) + bytearray(self.clientsessionid)
+            self.send_payload(refusal, constants.payload_types["rakp2"], retry=False)
+            return
+        super()._got_rakp1(data)
+
+
+class MachineBmc(Bmc):
+    machine = Machine(Path(root), name)
+
+    def get_power_state(self) -> int:
+        return int(self.machine.is_on)
+
+    def power_off(self) -> None:
+        threading.Thread(target=self.machine.power_off).start()
+
+
+serversession.ServerSession = StrictSession
+bmc = MachineBmc({username: password}, port=int(port), address="::ffff:127.0.0.1")
+print(port, flush=True)
+while True:
+    Session.wait_for_rsp(timeout=30)

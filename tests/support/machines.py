@@ -1,0 +1,58 @@
+"""Machines for tests of fencing: each is a real process, and its power is whether that process lives."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+class Machine:
+    """Known by its directory, so that a BMC in another process switches it. `held` and `stuck` are files: a power-off
+    waits while the one is there, and does nothing while the other is."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self._pid = root / f"{name}.pid"
+        self.held = root / f"{name}.held"
+        self.stuck = root / f"{name}.stuck"
+
+    def power_on(self) -> None:
+        sleeper = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
+        self._pid.write_text(str(subprocess.Popen(sleeper).pid))
+
+    @property
+    def is_on(self) -> bool:
+        pid = self._read_pid()
+        if pid is None:
+            return False
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def power_off(self) -> None:
+        """As a BMC does it: the order is taken at once, and carried out when it is."""
+        if self.stuck.exists():
+            return
+        while self.held.exists():
+            time.sleep(0.02)
+        self.kill()
+
+    def kill(self) -> None:
+        pid = self._read_pid()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _read_pid(self) -> int | None:
+        try:
+            return int(self._pid.read_text())
+        except FileNotFoundError:
+            return None

@@ -1,0 +1,49 @@
+"""A Redfish service for machines: python -m tests.support.redfish_bmc ROOT CERTIFICATE KEY HTPASSWD NAME...
+
+It is sushy-tools' emulator over HTTPS; the system ids are the machines' names. It prints its port when it listens."""
+
+import ssl
+import sys
+import threading
+from pathlib import Path
+
+from sushy_tools.emulator import main as emulator
+from sushy_tools.emulator.resources.systems import fakedriver
+from werkzeug.serving import make_server
+
+from tests.support.machines import Machine
+
+root, certificate, key, accounts, *names = sys.argv[1:]
+MACHINES = {name: Machine(Path(root), name) for name in names}
+
+
+class Driver(fakedriver.FakeDriver):
+    def get_power_state(self, identity: str) -> str:
+        return "On" if MACHINES[self._get(identity)["name"]].is_on else "Off"
+
+    def set_power_state(self, identity: str, state: str) -> None:
+        machine = MACHINES[self._get(identity)["name"]]
+        (Path(root) / "orders").open("a").write(f"{machine.name} {state}\n")
+        if state == "ForceOff":
+            threading.Thread(target=machine.power_off).start()
+
+
+fakedriver.FakeDriver = Driver
+state = Path(root) / "emulator"
+state.mkdir(exist_ok=True)
+emulator.app.configure(
+    extra_config={
+        "SUSHY_EMULATOR_FAKE_DRIVER": True,
+        "SUSHY_EMULATOR_STATE_DIR": str(state),
+        "SUSHY_EMULATOR_FEATURE_SET": "minimum",
+        "SUSHY_EMULATOR_AUTH_FILE": accounts,
+        "SUSHY_EMULATOR_FAKE_SYSTEMS": [
+            {"uuid": name, "name": name, "power_state": "On", "nics": []} for name in MACHINES
+        ],
+    }
+)
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+context.load_cert_chain(certificate, key)
+server = make_server("127.0.0.1", 0, emulator.app, threaded=True, ssl_context=context)
+print(server.server_port, flush=True)
+server.serve_forever()

@@ -1,0 +1,77 @@
+"""A source that cannot be proven off: the evacuation ends, or it waits for the evidence in the open."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from evacuation.request import refuse_answering_source
+from evacuation.transitions import EndingCause
+from workflows.attempts import FENCE_FAILURES
+from workflows.endings import Ended, deleted
+from workflows.failures import Failure, failure_of, failure_of_refusal
+from workflows.forward import Forward
+from workflows.state import State
+from workflows.steps import Steps
+
+FIRST_WAIT = 5.0
+LONGEST_WAIT = 600.0
+AWAITED = frozenset({*FENCE_FAILURES, "SourceNotFencedError"})
+"""Failures of a fence that an operator's word, or somebody at the host, may mend."""
+
+
+class SourceFence:
+    """Fences the source; with `await_evidence` it does not give up, and looks again when somebody says so."""
+
+    def __init__(self, state: State, steps: Steps, forward: Forward) -> None:
+        self._state = state
+        self._steps = steps
+        self._forward = forward
+        self._nudged = False
+
+    def nudge(self) -> None:
+        """Something changed: look again now."""
+        self._nudged = True
+
+    async def prove(self) -> Ended | None:
+        """None: the source is proven off. Else why there is nothing to wait for any more. Raises ActivityError when
+        the fence fails and nobody is to wait."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                await self._forward.fence_source()
+                return None
+            except ActivityError as error:
+                failure = failure_of(error)
+                if not self._state.tuning.await_evidence or failure.type not in AWAITED:
+                    raise
+            if workflow.cancellation_reason() is not None:
+                # It came while the end of the fence was waited for.
+                raise asyncio.CancelledError
+            await self._wait(failure, wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+            over = await self._why_over()
+            if over is not None:
+                return over
+
+    async def _wait(self, failure: Failure, seconds: float) -> None:
+        display = self._steps.display
+        entered = display.phase != "blocked"
+        display.enter("blocked", cause=failure.message, remedy=failure.remedy)
+        if entered:
+            display.publish()
+        longest = timedelta(seconds=seconds * self._steps.tuning.scale)
+        with suppress(TimeoutError):
+            await workflow.wait_condition(lambda: self._nudged or self._state.deleted, timeout=longest)
+        self._nudged = False
+
+    async def _why_over(self) -> Ended | None:
+        """The source may be back: it is asked before its power is touched again."""
+        if self._state.deleted:
+            return deleted(self._state.name)
+        facts = self._state.facts
+        if await self._steps.probe(facts.instance.source, facts.source_uuid) is None:
+            return None
+        return Ended(EndingCause.REFUSED, failure_of_refusal(refuse_answering_source(facts)))
