@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from evacuation.messages import Tuning
+from evacuation.messages import GuestSignal, Tuning
 
 
 class Settings(BaseSettings):
@@ -22,12 +22,41 @@ class Settings(BaseSettings):
     temporal_namespace: str | None = None
     ui_address: str | None = None
 
-    hypervisor: Literal["process", "simulated"] = "process"
+    hypervisor: Literal["process", "simulated", "libvirt"] = "process"
     fencing: Literal["process", "operator"] = "process"
     disk_lock: bool = True
     spawn_delay: float = Field(default=0.0, ge=0)
     """Of the simulated hypervisor."""
     step_delay: float = Field(default=0.0, ge=0)
+
+    host_state_dir: Path | None = None
+    """Of a libvirt host's worker: tombstones, locks, consoles. None: /var/lib/evacuate. It must outlive a reboot."""
+    hypervisor_uuid: str | None = None
+    """None: the host's uuid as libvirt has it."""
+    incarnation_file: Path | None = None
+    """None: the kernel's boot id. For hosts that share a kernel: a file under the host's own /run, made anew by the
+    first worker of a boot."""
+    libvirt_uri: str = "qemu:///system"
+    libvirt_domain_type: Literal["kvm", "qemu"] = "kvm"
+    libvirt_machine: str | None = None
+    """None: as the guest's definition has it; without one, libvirt's default."""
+    libvirt_cpu: str | None = None
+    """host-passthrough, host-model, maximum, or a model's name. None: as the guest's definition has it."""
+    libvirt_shared_dirs: tuple[Path, ...] = ()
+    """Where shared disks lie; each must be there, and be written to, before a guest is taken."""
+    libvirt_template: Path | None = None
+    """A domain's XML for instances without a stored definition, with $instance_id, $name, $host, $epoch, $ip, $mac."""
+    libvirt_bridges: dict[str, str] = {}
+    """Bridges by network, for ports that name none: {"lan": "br0"}."""
+    libvirt_signal: GuestSignal = "none"
+    """For guests whose definition says none."""
+    libvirt_signal_line: str = "login:"
+    """The regular expression of the serial console's line."""
+    libvirt_signal_timeout: float = Field(default=90.0, gt=0)
+    libvirt_call_timeout: float = Field(default=15.0, gt=0)
+    """Of one call to libvirt, also of one that opens the connection."""
+    libvirt_announce: bool = True
+    """A started guest's addresses are announced on its bridges, so that switches learn where it is."""
 
     time_scale: float = Field(default=1.0, gt=0)
     hold: float = Field(default=30.0, ge=0)
