@@ -117,4 +117,4 @@ def library(name: str = "libvirt") -> Any:
 
 def as_libvirt_error(error: BaseException) -> LibvirtError | None:
     """The error as libvirt's, if it is one."""
-    return cast(LibvirtError, error) if hasattr(error, "get_error_code") else None
+    return cast("LibvirtError", error) if hasattr(error, "get_error_code") else None

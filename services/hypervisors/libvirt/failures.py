@@ -66,8 +66,8 @@ MEANINGS = (
         "rename or undefine the domain that has this name on the host",
     ),
     _meaning(
-        r"(could not find|no) (capabilities|emulator)|machine type|not supported|unsupported|CPU (is )?(not )?compatible"
-        r"|doesn't support|invalid argument",
+        r"(could not find|no) (capabilities|emulator)|machine type|not supported|unsupported|doesn't support"
+        r"|CPU (is )?(not )?compatible|invalid argument",
         DestinationUnableError,
         "set the host's EVACUATE_LIBVIRT_DOMAIN_TYPE, _MACHINE or _CPU to what it can run",
     ),
@@ -79,7 +79,8 @@ CONFIGURATION = (Code.XML_ERROR, Code.CONFIG_UNSUPPORTED, Code.NO_SUPPORT)
 def one_line(error: BaseException) -> str:
     """libvirt's message without line breaks."""
     found = as_libvirt_error(error)
-    return " ".join(((found and found.get_error_message()) or str(error)).split())
+    message = found.get_error_message() if found is not None else None
+    return " ".join((message or str(error)).split())
 
 
 def code_of(error: BaseException) -> int | None:
@@ -124,8 +125,8 @@ def open_failure(cause: str, *, uri: str) -> EvacuateError:
 
 OPEN = (
     (
-        r"no connection driver available|unknown (driver|transport|connection)|unable to handle transport|invalid (URI|connection)"
-        r"|Malformed|no QEMU URI path|unexpected QEMU URI path|name and extra arguments|missing scheme",
+        r"no connection driver available|unknown (driver|transport|connection)|unable to handle transport"
+        r"|invalid (URI|connection)|malformed|no QEMU URI path|unexpected QEMU URI path|missing scheme",
         "libvirt knows no such URI",
         "set EVACUATE_LIBVIRT_URI: qemu:///system, qemu+unix:///system?socket=…, qemu+tls://HOST/system, "
         "qemu+ssh://HOST/system",
