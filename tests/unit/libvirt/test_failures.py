@@ -14,7 +14,7 @@ from evacuation.errors import (
 from services.hypervisors.libvirt.failures import open_failure, spawn_failure
 
 LOCKED = (
-    "internal error: process exited while connecting to monitor: 2026-01-01T00:00:00.000000Z qemu-system-x86_64: -blockdev "
+    "internal error: process exited while connecting to monitor: qemu-system-x86_64: -blockdev "
     '{"driver":"file"}: Failed to get "write" lock\nIs another process using the image [/shared/sb1.raw]?'
 )
 NO_EXPORT = "internal error: qemu unexpectedly closed the monitor: -blockdev {}: Requested export not available"

@@ -1,0 +1,85 @@
+"""The whole lab: hosts on one switch, shared storage, and nothing of it left afterwards, also after a failure."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.libvirt.lab.fabric import Fabric, sweep
+from tests.libvirt.lab.guest_image import GuestImage, guest_image
+from tests.libvirt.lab.host import LabHost
+from tests.libvirt.lab.shell import is_alive, require_root, run
+
+FIRST_OCTET = 11
+
+
+class Lab:
+    """`shared` is the shared storage of all hosts."""
+
+    def __init__(self, directory: Path, image: GuestImage, hosts: Sequence[str]) -> None:
+        self.directory = directory
+        self.image = image
+        self.shared = directory / "shared"
+        self.fabric = Fabric(f"ev{os.getpid()}")
+        self.hosts = {
+            name: LabHost(name, FIRST_OCTET + number, directory, self.fabric) for number, name in enumerate(hosts)
+        }
+        self._loops: list[str] = []
+
+    def up(self) -> None:
+        self.shared.mkdir(parents=True)
+        self.fabric.up()
+        for host in self.hosts.values():
+            host.power_on()
+
+    def down(self) -> None:
+        for host in self.hosts.values():
+            host.remove()
+        self.fabric.down()
+        for device in self._loops:
+            run("losetup", "-d", device, check=False)
+
+    def loop_device(self, file: Path) -> str:
+        """A block device over the file: two of them are one LUN that two hosts see, with no lock in between."""
+        device = run("losetup", "-f", "--show", "--direct-io=on", str(file)).strip()
+        self._loops.append(device)
+        return device
+
+    def disk(self, name: str, kind: str = "raw") -> Path:
+        """A fresh, empty disk on the shared storage."""
+        path = self.shared / f"{name}.{kind}"
+        path.unlink(missing_ok=True)
+        run("qemu-img", "create", "-q", "-f", kind, str(path), "8M")
+        return path
+
+
+@contextmanager
+def lab_of(*hosts: str) -> Generator[Lab]:
+    """Hosts that are on. Needs root, libvirtd and QEMU."""
+    require_root()
+    sweep()
+    sweep_directories()
+    image = guest_image()
+    directory = Path(tempfile.mkdtemp(prefix=f"evlab-{os.getpid()}-"))
+    lab = Lab(directory, image, hosts)
+    try:
+        lab.up()
+        yield lab
+    finally:
+        try:
+            lab.down()
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def sweep_directories() -> None:
+    """What labs left on disk whose maker was killed, with the loop devices over it."""
+    for path in Path(tempfile.gettempdir()).glob("evlab-*-*"):
+        maker = path.name.split("-")[1]
+        if maker.isdecimal() and not is_alive(int(maker)):
+            for file in path.glob("shared/*"):
+                for line in run("losetup", "-j", str(file), check=False).splitlines():
+                    run("losetup", "-d", line.partition(":")[0], check=False)
+            shutil.rmtree(path, ignore_errors=True)
