@@ -77,7 +77,7 @@ def definition(
 
 def template(image: GuestImage, shared: Path) -> str:
     """For instances without a stored definition: it knows host and epoch, so that every record names its writer."""
-    text = definition(
+    return definition(
         image,
         "$instance_id",
         name="$name",
@@ -88,7 +88,6 @@ def template(image: GuestImage, shared: Path) -> str:
         epoch="$epoch",
         console=f"{shared}/$name.$host.console",
     )
-    return text
 
 
 def journal(path: Path, kind: str = "raw") -> list[Record]:

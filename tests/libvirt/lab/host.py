@@ -103,34 +103,13 @@ class LabHost:
         self._prepare_home()
         self._fabric.plug(self.name, "uplink")
         self._prepare_network()
-        unshare = (
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-            "--uts",
-            "--ipc",
-            "--pid",
-            "--fork",
-            "--kill-child",
-        )
+        spaces = ("--mount", "--propagation", "private", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
         binds = [f"{ours}:{theirs}" for ours, theirs in PRIVATE.items()]
         namespace = ("ip", "netns", "exec", self._fabric.namespace(self.name))
-        command = [
-            *namespace,
-            "unshare",
-            *spaces,
-            "bash",
-            "-c",
-            INIT,
-            f"lab-{self.name}",
-            self.name,
-            str(self.home),
-            *binds,
-        ]
+        command = [*namespace, "unshare", *spaces, "bash", "-c", INIT, f"lab-{self.name}", self.name, str(self.home)]
         with (self.home / "init.log").open("ab") as log:
             self._starter = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*command, *binds], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         until(self._find_init, f"the init of {self.name}", within=20)
         self.wait_for_libvirtd()
