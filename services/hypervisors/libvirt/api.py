@@ -15,6 +15,7 @@ class Code(IntEnum):
 
     INTERNAL_ERROR = 1
     NO_SUPPORT = 3
+    INVALID_ARG = 8
     OPERATION_FAILED = 9
     XML_ERROR = 27
     SYSTEM_ERROR = 38

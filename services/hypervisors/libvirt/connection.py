@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from evacuation.errors import HypervisorUnableError, HypervisorUnavailableError
 from services.hypervisors.libvirt.api import Connection, as_libvirt_error, library
 from services.hypervisors.libvirt.calls import BoundedCalls, no_beat
-from services.hypervisors.libvirt.failures import has_lost_connection, open_failure
+from services.hypervisors.libvirt.failures import has_lost_connection, open_failure, require_known_uri
 
 Result = TypeVar("Result")
 KEEPALIVE_SECONDS, KEEPALIVE_COUNT = 1, 3
@@ -86,6 +86,7 @@ class LibvirtConnection:
             self._opening.release()
 
     def _opened(self, beat: Callable[[str], None]) -> Connection:
+        require_known_uri(self.uri)
         module = library()
         run_events(module)
         self._probe()

@@ -118,8 +118,7 @@ class Domains:
         def undefine(connection: Connection) -> None:
             domain = _lookup(connection, instance_id)
             if domain is not None and domain.isPersistent():
-                flags = _undefine_flags(connection)
-                _unless(lambda: domain.undefineFlags(flags), Code.NO_DOMAIN)
+                _unless(lambda: _undefine(connection, domain), Code.NO_DOMAIN)
 
         self._connection.run("undefine", undefine)
 
@@ -170,11 +169,17 @@ def _epoch(domain: Domain) -> int:
         raise
 
 
-def _undefine_flags(connection: Connection) -> int:
+def _undefine(connection: Connection, domain: Domain) -> None:
+    """A driver that has no such things to keep does not know the flags."""
     flags = Undefine.MANAGED_SAVE | Undefine.SNAPSHOTS_METADATA | Undefine.KEEP_NVRAM | Undefine.CHECKPOINTS_METADATA
     if connection.getLibVersion() >= KEEP_TPM_SINCE:
         flags |= Undefine.KEEP_TPM
-    return int(flags)
+    try:
+        domain.undefineFlags(int(flags))
+    except Exception as error:
+        if code_of(error) != Code.INVALID_ARG:
+            raise
+        domain.undefineFlags(0)
 
 
 def _unless(do: Callable[[], object], *fine: Code) -> None:

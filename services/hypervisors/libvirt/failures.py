@@ -113,6 +113,22 @@ def unavailable(error: BaseException, *, host: str) -> EvacuateError:
     )
 
 
+DRIVERS = ("qemu", "test")
+TRANSPORTS = ("", "unix", "tls", "ssh", "libssh", "libssh2", "tcp")
+URI_REMEDY = (
+    "set EVACUATE_LIBVIRT_URI: qemu:///system, qemu+unix:///system?socket=PATH, qemu+tls://HOST/system or "
+    "qemu+ssh://HOST/system"
+)
+
+
+def require_known_uri(uri: str) -> None:
+    """libvirt takes an unknown driver for a remote one, and complains about certificates. Raises
+    HypervisorUnableError."""
+    driver, _, transport = uri.partition(":")[0].partition("+")
+    if "://" not in uri or driver not in DRIVERS or transport not in TRANSPORTS:
+        raise HypervisorUnableError(f"{uri} is no URI of a libvirt that is known here", remedy=URI_REMEDY)
+
+
 def open_failure(cause: str, *, uri: str) -> EvacuateError:
     """Why a connection could not be opened: what no repetition changes is a refusal."""
     for pattern, why, remedy in OPEN:
@@ -128,8 +144,7 @@ OPEN = (
         r"no connection driver available|unknown (driver|transport|connection)|unable to handle transport"
         r"|invalid (URI|connection)|malformed|no QEMU URI path|unexpected QEMU URI path|missing scheme",
         "libvirt knows no such URI",
-        "set EVACUATE_LIBVIRT_URI: qemu:///system, qemu+unix:///system?socket=…, qemu+tls://HOST/system, "
-        "qemu+ssh://HOST/system",
+        URI_REMEDY,
     ),
     (
         r"TLS|certificate|x509|cannot read CA|authentication",

@@ -15,7 +15,7 @@ from services.hypervisors.libvirt.api import as_libvirt_error
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
-from services.hypervisors.libvirt.failures import has_lost_connection, spawn_failure
+from services.hypervisors.libvirt.failures import has_lost_connection, one_line, spawn_failure
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited_signal
 from services.hypervisors.memory import GuestFiles
@@ -131,23 +131,26 @@ class LibvirtGuests:
         alone. Raises HypervisorUnavailableError, SpawnFailedError."""
         deadline = time.monotonic() + GONE_TIMEOUT
         while (seen := self._domains.find(instance_id)) is not None and seen.epoch <= epoch:
-            self._take_down(seen)
+            refusal = self._take_down(seen)
             if time.monotonic() > deadline:
-                raise SpawnFailedError(f"{seen.name} does not end on {self._options.host}")
+                raise SpawnFailedError(f"{seen.name} does not end on {self._options.host}: {refusal}")
             if self._domains.find(instance_id) is not None:
                 time.sleep(self._options.poll)
         if seen is None:
             remove_durably(self._signal_file(instance_id))
 
-    def _take_down(self, seen: Seen) -> None:
+    def _take_down(self, seen: Seen) -> str:
         """Destroyed first: undefining a running domain would only make it transient. What libvirt refuses now
-        (a job is under way) is tried again by the caller."""
+        (a job is under way) is answered, and tried again by the caller."""
+        refusal = "libvirt refuses nothing"
         for step in (self._domains.destroy, self._domains.undefine):
             try:
                 step(seen.instance_id)
             except Exception as error:
                 if as_libvirt_error(error) is None:
                     raise
+                refusal = one_line(error)
+        return refusal
 
     def _signal_file(self, instance_id: str) -> Path:
         return self._files.file("signals", instance_id)
