@@ -34,12 +34,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def can_run() -> None:
     why = missing()
     if why and os.environ.get("EVACUATE_REQUIRE_LIBVIRT"):
         pytest.fail(f"{why}; see deploy/libvirt-packages.sh")
     if why:
         pytest.skip(f"{why}: make test-libvirt")
+
+
+@pytest.fixture(scope="session")
+def lab(can_run: None) -> Iterator[Lab]:
     with lab_of("a", "b", "c") as running:
         yield running
 

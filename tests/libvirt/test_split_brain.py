@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -10,10 +9,8 @@ from evacuation.errors import DiskLockedError
 from evacuation.model import PowerState
 from services.hypervisors.process.disk import breaches, runs
 from tests.libvirt.lab import guests
-from tests.libvirt.lab.shell import CommandError, until
+from tests.libvirt.lab.shell import until
 from tests.libvirt.world import LabWorld
-
-LUN = "/dev/evacuate-lab-lun"
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
@@ -52,17 +49,17 @@ def test_stale_definition_is_gone_when_the_source_is_back_and_its_instance_was_e
 @pytest.fixture
 def san(world: LabWorld) -> Iterator[LabWorld]:
     """One LUN that both hosts see as a block device of their own at the same path: no lock of one reaches the other."""
+    lun = world.lab.directory / "lun"
+    lun.touch()
     for name in ("a", "b"):
-        device = world.lab.loop_device(world.disk)
-        world.host(name).run("sh", "-c", f"touch {LUN} && mount --bind {device} {LUN}")
-    world.disk_xml = guests.block_disk(LUN)
+        world.host(name).run("mount", "--bind", world.lab.loop_device(world.disk), str(lun))
+    world.disk_xml = guests.block_disk(str(lun))
     try:
         yield world
     finally:
         for name in ("a", "b"):
-            with suppress(CommandError, AssertionError):
-                world.host(name).run("umount", LUN)
-        world.host("c").run("rm", "-f", LUN)
+            world.host(name).power_off()
+        world.lab.drop_loop_devices()
 
 
 def test_two_guests_write_to_a_san_disk_when_nothing_fences_the_source(san: LabWorld) -> None:

@@ -1,7 +1,7 @@
 """The network between lab hosts: one switch, a client and a storage server, each a network namespace.
 
-Nothing is made in the machine's own network namespace. Names begin with `ev<pid>-`, the pid of whoever made them, so
-that what a killed run left can be told from what runs.
+Nothing is made in the machine's own network namespace. Names begin with `ev<pid>x<n>-`, the pid of whoever made them:
+so what a killed run left can be told from what runs.
 """
 
 import os
@@ -13,7 +13,7 @@ from tests.libvirt.lab.shell import CommandError, is_alive, run
 
 NETWORK = "10.77.0"
 CLIENT, STORAGE = 100, 200
-NAMESPACE = re.compile(r"ev(\d+)-\S+")
+NAMESPACE = re.compile(r"ev(\d+)x\d+-\S+")
 
 
 class Fabric:

@@ -18,11 +18,11 @@ FIRST_OCTET = 11
 class Lab:
     """`shared` is the shared storage of all hosts."""
 
-    def __init__(self, directory: Path, image: GuestImage, hosts: Sequence[str]) -> None:
+    def __init__(self, directory: Path, image: GuestImage, hosts: Sequence[str], number: int) -> None:
         self.directory = directory
         self.image = image
         self.shared = directory / "shared"
-        self.fabric = Fabric(f"ev{os.getpid()}")
+        self.fabric = Fabric(f"ev{os.getpid()}x{number}")
         self.hosts = {
             name: LabHost(name, FIRST_OCTET + number, directory, self.fabric) for number, name in enumerate(hosts)
         }
@@ -38,8 +38,11 @@ class Lab:
         for host in self.hosts.values():
             host.remove()
         self.fabric.down()
-        for device in self._loops:
-            run("losetup", "-d", device, check=False)
+        self.drop_loop_devices()
+
+    def drop_loop_devices(self) -> None:
+        while self._loops:
+            run("losetup", "-d", self._loops.pop(), check=False)
 
     def loop_device(self, file: Path) -> str:
         """A block device over the file: two of them are one LUN that two hosts see, with no lock in between."""
@@ -56,14 +59,14 @@ class Lab:
 
 
 @contextmanager
-def lab_of(*hosts: str) -> Generator[Lab]:
-    """Hosts that are on. Needs root, libvirtd and QEMU."""
+def lab_of(*hosts: str, named: int = 0) -> Generator[Lab]:
+    """Hosts that are on. Needs root, libvirtd and QEMU. Labs of one process have different numbers."""
     require_root()
     sweep()
     sweep_directories()
     image = guest_image()
     directory = Path(tempfile.mkdtemp(prefix=f"evlab-{os.getpid()}-"))
-    lab = Lab(directory, image, hosts)
+    lab = Lab(directory, image, hosts, named)
     try:
         lab.up()
         yield lab
