@@ -82,7 +82,7 @@ class Domains:
             domain = connection.lookupByUUIDString(instance_id)
             live = AFFECT_LIVE if domain.isActive() else 0
             kept = AFFECT_CONFIG if domain.isPersistent() else 0
-            text = mark_text(instance_id, epoch)
+            text = mark_text(instance_id, epoch, _mark(domain))
             domain.setMetadata(METADATA_ELEMENT, text, PREFIX, NAMESPACE, live | kept)
             if kept and domain.autostart():
                 domain.setAutostart(0)
@@ -161,11 +161,16 @@ def _seen(domain: Domain) -> Seen | None:
 
 def _epoch(domain: Domain) -> int:
     """Of what runs, if it runs."""
+    mark = _mark(domain)
+    return epoch_in(mark) if mark is not None else UNMARKED
+
+
+def _mark(domain: Domain) -> str | None:
     try:
-        return epoch_in(domain.metadata(METADATA_ELEMENT, NAMESPACE))
+        return domain.metadata(METADATA_ELEMENT, NAMESPACE)
     except Exception as error:
         if code_of(error) == Code.NO_DOMAIN_METADATA:
-            return UNMARKED
+            return None
         raise
 
 

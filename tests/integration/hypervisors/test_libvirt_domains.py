@@ -168,7 +168,7 @@ def test_settle_goes_forward_when_the_signal_came_after_the_spawner_died(bench: 
 
 def test_signal_of_the_definition_is_heeded(bench: Bench) -> None:
     stored = f"""<domain><name>web-01</name><uuid>{INSTANCE}</uuid><memory>65536</memory><os><type>hvm</type></os>
-    <metadata><evacuate:signal xmlns:evacuate="{NAMESPACE}" kind="agent"/></metadata></domain>"""
+    <metadata><e:instance xmlns:e="{NAMESPACE}"><e:signal kind="agent"/></e:instance></metadata></domain>"""
     with pytest.raises(DestinationUnableError, match="no channel"):
         spawn(bench.driver, spec(2).model_copy(update={"definition": stored}))
     assert bench.driver.inventory() == ()

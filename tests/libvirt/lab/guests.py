@@ -14,7 +14,8 @@ SECTOR = 512
 UP = "GUEST-UP"
 
 DOMAIN = """<domain type="qemu"><name>{name}</name><uuid>{instance}</uuid>
-<metadata><evacuate:signal xmlns:evacuate="{namespace}" kind="{signal}" line="{up}"/></metadata>
+<metadata><evacuate:instance xmlns:evacuate="{namespace}"><evacuate:signal kind="{signal}" line="{up}"/>
+</evacuate:instance></metadata>
 <memory unit="MiB">96</memory><vcpu>1</vcpu>
 <os><type arch="x86_64" machine="pc">hvm</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd>
 <cmdline>console=ttyS0 quiet panic=-1 agent=yes host={host} epoch={epoch} instance={instance}{ip}</cmdline></os>

@@ -8,7 +8,7 @@ import pytest
 from evacuation.errors import DestinationUnableError
 from evacuation.model import RootDisk
 from services.hypervisors.libvirt.domain import domain_for, text_of
-from services.hypervisors.libvirt.metadata import epoch_in, epoch_of
+from services.hypervisors.libvirt.metadata import epoch_in, epoch_of, mark_text
 from services.hypervisors.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.signals import awaited_signal
 from tests.unit.libvirt.world import INSTANCE, MAC, STORED, disk, guest, nic, options
@@ -37,6 +37,14 @@ def test_epoch_is_read_as_libvirt_returns_the_element() -> None:
     assert epoch_in(f'<evacuate:instance xmlns:evacuate="{NAMESPACE}" id="x" epoch="12"/>') == 12
     assert epoch_in('<instance id="x" epoch="3"/>') == 3
     assert epoch_of(STORED) == 0
+
+
+def test_mark_keeps_the_owners_signal_when_it_is_written_into_a_running_domain() -> None:
+    before = f"<e:instance xmlns:e='{NAMESPACE}'><e:signal kind='serial' line='a &lt; b'/></e:instance>"
+    text = mark_text(INSTANCE, 7, before)
+    assert text == f'<instance id="{INSTANCE}" epoch="7"><signal kind="serial" line="a &lt; b" /></instance>'
+    assert mark_text(INSTANCE, 8, text) == text.replace("7", "8")
+    assert mark_text(INSTANCE, 1, None) == f'<instance id="{INSTANCE}" epoch="1" />'
 
 
 def test_domain_keeps_what_the_guest_sees(tmp_path: Path) -> None:
@@ -166,7 +174,7 @@ def test_local_definition_serves_when_nothing_is_stored(tmp_path: Path) -> None:
 
 
 def test_signal_is_the_requests_then_the_definitions_then_the_hosts(tmp_path: Path) -> None:
-    own = f"<evacuate:signal xmlns:evacuate='{NAMESPACE}' kind='agent'/>"
+    own = f"<e:instance xmlns:e='{NAMESPACE}'><e:signal kind='agent'/></e:instance>"
     annotated = STORED.replace("<metadata>", f"<metadata>{own}")
     host = options(tmp_path, signal="serial")
     for spec, kind in (
