@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     libvirt_signal_line: str = "login:"
     """The regular expression of the serial console's line."""
     libvirt_signal_timeout: float = Field(default=90.0, gt=0)
-    libvirt_call_timeout: float = Field(default=15.0, gt=0)
+    libvirt_call_timeout: float = Field(default=10.0, gt=0)
     """Of one call to libvirt, also of one that opens the connection."""
     libvirt_announce: bool = True
     """A started guest's addresses are announced on its bridges, so that switches learn where it is."""

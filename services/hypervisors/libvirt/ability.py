@@ -7,9 +7,8 @@ from pathlib import Path
 
 from evacuation.errors import DestinationUnableError
 from evacuation.messages import GuestDisk
-from services.hypervisors.libvirt.api import Code
+from services.hypervisors.libvirt.api import Code, LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.failures import code_of, has_lost_connection, one_line
 from services.hypervisors.libvirt.options import LibvirtOptions
 
 CONNECT_TIMEOUT = 5.0
@@ -24,16 +23,14 @@ class Ability:
         """Raises DestinationUnableError."""
         kind, machine = self._options.domain_type, self._options.machine
         try:
-            self._connection.reading(
-                "domain capabilities", lambda c: c.getDomainCapabilities(None, None, machine, kind)
-            )
-        except Exception as error:
-            if code_of(error) == Code.NO_SUPPORT:
+            self._connection.reading("domain_capabilities", machine, kind)
+        except LibvirtError as error:
+            if error.code == Code.NO_SUPPORT:
                 return
-            if code_of(error) is None or has_lost_connection(error):
+            if error.is_lost_connection:
                 raise
             raise DestinationUnableError(
-                f"{self._options.host} cannot run domains of type {kind}: {one_line(error)}",
+                f"{self._options.host} cannot run domains of type {kind}: {error}",
                 remedy="load the host's KVM module, or set EVACUATE_LIBVIRT_DOMAIN_TYPE=qemu",
             ) from error
 

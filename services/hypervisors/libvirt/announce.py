@@ -1,11 +1,11 @@
 """A moved guest's MAC addresses are told to the switches, so that traffic for it does not go to the dead host."""
 
 import json
-from collections.abc import Callable
 
 import structlog
 
-from services.hypervisors.libvirt.api import Connection, library
+from evacuation.errors import EvacuateError
+from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
 
 log = structlog.stdlib.get_logger("hypervisor")
@@ -19,11 +19,7 @@ ANNOUNCEMENT = json.dumps(
 def announce(connection: LibvirtConnection, instance_id: str) -> None:
     """Asked for; a switch learns from the guest's own traffic too, so that a failure is only told."""
 
-    def ask(open_connection: Connection) -> None:
-        send: Callable[..., str] = library("libvirt_qemu").qemuMonitorCommand
-        send(open_connection.lookupByUUIDString(instance_id), ANNOUNCEMENT, 0)
-
     try:
-        connection.run("the announcement", ask)
-    except Exception as error:
+        connection.run("monitor", instance_id, ANNOUNCEMENT)
+    except (LibvirtError, EvacuateError) as error:
         log.warning("the guest's addresses were not announced", instance=instance_id, cause=str(error))

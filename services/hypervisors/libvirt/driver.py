@@ -9,7 +9,7 @@ from evacuation.errors import DestinationUnableError, SpawnFailedError
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
 from services.hypervisors.libvirt.ability import Ability, own_address
-from services.hypervisors.libvirt.api import as_libvirt_error
+from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.calls import no_beat
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains, Seen
@@ -114,7 +114,7 @@ class LibvirtHypervisor:
         """A guest that was here before Evacuate gets its mark; only the first epoch can be such a guest's."""
         if seen is None or seen.epoch != UNMARKED or guest.epoch != FIRST_EPOCH:
             return seen
-        self._domains.mark(guest.instance_id, guest.epoch)
+        self._domains.mark(seen, guest.epoch)
         return self._domains.find(guest.instance_id)
 
     def _require_no_foreign_guest(self, seen: Seen | None, epoch: int) -> None:
@@ -166,9 +166,7 @@ class LibvirtHypervisor:
         """libvirt's own errors do not leave this driver."""
         try:
             yield
-        except Exception as error:
-            if as_libvirt_error(error) is None:
-                raise
+        except LibvirtError as error:
             raise unavailable(error, host=self._options.host) from error
 
 

@@ -12,7 +12,7 @@ from evacuation.errors import (
     HypervisorUnavailableError,
     SpawnFailedError,
 )
-from services.hypervisors.libvirt.api import FROM_RPC, Code, as_libvirt_error
+from services.hypervisors.libvirt.api import Code, LibvirtError
 
 
 class Meaning(NamedTuple):
@@ -76,40 +76,23 @@ MEANINGS = (
 CONFIGURATION = (Code.XML_ERROR, Code.CONFIG_UNSUPPORTED, Code.NO_SUPPORT)
 
 
-def one_line(error: BaseException) -> str:
-    """libvirt's message without line breaks."""
-    found = as_libvirt_error(error)
-    message = found.get_error_message() if found is not None else None
-    return " ".join((message or str(error)).split())
-
-
-def code_of(error: BaseException) -> int | None:
-    found = as_libvirt_error(error)
-    return found.get_error_code() if found else None
-
-
-def has_lost_connection(error: BaseException) -> bool:
-    found = as_libvirt_error(error)
-    return found is not None and found.get_error_domain() == FROM_RPC
-
-
-def spawn_failure(error: BaseException, *, guest: str, host: str) -> EvacuateError:
+def spawn_failure(error: LibvirtError, *, guest: str, host: str) -> EvacuateError:
     """Of a define or a create: a refusal by the destination, a disk that somebody holds, or a failure to try again."""
-    cause = one_line(error)
-    if has_lost_connection(error):
+    cause = str(error)
+    if error.is_lost_connection:
         return unavailable(error, host=host)
     for meaning in MEANINGS:
         if meaning.text.search(cause):
             return meaning.error(f"{guest} cannot start on {host}: {cause}", remedy=meaning.remedy)
-    if code_of(error) in CONFIGURATION:
+    if error.code in CONFIGURATION:
         return DestinationUnableError(f"{guest} cannot be defined on {host}: {cause}")
     return SpawnFailedError(f"{guest} did not start on {host}: {cause}")
 
 
-def unavailable(error: BaseException, *, host: str) -> EvacuateError:
+def unavailable(error: LibvirtError, *, host: str) -> EvacuateError:
     """Of anything else than a define or a create."""
     return HypervisorUnavailableError(
-        f"libvirt on {host} failed: {one_line(error)}", remedy="see whether libvirtd runs there and answers"
+        f"libvirt on {host} failed: {error}", remedy="see whether libvirtd runs there and answers"
     )
 
 

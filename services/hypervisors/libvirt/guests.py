@@ -11,11 +11,11 @@ from evacuation.errors import HypervisorUnavailableError, SpawnFailedError
 from evacuation.model import PowerState
 from services.hypervisors.documents import read, remove_durably, write
 from services.hypervisors.libvirt.announce import announce
-from services.hypervisors.libvirt.api import as_libvirt_error
+from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
-from services.hypervisors.libvirt.failures import has_lost_connection, one_line, spawn_failure
+from services.hypervisors.libvirt.failures import spawn_failure
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited_signal
 from services.hypervisors.memory import GuestFiles
@@ -57,21 +57,16 @@ class LibvirtGuests:
             if before is not None and before.name != domain.findtext("name"):
                 self._domains.undefine(guest.instance_id)
             self._domains.define(text_of(domain))
-        except Exception as error:
-            raise self._failure(error, guest.name) from error
+        except LibvirtError as error:
+            raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
 
     def _start(self, guest: m.GuestSpec, awaited: AwaitedSignal, beat: Beat) -> None:
         awaited.console.unlink(missing_ok=True)
         write(self._signal_file(guest.instance_id), awaited)
         try:
             self._domains.create(guest.instance_id, timeout=CREATE_TIMEOUT, beat=beat)
-        except Exception as error:
-            raise self._failure(error, guest.name) from error
-
-    def _failure(self, error: Exception, name: str) -> Exception:
-        if as_libvirt_error(error) is None:
-            return error
-        return spawn_failure(error, guest=name, host=self._options.host)
+        except LibvirtError as error:
+            raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
 
     def _back_out(self, guest: m.GuestSpec, old: str | None, cause: BaseException) -> None:
         """The guest's own failure is told, not that of the clearing up: whoever settles clears up again."""
@@ -99,8 +94,10 @@ class LibvirtGuests:
         try:
             seen = self._domains.find(awaited.instance_id)
             given = seen is not None and seen.active and not seen.starting and self._signals.is_given(awaited)
-        except Exception as error:
-            if not isinstance(error, HypervisorUnavailableError) and not has_lost_connection(error):
+        except HypervisorUnavailableError:
+            return False
+        except LibvirtError as error:
+            if not error.is_lost_connection:
                 raise
             return False
         if seen is None or not seen.active:
@@ -146,10 +143,8 @@ class LibvirtGuests:
         for step in (self._domains.destroy, self._domains.undefine):
             try:
                 step(seen.instance_id)
-            except Exception as error:
-                if as_libvirt_error(error) is None:
-                    raise
-                refusal = one_line(error)
+            except LibvirtError as error:
+                refusal = str(error)
         return refusal
 
     def _signal_file(self, instance_id: str) -> Path:

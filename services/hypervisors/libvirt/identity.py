@@ -37,7 +37,7 @@ class Identity:
 
     def _asked(self) -> str:
         try:
-            capabilities = self._connection.reading("capabilities", lambda c: c.getCapabilities())
+            capabilities = self._connection.reading("capabilities")
         except HypervisorUnavailableError:
             known = read(self._file, KnownHypervisor)
             if known is None or known.uri != self._options.uri:

@@ -28,7 +28,7 @@ class LibvirtOptions:
     signal: GuestSignal = "none"
     signal_line: str = "login:"
     signal_timeout: float = 90.0
-    call_timeout: float = 15.0
+    call_timeout: float = 10.0
     announce: bool = True
     poll: float = 0.2
 

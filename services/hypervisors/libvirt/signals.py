@@ -7,11 +7,9 @@ ping    the first NIC's address answers an echo request from this host
 none    libvirt's word is taken
 """
 
-import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 from xml.etree.ElementTree import Element, SubElement
@@ -19,13 +17,10 @@ from xml.etree.ElementTree import Element, SubElement
 from evacuation.errors import DestinationUnableError
 from evacuation.messages import GuestSignal, GuestSpec
 from evacuation.model import Frozen
-from services.hypervisors.libvirt.api import Code, Connection, library
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.failures import code_of
 from services.hypervisors.libvirt.metadata import signal_of
 from services.hypervisors.libvirt.options import LibvirtOptions
 
-AGENT_TIMEOUT = 2
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 PING_TIMEOUT = 1
 TAIL = 1 << 20
@@ -120,25 +115,13 @@ class Signals:
     def is_given(self, awaited: AwaitedSignal) -> bool:
         match awaited.kind:
             case "agent":
-                return self._connection.run("the guest agent", lambda c: _agent_answers(c, awaited.instance_id))
+                return bool(self._connection.run("agent_answers", awaited.instance_id))
             case "serial":
                 return self._connection.elsewhere("the console", lambda: console_says(awaited.console, awaited.line))
             case "ping":
                 return self._connection.elsewhere("ping", lambda: _answers_ping(awaited.address or ""))
             case "none":
                 return True
-
-
-def _agent_answers(connection: Connection, instance_id: str) -> bool:
-    domain = connection.lookupByUUIDString(instance_id)
-    command = json.dumps({"execute": "guest-ping"})
-    ask: Callable[..., str] = library("libvirt_qemu").qemuAgentCommand
-    try:
-        return "return" in json.loads(ask(domain, command, AGENT_TIMEOUT, 0))
-    except Exception as error:
-        if code_of(error) in (Code.AGENT_UNRESPONSIVE, Code.OPERATION_INVALID):
-            return False
-        raise
 
 
 def console_says(path: Path, line: str) -> bool:

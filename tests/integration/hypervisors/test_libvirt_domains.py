@@ -43,15 +43,13 @@ class Bench:
             f"<domain type='test'><name>{name}</name><uuid>{instance}</uuid><memory>65536</memory><os><type>hvm</type>"
         )
 
-        def define(connection) -> None:
-            domain = connection.defineXML(xml + "<type>hvm</type></os></domain>")
-            domain.setAutostart(1 if autostart else 0)
-            domain.create() if run else None
-
-        self.connection.run("define", define)
+        self.connection.run("define", xml + "<type>hvm</type></os></domain>")
+        self.connection.run("set_autostart", instance, autostart)
+        if run:
+            self.connection.run("create", instance)
 
     def autostarts(self) -> bool:
-        return bool(self.connection.run("look", lambda c: c.lookupByUUIDString(INSTANCE).autostart()))
+        return self.domains.autostarts(INSTANCE)
 
 
 @pytest.fixture
@@ -220,5 +218,5 @@ def test_connection_says_in_one_line_why_it_cannot_be_had(
     tmp_path: Path, bench: Bench, uri: str, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says) as caught:
-        LibvirtConnection(uri, "cmp-1", timeout=20).run("look", lambda c: c.getLibVersion())
+        LibvirtConnection(uri, "cmp-1", timeout=20).run("version")
     assert "\n" not in str(caught.value)

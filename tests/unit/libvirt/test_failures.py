@@ -11,6 +11,7 @@ from evacuation.errors import (
     HypervisorUnavailableError,
     SpawnFailedError,
 )
+from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.failures import open_failure, spawn_failure
 
 LOCKED = (
@@ -18,23 +19,6 @@ LOCKED = (
     '{"driver":"file"}: Failed to get "write" lock\nIs another process using the image [/shared/sb1.raw]?'
 )
 NO_EXPORT = "internal error: qemu unexpectedly closed the monitor: -blockdev {}: Requested export not available"
-
-
-class Reported(Exception):
-    """As libvirt.libvirtError, which may not be installed."""
-
-    def __init__(self, code: int, domain: int, message: str) -> None:
-        super().__init__(message)
-        self.code, self.domain = code, domain
-
-    def get_error_code(self) -> int:
-        return self.code
-
-    def get_error_domain(self) -> int:
-        return self.domain
-
-    def get_error_message(self) -> str:
-        return str(self)
 
 
 @pytest.mark.parametrize(
@@ -57,13 +41,13 @@ class Reported(Exception):
 def test_failure_of_a_spawn_is_told_apart_by_its_text(
     code: int, domain: int, message: str, means: type[EvacuateError]
 ) -> None:
-    error = spawn_failure(Reported(code, domain, message), guest="web-01", host="cmp-2")
+    error = spawn_failure(LibvirtError(code, domain, message), guest="web-01", host="cmp-2")
     assert type(error) is means
     assert "\n" not in error.message
 
 
 def test_lock_of_a_disk_is_not_retried_and_names_the_remedy() -> None:
-    error = spawn_failure(Reported(1, 10, LOCKED), guest="web-01", host="cmp-2")
+    error = spawn_failure(LibvirtError(1, 10, LOCKED), guest="web-01", host="cmp-2")
     assert not error.retryable
     assert "fence" in error.remedy
 
