@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from evacuation.messages import GuestSignal, Tuning
 
@@ -42,12 +42,12 @@ class Settings(BaseSettings):
     """None: as the guest's definition has it; without one, libvirt's default."""
     libvirt_cpu: str | None = None
     """host-passthrough, host-model, maximum, or a model's name. None: as the guest's definition has it."""
-    libvirt_shared_dirs: tuple[Path, ...] = ()
-    """Where shared disks lie; each must be there, and be written to, before a guest is taken."""
+    libvirt_shared_dirs: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Where shared disks lie, with colons between; each must be there, and be written to, before a guest is taken."""
     libvirt_template: Path | None = None
     """A domain's XML for instances without a stored definition, with $instance_id, $name, $host, $epoch, $ip, $mac."""
-    libvirt_bridges: dict[str, str] = {}
-    """Bridges by network, for ports that name none: {"lan": "br0"}."""
+    libvirt_bridges: Annotated[dict[str, str], NoDecode] = {}
+    """Bridges by network, for ports that name none: lan=br0,dmz=br1."""
     libvirt_signal: GuestSignal = "none"
     """For guests whose definition says none."""
     libvirt_signal_line: str = "login:"
@@ -74,6 +74,21 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     faults: Path | None = None
+
+    @field_validator("libvirt_shared_dirs", mode="before")
+    @classmethod
+    def _paths(cls, given: object) -> object:
+        return tuple(filter(None, given.split(":"))) if isinstance(given, str) else given
+
+    @field_validator("libvirt_bridges", mode="before")
+    @classmethod
+    def _by_network(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        pairs = [pair.partition("=") for pair in given.split(",") if pair]
+        if not all(network and bridge for network, _, bridge in pairs):
+            raise ValueError("write NETWORK=BRIDGE, with commas between")
+        return {network.strip(): bridge.strip() for network, _, bridge in pairs}
 
     @field_validator("state_dir")
     @classmethod

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,13 @@ from activities.liveness import LastLook
 from activities.probe import ProbeActivities
 from activities.volumes import VolumeActivities
 from evacuation import names
-from evacuation.errors import BY_NAME, HostAlreadyServedError, HostNotFoundError, HypervisorUnavailableError
+from evacuation.errors import (
+    BY_NAME,
+    HostAlreadyServedError,
+    HostNotFoundError,
+    HypervisorUnableError,
+    HypervisorUnavailableError,
+)
 from evacuation.messages import HostReport, ReturnHostInput
 from evacuation.ports import Hypervisor
 from services.hypervisors.locks import LockHeldError, file_lock
@@ -34,6 +40,7 @@ async def serve_host(settings: Settings, host: str) -> None:
     """Probe and return queues first; the host's own queue once the host came back through its return."""
     hypervisor = hypervisor_of(settings, host)
     in_service = asyncio.Event()
+    await asyncio.to_thread(require_able, hypervisor)
     client = await connect_patiently(settings)
     guests = GuestActivities(hypervisor, LastLook(client))
     probe = ProbeActivities(hypervisor, host, in_service.is_set)
@@ -74,6 +81,14 @@ def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
     from services.hypervisors.process import ProcessHypervisor
 
     return ProcessHypervisor(settings.state_dir, host, disk_lock=settings.disk_lock)
+
+
+def require_able(hypervisor: Hypervisor) -> None:
+    """A hypervisor that is set up wrongly is told at once; one that does not answer yet is waited for later.
+
+    Raises HypervisorUnableError."""
+    with suppress(HypervisorUnavailableError):
+        hypervisor.identity()
 
 
 async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
@@ -132,7 +147,7 @@ def raise_if_final(error: WorkflowFailureError) -> None:
 
 @contextmanager
 def only_worker_of(settings: Settings, host: str) -> Generator[None]:
-    """Raises HostNotFoundError, HostOffError, HostAlreadyServedError."""
+    """Raises HostNotFoundError, HostOffError, HostAlreadyServedError, HypervisorUnableError."""
     if not names.is_name(host):
         raise HostNotFoundError(f"{host!r} is not a host's name")
     if settings.hypervisor == "process":
@@ -149,9 +164,17 @@ def only_worker_of(settings: Settings, host: str) -> Generator[None]:
 
 
 def own_dir(settings: Settings, host: str) -> Path:
-    """Where the host's worker keeps what is the host's own."""
-    if settings.hypervisor == "libvirt":
-        from services.hypervisors.libvirt import host_state_dir
+    """Where the host's worker keeps what is the host's own. Raises HypervisorUnableError."""
+    if settings.hypervisor != "libvirt":
+        return settings.state_dir / "hosts" / host
+    from services.hypervisors.libvirt import host_state_dir
 
-        return host_state_dir(settings, host)
-    return settings.state_dir / "hosts" / host
+    path = host_state_dir(settings, host)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HypervisorUnableError(
+            f"{path} cannot be made: {error.strerror}",
+            remedy="set EVACUATE_HOST_STATE_DIR to a directory of the worker's",
+        ) from error
+    return path

@@ -85,7 +85,8 @@ class Helper:
                     f"{what} on {self._host} did not come to an end in {timeout:g} s",
                     remedy="see what hangs there: libvirtd, a QEMU process, or the shared storage",
                 )
-            self._read(min(SLICE, left)) or beat(f"waiting for {what}")
+            if not self._read(min(SLICE, left)):
+                beat(f"waiting for {what}")
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.libvirt.lab.certificates import make_certificates
 from tests.libvirt.lab.fabric import Fabric, sweep
 from tests.libvirt.lab.guest_image import GuestImage, guest_image
 from tests.libvirt.lab.host import LabHost
@@ -18,19 +19,25 @@ FIRST_OCTET = 11
 class Lab:
     """`shared` is the shared storage of all hosts."""
 
-    def __init__(self, directory: Path, image: GuestImage, hosts: Sequence[str], number: int) -> None:
+    def __init__(
+        self, directory: Path, image: GuestImage, hosts: Sequence[str], number: int, *, tls: bool = False
+    ) -> None:
         self.directory = directory
         self.image = image
         self.shared = directory / "shared"
         self.fabric = Fabric(f"ev{os.getpid()}x{number}")
+        self.pki = directory / "pki" if tls else None
         self.hosts = {
-            name: LabHost(name, FIRST_OCTET + number, directory, self.fabric) for number, name in enumerate(hosts)
+            name: LabHost(name, FIRST_OCTET + number, directory, self.fabric, tls=self.pki)
+            for number, name in enumerate(hosts)
         }
         self._loops: list[str] = []
 
     def up(self) -> None:
         self.shared.mkdir(parents=True)
         self.fabric.up()
+        if self.pki is not None:
+            make_certificates(self.pki, {host.name: host.address for host in self.hosts.values()})
         for host in self.hosts.values():
             host.power_on()
 
@@ -59,14 +66,14 @@ class Lab:
 
 
 @contextmanager
-def lab_of(*hosts: str, named: int = 0) -> Generator[Lab]:
+def lab_of(*hosts: str, named: int = 0, tls: bool = False) -> Generator[Lab]:
     """Hosts that are on. Needs root, libvirtd and QEMU. Labs of one process have different numbers."""
     require_root()
     sweep()
     sweep_directories()
     image = guest_image()
     directory = Path(tempfile.mkdtemp(prefix=f"evlab-{os.getpid()}-"))
-    lab = Lab(directory, image, hosts, named)
+    lab = Lab(directory, image, hosts, named, tls=tls)
     try:
         lab.up()
         yield lab
