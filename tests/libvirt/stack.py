@@ -93,9 +93,9 @@ class LibvirtStack:
             "EVACUATE_HOST_STATE_DIR": str(host.state_dir),
             "EVACUATE_INCARNATION_FILE": str(host.incarnation_file),
             "EVACUATE_LIBVIRT_DOMAIN_TYPE": "qemu",
-            "EVACUATE_LIBVIRT_SHARED_DIRS": json.dumps([str(self.lab.shared)]),
+            "EVACUATE_LIBVIRT_SHARED_DIRS": str(self.lab.shared),
             "EVACUATE_LIBVIRT_TEMPLATE": str(self.template),
-            "EVACUATE_LIBVIRT_BRIDGES": json.dumps({"lan": "br0"}),
+            "EVACUATE_LIBVIRT_BRIDGES": "lan=br0",
         }
         command = [sys.executable, str(REPOSITORY / "worker.py"), "host", "--host", host.name]
         log = self.directory / f"host-{host.name}.log"

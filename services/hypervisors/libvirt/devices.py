@@ -110,5 +110,5 @@ def _join(interface: Element, nic: Nic, bridge: str) -> None:
 def _no_bridge(guest: GuestSpec, nic: Nic, options: LibvirtOptions) -> str:
     raise DestinationUnableError(
         f"no bridge of {options.host} is known for network {nic.network} of {guest.name}",
-        remedy="name it, for example EVACUATE_LIBVIRT_BRIDGES='{\"" + nic.network + '": "br0"}\'',
+        remedy=f"name it, for example EVACUATE_LIBVIRT_BRIDGES={nic.network}=br0",
     )
