@@ -48,11 +48,12 @@ class Domains:
         """Defined, and never started by libvirtd on its own account."""
         self._connection.run("define", xml)
 
-    def mark(self, seen: Seen, epoch: int) -> None:
+    def mark(self, instance_id: str, epoch: int) -> None:
         """The domain carries this epoch, running or not, and is not started by libvirtd on its own account."""
-        text = mark_text(seen.instance_id, epoch, seen.mark)
-        self._connection.run("set_autostart", seen.instance_id, False)
-        self._connection.run("mark", seen.instance_id, text, PREFIX, NAMESPACE)
+        seen = self.find(instance_id)
+        text = mark_text(instance_id, epoch, seen.mark if seen else None)
+        self._connection.run("set_autostart", instance_id, False)
+        self._connection.run("mark", instance_id, text, PREFIX, NAMESPACE)
 
     def create(self, instance_id: str, *, timeout: float, beat: Callable[[str], None] = no_beat) -> None:
         """Running, or starting: created here or meanwhile by somebody else."""

@@ -114,7 +114,7 @@ class LibvirtHypervisor:
         """A guest that was here before Evacuate gets its mark; only the first epoch can be such a guest's."""
         if seen is None or seen.epoch != UNMARKED or guest.epoch != FIRST_EPOCH:
             return seen
-        self._domains.mark(seen, guest.epoch)
+        self._domains.mark(guest.instance_id, guest.epoch)
         return self._domains.find(guest.instance_id)
 
     def _require_no_foreign_guest(self, seen: Seen | None, epoch: int) -> None:

@@ -22,6 +22,8 @@ METADATA_ELEMENT, LIVE, CONFIG, SECURE, INACTIVE = 2, 1, 2, 1, 2
 MANAGED_SAVE, SNAPSHOTS, KEEP_NVRAM, CHECKPOINTS, KEEP_TPM = 1, 2, 8, 16, 64
 KEEP_TPM_SINCE = 8_009_000
 AGENT_TIMEOUT = 2
+ACTIVE_NETWORKS = 2
+FROM_RPC = 7
 
 
 class Operations:
@@ -39,6 +41,22 @@ class Operations:
 
     def domain_capabilities(self, machine: str | None, kind: str) -> str:
         return self._connection.getDomainCapabilities(None, None, machine, kind)
+
+    def survey(self, kind: str) -> dict[str, Any]:
+        """The host and every domain's definition, without secrets. What this driver cannot say is None."""
+        _, memory_mb, vcpus, *_ = self._connection.getInfo()
+        return {
+            "hostname": self._connection.getHostname(),
+            "memory_mb": memory_mb,
+            "vcpus": vcpus,
+            "version": self._connection.getLibVersion(),
+            "capabilities": self._connection.getCapabilities(),
+            "domain_capabilities": self._if_known(lambda: self.domain_capabilities(None, kind)),
+            "networks": self._if_known(
+                lambda: [each.name() for each in self._connection.listAllNetworks(ACTIVE_NETWORKS)]
+            ),
+            "domains": [each for each in map(self._surveyed, self._connection.listAllDomains()) if each is not None],
+        }
 
     def all(self, namespace: str) -> list[dict[str, Any]]:
         found = (self._seen(domain, namespace) for domain in self._connection.listAllDomains())
@@ -112,6 +130,29 @@ class Operations:
         """A QMP command, as JSON."""
         module = importlib.import_module("libvirt_qemu")
         return module.qemuMonitorCommand(self._connection.lookupByUUIDString(uuid), command, 0)
+
+    def _surveyed(self, domain: Any) -> dict[str, Any] | None:
+        try:
+            return {
+                "uuid": domain.UUIDString(),
+                "name": domain.name(),
+                "state": domain.state()[0],
+                "active": bool(domain.isActive()),
+                "definition": domain.XMLDesc(INACTIVE),
+            }
+        except self._libvirt.libvirtError as error:
+            if error.get_error_code() == NO_DOMAIN:
+                return None
+            raise
+
+    def _if_known(self, ask: Callable[[], Any]) -> Any:
+        """What a driver does not support, or cannot run, it does not know."""
+        try:
+            return ask()
+        except self._libvirt.libvirtError as error:
+            if error.get_error_domain() == FROM_RPC:
+                raise
+            return None
 
     def _lookup(self, uuid: str) -> Any:
         try:

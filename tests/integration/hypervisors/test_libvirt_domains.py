@@ -220,3 +220,12 @@ def test_connection_says_in_one_line_why_it_cannot_be_had(
     with pytest.raises(error, match=says) as caught:
         LibvirtConnection(uri, "cmp-1", timeout=20).run("version")
     assert "\n" not in str(caught.value)
+
+
+def test_survey_says_what_the_host_has_and_what_its_driver_cannot_say(bench: Bench) -> None:
+    bench.define(run=True)
+    found = bench.connection.reading("survey", "test")
+    assert (found["vcpus"], found["memory_mb"]) == (8, 16384)
+    assert found["domain_capabilities"] is None
+    assert [(each["uuid"], each["active"]) for each in found["domains"]] == [(INSTANCE, True)]
+    assert "<name>web-01</name>" in found["domains"][0]["definition"]
