@@ -129,6 +129,7 @@ class LabWorld:
         return [line.split()[2] for line in self.lab.fabric.forwarding() if line.startswith(self.mac)]
 
     def clear(self) -> None:
+        self._drivers.clear()
         for name, host in self.lab.hosts.items():
             host.power_on()
             with suppress(Exception):

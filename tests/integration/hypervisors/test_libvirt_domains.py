@@ -1,7 +1,11 @@
 """What the libvirt driver does with definitions, on libvirt's own test driver."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from evacuation import messages as m
@@ -18,9 +22,10 @@ from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains
 from services.hypervisors.libvirt.metadata import epoch_of
 from services.hypervisors.libvirt.names import NAMESPACE
-from tests.integration.hypervisors.worlds import INSTANCE, OTHER, LibvirtWorld, call, spawn, spec
+from tests.integration.hypervisors.worlds import INSTANCE, OTHER, LibvirtWorld, call, eventually, spawn, spec
 
 SHUT_DOWN = PowerState.SHUTDOWN
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class Bench:
@@ -229,3 +234,43 @@ def test_survey_says_what_the_host_has_and_what_its_driver_cannot_say(bench: Ben
     assert found["domain_capabilities"] is None
     assert [(each["uuid"], each["active"]) for each in found["domains"]] == [(INSTANCE, True)]
     assert "<name>web-01</name>" in found["domains"][0]["definition"]
+
+
+OPEN_AND_WAIT = """
+import sys, time
+from services.hypervisors.libvirt.connection import LibvirtConnection
+connection = LibvirtConnection(sys.argv[1], "cmp-1", timeout=20)
+connection.run("version")
+print(connection._idle[0]._process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_helper_ends_when_its_worker_was_killed(bench: Bench) -> None:
+    command = [sys.executable, "-c", OPEN_AND_WAIT, bench.connection.uri]
+    worker = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    helper = int(worker.stdout.readline())
+    assert psutil.pid_exists(helper)
+    worker.kill()
+    worker.communicate()
+    eventually(lambda: not psutil.pid_exists(helper) or psutil.Process(helper).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_call_is_asked_again_on_a_new_helper_when_the_old_one_ended(libvirt_world: LibvirtWorld) -> None:
+    """Without a state to lose: libvirt's test driver has one for every process."""
+    connection = libvirt_world.hypervisor("cmp-1")._connection
+    version = connection.reading("version")
+    connection._idle[0]._process.kill()
+    assert connection.reading("version") == version
+
+
+def test_call_that_does_not_return_ends_with_its_helper(libvirt_world: LibvirtWorld) -> None:
+    connection = libvirt_world.hypervisor("cmp-1")._connection
+    connection.run("version")
+    process = connection._idle[0]._process
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(HypervisorUnavailableError, match=r"version on cmp-1 did not come to an end in 0\.2 s"):
+        connection.run("version", timeout=0.2)
+    assert process.poll() == -signal.SIGKILL
+    assert connection.run("version")
