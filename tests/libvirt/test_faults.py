@@ -129,8 +129,13 @@ def test_spawn_ends_and_can_be_repeated_when_libvirtd_was_killed_in_the_middle(w
 
 
 def test_spawn_goes_on_when_libvirtd_is_started_again_while_the_guest_boots(world: LabWorld) -> None:
-    call = Call(lambda: world.spawn("a", 1))
-    until(lambda: (1, RUNNING) in world.guests("a"), "the guest runs", within=30)
+    def beat(progress: str) -> None:
+        if progress.startswith("waiting for a console"):
+            boots.set()
+
+    boots = threading.Event()
+    call = Call(lambda: world.driver("a").spawn(world.spec("a", 1), last_look=lambda: None, beat=beat))
+    assert boots.wait(BOUND)
     world.host("a").signal_libvirtd(signal.SIGKILL)
     world.host("a").start_libvirtd()
     assert call.result() is None
