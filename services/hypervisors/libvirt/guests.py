@@ -48,8 +48,8 @@ class LibvirtGuests:
             if guest.power_state is PowerState.RUNNING:
                 self._start(guest, awaited, beat)
                 self.wait_for_signal(guest.name, awaited, beat, within=self._options.signal_timeout)
-        except BaseException as error:
-            self._back_out(guest, old, error)
+        except BaseException:
+            self._back_out(guest, old)
             raise
 
     def _define(self, guest: m.GuestSpec, domain: Element, before: Seen | None) -> None:
@@ -68,7 +68,7 @@ class LibvirtGuests:
         except LibvirtError as error:
             raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
 
-    def _back_out(self, guest: m.GuestSpec, old: str | None, cause: BaseException) -> None:
+    def _back_out(self, guest: m.GuestSpec, old: str | None) -> None:
         """The guest's own failure is told, not that of the clearing up: whoever settles clears up again."""
         with suppress(Exception):
             self.remove(guest.instance_id, guest.epoch)
