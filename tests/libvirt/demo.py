@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from services.hypervisors.process.disk import breaches, runs
 from tests.libvirt.conftest import missing
@@ -60,6 +61,7 @@ def show(stack: LibvirtStack, clock: Clock) -> bool:
     clock.say(f"all answer at their addresses, {time.monotonic() - began:.1f} s after the requests")
     wait_for_all(lost, lambda name: len(runs(stack.journal(name))) > 1)
     sound = [prove(stack, name) for name in lost]
+    print(f"          steps of {lost[0]}: {steps(stack, lost[0])}")
     stack.evacuate("check")
     clock.say("check: no breach")
     recovered = sum(each["outcome"] == "recovered" for each in outcomes)
@@ -84,6 +86,16 @@ def prove(stack: LibvirtStack, name: str) -> bool:
     print(f"          {name}: {told}; {'; '.join(wrong) or 'nothing lost, no two writers'}")
     first, *later = runs(journal)
     return not wrong and len(later) == 1 and later[0].first.counter == first.last.counter + 1
+
+
+def steps(stack: LibvirtStack, name: str) -> str:
+    """Seconds of every step, as the instance's action has them."""
+    action = json.loads(stack.evacuate("action", "list", name, "--json"))[-1]
+    times = {
+        event["name"]: datetime.fromisoformat(event["finished_at"]) - datetime.fromisoformat(event["started_at"])
+        for event in action["events"]
+    }
+    return ", ".join(f"{name} {taken.total_seconds():.1f}" for name, taken in times.items())
 
 
 if __name__ == "__main__":
