@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,8 +60,7 @@ def quick(world: LabWorld, host: str) -> LibvirtHypervisor:
 
 @pytest.mark.parametrize("kill_at", ["waiting for create", "waiting for a console"])
 def test_one_guest_is_left_when_the_client_was_killed_in_the_middle(world: LabWorld, kill_at: str) -> None:
-    options = drive_options(world, "a")
-    command = [sys.executable, "-m", "tests.libvirt.drive", options, world.spec("a", 1).model_dump_json()]
+    command = world.command("a", 1)
     if kill_at == "waiting for create":
         process = subprocess.Popen(command, cwd=REPOSITORY)
         until(lambda: world.host("a").guests() or process.poll() is not None, "QEMU is started", within=30)
@@ -79,26 +77,8 @@ def test_one_guest_is_left_when_the_client_was_killed_in_the_middle(world: LabWo
     assert breaches(world.journal()) == []
 
 
-def drive_options(world: LabWorld, host: str) -> str:
-    import json
-
-    options = world.options(host)
-    return json.dumps(
-        {
-            "host": options.host,
-            "state_dir": str(options.state_dir),
-            "uri": options.uri,
-            "domain_type": options.domain_type,
-            "incarnation_file": str(options.incarnation_file),
-            "shared_dirs": [str(each) for each in options.shared_dirs],
-            "bridges": options.bridges,
-        }
-    )
-
-
 def test_nothing_is_left_when_a_killed_clients_guest_is_destroyed(world: LabWorld) -> None:
-    command = [sys.executable, "-m", "tests.libvirt.drive", drive_options(world, "a")]
-    process = subprocess.Popen([*command, world.spec("a", 1).model_dump_json()], cwd=REPOSITORY)
+    process = subprocess.Popen(world.command("a", 1), cwd=REPOSITORY)
     until(lambda: world.host("a").guests() or process.poll() is not None, "QEMU is started", within=30)
     process.kill()
     process.wait()

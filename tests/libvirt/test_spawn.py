@@ -1,5 +1,8 @@
 """Guests that come up: once, with their disk and address, however often and from wherever it is asked."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from evacuation import messages as m
@@ -9,6 +12,7 @@ from services.hypervisors.process.disk import breaches, runs
 from tests.libvirt.lab import guests
 from tests.libvirt.world import LabWorld
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 RUNNING, SHUT_DOWN = PowerState.RUNNING, PowerState.SHUTDOWN
 
 
@@ -49,6 +53,14 @@ def test_spawn_waits_for_the_signal_that_was_named(world: LabWorld, signal: str)
     assert up or signal == "none"
     waited = [beat for beat in beats if beat.startswith("waiting for") and "create" not in beat]
     assert bool(waited) is (signal != "none")
+
+
+def test_spawn_waits_for_an_answered_ping_when_that_is_the_signal(world: LabWorld) -> None:
+    """From where the guest's network is: the lab's client."""
+    command = ["ip", "netns", "exec", world.lab.fabric.namespace("cl"), *world.command("a", 1, signal="ping")]
+    subprocess.run(command, cwd=REPOSITORY, check=True, timeout=120)
+    assert world.answers()
+    assert world.guests("a") == [(1, RUNNING)]
 
 
 def test_spawn_leaves_nothing_when_the_guest_boots_and_says_nothing(world: LabWorld) -> None:
