@@ -154,7 +154,8 @@ class LabHost:
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_in(pid, mine, command)]  # noqa: PTH208
 
     def guests(self) -> list[int]:
-        return self.processes("qemu-system-x86")
+        """Pids of the QEMUs that are guests: libvirtd also starts some to ask what they can do."""
+        return [pid for pid in self.processes("qemu-system-x86") if _is_guest(pid)]
 
     def inside(self, *command: str, network: bool = True) -> list[str]:
         """The command as it is run in the host; without its network, in the machine's own."""
@@ -224,4 +225,10 @@ def _is_in(pid: int, namespace: Path, command: str | None) -> bool:
         if Path(f"/proc/{pid}/ns/pid").readlink() != namespace or not is_alive(pid):
             return False
         return command is None or Path(f"/proc/{pid}/comm").read_text().strip() == command
+    return False
+
+
+def _is_guest(pid: int) -> bool:
+    with suppress(OSError):
+        return b"guest=" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False

@@ -40,6 +40,9 @@ class Lab:
             make_certificates(self.pki, {host.name: host.address for host in self.hosts.values()})
         for host in self.hosts.values():
             host.power_on()
+        for host in self.hosts.values():
+            # libvirtd tries its QEMU at the first question, for seconds: no test is to wait for that.
+            host.run("virsh", "-q", "capabilities")
 
     def down(self) -> None:
         for host in self.hosts.values():
