@@ -139,7 +139,7 @@ def test_every_call_ends_when_libvirtd_is_frozen(world: LabWorld) -> None:
 
 
 def test_spawn_ends_and_is_settled_when_libvirtd_freezes_in_the_middle(world: LabWorld) -> None:
-    driver = LibvirtHypervisor(world.options("a", call_timeout=3.0, signal_timeout=8.0))
+    driver = LibvirtHypervisor(world.options("a", call_timeout=3.0, create_timeout=5.0, signal_timeout=8.0))
     call = Call(lambda: driver.spawn(world.spec("a", 1), last_look=lambda: None, beat=lambda _: None))
     until(world.host("a").guests, "QEMU is started", within=30)
     with frozen(world, "a"):

@@ -21,7 +21,6 @@ from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited
 from services.hypervisors.memory import GuestFiles
 
 Beat = Callable[[str], None]
-CREATE_TIMEOUT = 60.0
 GONE_TIMEOUT = 15.0
 
 
@@ -64,7 +63,7 @@ class LibvirtGuests:
         awaited.console.unlink(missing_ok=True)
         write(self._signal_file(guest.instance_id), awaited)
         try:
-            self._domains.create(guest.instance_id, timeout=CREATE_TIMEOUT, beat=beat)
+            self._domains.create(guest.instance_id, timeout=self._options.create_timeout, beat=beat)
         except LibvirtError as error:
             raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
 

@@ -29,6 +29,7 @@ class LibvirtOptions:
     signal_line: str = "login:"
     signal_timeout: float = 90.0
     call_timeout: float = 10.0
+    create_timeout: float = 60.0
     announce: bool = True
     poll: float = 0.2
 
