@@ -10,6 +10,7 @@ RETRYABLE = {
     "DestinationBusyError",
     "FenceFailedError",
     "GuestBusyError",
+    "HypervisorUnavailableError",
     "NobodyWaitsError",
     "SpawnFailedError",
     "StoreUnavailableError",
