@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 # A stack is a dozen Python processes: none is to compile the program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-containers check format bench chaos lock lock-runtime clean
+LIBVIRT := $(VENV)/.libvirt
+
+.PHONY: install demo demo-libvirt test test-containers test-libvirt check format bench chaos lock lock-runtime lock-libvirt \
+  clean
 
 install: $(STAMP)
 
@@ -32,6 +35,19 @@ test-containers: install
 .PHONY: test-volumes
 test-volumes: install
 	EVACUATE_REQUIRE_VOLUMES=1 $(BIN)/python -m pytest tests/volumes
+# Needs root and the Debian packages that deploy/libvirt-packages.sh names; with EVACUATE_INSTALL=1 (or CI=true) it
+# installs them.
+test-libvirt: $(LIBVIRT)
+	EVACUATE_REQUIRE_LIBVIRT=1 $(BIN)/python -m pytest tests/libvirt tests/unit/libvirt tests/integration/hypervisors
+
+demo-libvirt: $(LIBVIRT)
+	$(BIN)/python -m tests.libvirt.demo
+
+$(LIBVIRT): $(STAMP) requirements-libvirt.lock deploy/libvirt-packages.sh
+	deploy/libvirt-packages.sh
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes \
+	  -r requirements-libvirt.lock
+	touch $(LIBVIRT)
 
 check: install
 	$(BIN)/ruff format --check .
@@ -58,6 +74,11 @@ lock:
 lock-runtime:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url -c requirements.lock \
 	  --extra bmc pyproject.toml -o requirements-runtime.lock
+
+# libvirt-python alone: it is built where it is installed, against that machine's libvirt.
+lock-libvirt:
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["libvirt"])' \
+	  | uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url - -o requirements-libvirt.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

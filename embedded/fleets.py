@@ -15,6 +15,7 @@ def load(settings: Settings, services: SqlServices, fleet: Fleet) -> None:
 
 
 def settle(settings: Settings, services: SqlServices) -> None:
-    """The hosts of the store have power, and the names of its instances are known to the faults."""
+    """The hosts of the store have power, unless they are machines; its instances' names are known to the faults."""
     write_names(StateDir(settings.state_dir).names, {each.id: each.name for each in services.views.instances()})
-    boot_hosts(settings.state_dir, [host.name for host in services.views.hosts()])
+    if settings.hypervisor != "libvirt":
+        boot_hosts(settings.state_dir, [host.name for host in services.views.hosts()])

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from evacuation.model import Frozen
-from services.hypervisors.process.layout import write_durably
+from services.hypervisors.documents import write_durably
 from services.settings import Settings
 
 

@@ -243,6 +243,16 @@ class SpawnFailedError(EvacuateError):
     retryable = True
 
 
+class HypervisorUnavailableError(EvacuateError):
+    """The hypervisor of the host does not answer, or not in time. That proves nothing about its guests."""
+
+    retryable = True
+
+
+class HypervisorUnableError(Refusal):
+    """The hypervisor cannot be used as it is set up; the message says what is missing."""
+
+
 class GuestBusyError(EvacuateError):
     """Another operation on the same guest holds its lock on that host."""
 

@@ -227,10 +227,20 @@ class GuestDisk(Frozen):
 
 
 class Nic(Frozen):
+    """`bridge` None: as the guest's definition, or the host's own setting for the network, has it."""
+
     port_id: str
     network: str
     mac: str
     ip: str
+    bridge: str | None = None
+    openvswitch: bool = False
+    """The bridge is Open vSwitch's, and the port is known there by `port_id`."""
+
+
+GuestSignal = Literal["agent", "serial", "ping", "none"]
+"""By what a started guest is known to be up: its QEMU guest agent answers, a line on its serial console, an answered
+ping; none: that the hypervisor says it runs."""
 
 
 class GuestSpec(Frozen):
@@ -245,6 +255,10 @@ class GuestSpec(Frozen):
     """running, or shutdown: only defined, never booted on the way."""
     nics: tuple[Nic, ...] = ()
     disks: tuple[GuestDisk, ...] = ()
+    definition: str | None = None
+    """The instance's own definition as its hypervisor stores it (libvirt: the domain's XML)."""
+    signal: GuestSignal | None = None
+    """None: as the definition says, or the host's own setting."""
 
 
 class HostCall(Frozen):

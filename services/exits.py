@@ -2,6 +2,7 @@
 
 from evacuation.errors import (
     EvacuateError,
+    HypervisorUnavailableError,
     Refusal,
     StoreSchemaError,
     StoreUnavailableError,
@@ -13,7 +14,7 @@ INTERRUPTED = 130
 
 
 def exit_code(error: EvacuateError) -> int:
-    if isinstance(error, StoreUnavailableError | TemporalUnavailableError):
+    if isinstance(error, StoreUnavailableError | TemporalUnavailableError | HypervisorUnavailableError):
         return UNREACHABLE
     return REFUSED if isinstance(error, Refusal | StoreSchemaError) else NOT_RECOVERED
 

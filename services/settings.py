@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from evacuation.fencing import FencingPolicy
-from evacuation.messages import Tuning
+from evacuation.messages import GuestSignal, Tuning
 
 
 def _policy(value: object) -> object:
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     temporal_namespace: str | None = None
     ui_address: str | None = None
 
-    hypervisor: Literal["process", "simulated"] = "process"
+    hypervisor: Literal["process", "simulated", "libvirt"] = "process"
     fencing: Literal["process", "operator", "redfish", "ipmi"] = "process"
     bmc_file: Path | None = None
     """Which BMC switches which host, by which account: see docs/operations.md."""
@@ -53,6 +53,35 @@ class Settings(BaseSettings):
     """Of the simulated hypervisor."""
     step_delay: float = Field(default=0.0, ge=0)
 
+    host_state_dir: Path | None = None
+    """Of a libvirt host's worker: tombstones, locks, consoles. None: /var/lib/evacuate. It must outlive a reboot."""
+    hypervisor_uuid: str | None = None
+    """None: the host's uuid as libvirt has it."""
+    incarnation_file: Path | None = None
+    """None: the kernel's boot id. For hosts that share a kernel: a file under the host's own /run, made anew by the
+    first worker of a boot."""
+    libvirt_uri: str = "qemu:///system"
+    libvirt_domain_type: Literal["kvm", "qemu"] = "kvm"
+    libvirt_machine: str | None = None
+    """None: as the guest's definition has it; without one, libvirt's default."""
+    libvirt_cpu: str | None = None
+    """host-passthrough, host-model, maximum, or a model's name. None: as the guest's definition has it."""
+    libvirt_shared_dirs: Annotated[tuple[Path, ...], NoDecode] = ()
+    """Where shared disks lie, with colons between; each must be there, and be written to, before a guest is taken."""
+    libvirt_template: Path | None = None
+    """A domain's XML for instances without a stored definition, with $instance_id, $name, $host, $epoch, $ip, $mac."""
+    libvirt_bridges: Annotated[dict[str, str], NoDecode] = {}
+    """Bridges by network, for ports that name none: lan=br0,dmz=br1."""
+    libvirt_signal: GuestSignal = "none"
+    """For guests whose definition says none."""
+    libvirt_signal_line: str = "login:"
+    """The regular expression of the serial console's line."""
+    libvirt_signal_timeout: float = Field(default=90.0, gt=0)
+    libvirt_call_timeout: float = Field(default=10.0, gt=0)
+    """Of one call to libvirt, also of one that opens the connection."""
+    libvirt_announce: bool = True
+    """A started guest's addresses are announced on its bridges, so that switches learn where it is."""
+
     time_scale: float = Field(default=1.0, gt=0)
     hold: float = Field(default=30.0, ge=0)
     max_attempts: int = Field(default=5, ge=1)
@@ -69,6 +98,21 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     faults: Path | None = None
+
+    @field_validator("libvirt_shared_dirs", mode="before")
+    @classmethod
+    def _paths(cls, given: object) -> object:
+        return tuple(filter(None, given.split(":"))) if isinstance(given, str) else given
+
+    @field_validator("libvirt_bridges", mode="before")
+    @classmethod
+    def _by_network(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        pairs = [pair.partition("=") for pair in given.split(",") if pair]
+        if not all(network and bridge for network, _, bridge in pairs):
+            raise ValueError("write NETWORK=BRIDGE, with commas between")
+        return {network.strip(): bridge.strip() for network, _, bridge in pairs}
 
     @field_validator("state_dir")
     @classmethod

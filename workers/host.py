@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import structlog
 from temporalio.client import Client, WorkflowFailureError
@@ -16,7 +17,13 @@ from activities.liveness import LastLook
 from activities.probe import ProbeActivities
 from activities.volumes import VolumeActivities
 from evacuation import names
-from evacuation.errors import BY_NAME, HostAlreadyServedError, HostNotFoundError
+from evacuation.errors import (
+    BY_NAME,
+    HostAlreadyServedError,
+    HostNotFoundError,
+    HypervisorUnableError,
+    HypervisorUnavailableError,
+)
 from evacuation.messages import HostReport, ReturnHostInput
 from evacuation.ports import Hypervisor
 from services.hypervisors.locks import LockHeldError, file_lock
@@ -33,6 +40,7 @@ async def serve_host(settings: Settings, host: str) -> None:
     """Probe and return queues first; the host's own queue once the host came back through its return."""
     hypervisor = hypervisor_of(settings, host)
     in_service = asyncio.Event()
+    await asyncio.to_thread(require_able, hypervisor)
     client = await connect_patiently(settings)
     guests = GuestActivities(hypervisor, LastLook(client))
     probe = ProbeActivities(hypervisor, host, in_service.is_set)
@@ -66,15 +74,27 @@ def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
         from services.hypervisors.simulated import SimulatedHypervisor
 
         return SimulatedHypervisor(host, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay)
+    if settings.hypervisor == "libvirt":
+        from services.hypervisors.libvirt import LibvirtHypervisor, options_of
+
+        return LibvirtHypervisor(options_of(settings, host))
     from services.hypervisors.process import ProcessHypervisor
 
     return ProcessHypervisor(settings.state_dir, host, disk_lock=settings.disk_lock)
 
 
+def require_able(hypervisor: Hypervisor) -> None:
+    """A hypervisor that is set up wrongly is told at once; one that does not answer yet is waited for later.
+
+    Raises HypervisorUnableError."""
+    with suppress(HypervisorUnavailableError):
+        hypervisor.identity()
+
+
 async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
     """The host is reconciled and up. Raises HostNotFoundError and HostIdentityError; anything else is tried again."""
     while True:
-        report = await asyncio.to_thread(report_of, hypervisor, host)
+        report = await patient_report(hypervisor, host, pause=1 * settings.time_scale)
         try:
             # A return that still runs is an earlier worker's, about guests as they were then: this one replaces it.
             handle = await client.start_workflow(
@@ -94,6 +114,16 @@ async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, 
         except RPCError as error:
             log.warning("the return could not be followed, trying again", cause=str(error))
         await asyncio.sleep(1 * settings.time_scale)
+
+
+async def patient_report(hypervisor: Hypervisor, host: str, *, pause: float) -> HostReport:
+    """A hypervisor that does not answer yet is waited for: the probe is answered meanwhile."""
+    while True:
+        try:
+            return await asyncio.to_thread(report_of, hypervisor, host)
+        except HypervisorUnavailableError as error:
+            log.warning("the hypervisor does not answer, trying again", cause=error.line)
+        await asyncio.sleep(pause)
 
 
 def report_of(hypervisor: Hypervisor, host: str) -> HostReport:
@@ -117,7 +147,7 @@ def raise_if_final(error: WorkflowFailureError) -> None:
 
 @contextmanager
 def only_worker_of(settings: Settings, host: str) -> Generator[None]:
-    """Raises HostNotFoundError, HostOffError, HostAlreadyServedError."""
+    """Raises HostNotFoundError, HostOffError, HostAlreadyServedError, HypervisorUnableError."""
     if not names.is_name(host):
         raise HostNotFoundError(f"{host!r} is not a host's name")
     if settings.hypervisor == "process":
@@ -127,7 +157,24 @@ def only_worker_of(settings: Settings, host: str) -> Generator[None]:
             raise HostNotFoundError(f"host {host} is not of this fleet", remedy="see `evacuate host list`")
         ProcessHost(settings.state_dir, host).require_on()
     try:
-        with file_lock(settings.state_dir / "hosts" / host / "worker.lock", wait=1.0):
+        with file_lock(own_dir(settings, host) / "worker.lock", wait=1.0):
             yield
     except LockHeldError as error:
         raise HostAlreadyServedError(f"a worker of {host} is running already", remedy="one host, one worker") from error
+
+
+def own_dir(settings: Settings, host: str) -> Path:
+    """Where the host's worker keeps what is the host's own. Raises HypervisorUnableError."""
+    if settings.hypervisor != "libvirt":
+        return settings.state_dir / "hosts" / host
+    from services.hypervisors.libvirt import host_state_dir
+
+    path = host_state_dir(settings, host)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HypervisorUnableError(
+            f"{path} cannot be made: {error.strerror}",
+            remedy="set EVACUATE_HOST_STATE_DIR to a directory of the worker's",
+        ) from error
+    return path

@@ -11,6 +11,7 @@ RETRYABLE = {
     "DestinationBusyError",
     "FenceFailedError",
     "GuestBusyError",
+    "HypervisorUnavailableError",
     "NobodyWaitsError",
     "SpawnFailedError",
     "StorageNotRevokedError",

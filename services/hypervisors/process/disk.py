@@ -41,14 +41,14 @@ def _parse(line: bytes) -> Record | None:
     return Record(int(counter), int(epoch), host.decode(), instance_id.decode(), at)
 
 
-def _records(text: bytes) -> list[Record]:
+def records(text: bytes) -> list[Record]:
     """Whole records; a torn line, wherever it is, counts for nothing."""
     return [record for line in text.split(b"\n") if (record := _parse(line)) is not None]
 
 
 def read_journal(path: Path) -> list[Record]:
     """Everything that was ever written there; nothing, if the disk does not exist yet."""
-    return _records(path.read_bytes()) if path.exists() else []
+    return records(path.read_bytes()) if path.exists() else []
 
 
 def recent_records(path: Path) -> list[Record]:
@@ -56,7 +56,7 @@ def recent_records(path: Path) -> list[Record]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL))
-            return _records(file.read())
+            return records(file.read())
     except FileNotFoundError:
         return []
 

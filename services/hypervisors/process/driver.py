@@ -3,8 +3,8 @@
 import signal
 import time
 import uuid
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -12,25 +12,19 @@ import psutil
 from evacuation import messages as m
 from evacuation.errors import (
     DestinationUnableError,
-    GuestBusyError,
     HostOffError,
     SpawnFailedError,
 )
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
-from services.hypervisors.locks import LockHeldError, file_lock
+from services.hypervisors.machine import machine_id
 from services.hypervisors.process.launch import Launch
-from services.hypervisors.process.layout import Power, ProcessRoot, machine_id
+from services.hypervisors.process.layout import Power, ProcessRoot
 from services.hypervisors.process.power import ProcessHost
 from services.hypervisors.process.records import GuestRecords
 from services.hypervisors.process.table import GuestProcess, guests_of, kill_until_gone
 
-LOCK_WAIT = 15.0
 KILL_WAIT = 10.0
-
-
-def _ignore(_: str) -> None:
-    pass
 
 
 class ProcessHypervisor:
@@ -71,16 +65,16 @@ class ProcessHypervisor:
 
     def connect_volumes(self, message: m.ConnectVolumes) -> None:
         """Raises StaleEpochError when that epoch was disconnected or destroyed here."""
-        with self._exclusive(message.instance_id):
+        with self._records.exclusive(message.instance_id):
             self._records.require_not_buried(message.instance_id, message.epoch)
             self._records.connect(message)
 
     def disconnect_volumes(self, message: m.GuestCall) -> None:
-        with self._exclusive(message.instance_id):
+        with self._records.exclusive(message.instance_id):
             self._records.disconnect(message.instance_id, message.epoch)
 
     def spawn(self, guest: m.GuestSpec, *, last_look: Callable[[], None], beat: Callable[[str], None]) -> m.GuestState:
-        with self._exclusive(guest.instance_id, beat) as held:
+        with self._records.exclusive(guest.instance_id, beat) as held:
             self._records.require_not_buried(guest.instance_id, guest.epoch)
             self._require_no_foreign_guest(guest.instance_id, guest.epoch)
             found = self._running(guest.instance_id)
@@ -91,14 +85,14 @@ class ProcessHypervisor:
             return m.GuestState(instance_id=guest.instance_id, epoch=guest.epoch, power_state=guest.power_state)
 
     def settle(self, message: m.GuestCall) -> bool:
-        with self._exclusive(message.instance_id):
+        with self._records.exclusive(message.instance_id):
             if self._is_as_wanted(message):
                 return True
             self._destroy(message.instance_id, message.epoch)
             return False
 
     def destroy(self, instance_id: str, epoch: int) -> None:
-        with self._exclusive(instance_id):
+        with self._records.exclusive(instance_id):
             self._destroy(instance_id, epoch)
 
     def pause(self, instance_id: str, epoch: int) -> None:
@@ -110,15 +104,6 @@ class ProcessHypervisor:
             for each in active:
                 _send(each, signal.SIGSTOP)
             time.sleep(self._poll)
-
-    @contextmanager
-    def _exclusive(self, instance_id: str, beat: Callable[[str], None] = _ignore) -> Generator[int]:
-        path = self._layout.lock(instance_id)
-        try:
-            with file_lock(path, wait=LOCK_WAIT, beat=lambda: beat("waiting for the guest's lock")) as held:
-                yield held
-        except LockHeldError as error:
-            raise GuestBusyError(f"another operation on {instance_id} runs on {self._host}") from error
 
     def _running(self, instance_id: str, epoch: int | None = None) -> list[GuestProcess]:
         found = guests_of(self._root, self._host, instance_id)

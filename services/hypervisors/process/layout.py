@@ -1,4 +1,4 @@
-"""Where everything of the process hypervisors lies, and how it is written: whole or not at all, and durably.
+"""Where everything of the process hypervisors lies.
 
 disks/<instance>.disk              shared by all hosts
 disks/.shared                      who the shared directory is
@@ -11,17 +11,15 @@ hosts/<host>/connections/<instance>.json
 hosts/<host>/locks/<instance>.lock
 """
 
-import os
-import threading
 import uuid
-from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 from evacuation.errors import HostNotFoundError
-from evacuation.messages import GuestDisk, GuestSpec
+from evacuation.messages import GuestSpec
 from evacuation.model import Frozen
 from evacuation.names import is_name
+from services.hypervisors.documents import read, write_durably
+from services.hypervisors.memory import GuestFiles
 
 
 class Power(Frozen):
@@ -39,88 +37,21 @@ class Definition(Frozen):
     guest: GuestSpec
 
 
-class Tombstone(Frozen):
-    """No guest at or below the epoch may start here any more."""
-
-    epoch: int
-
-
-class Connections(Frozen):
-    """The volumes that one epoch's guest sees here; closed: that epoch, and any older, sees none any more."""
-
-    epoch: int
-    disks: tuple[GuestDisk, ...] = ()
-    closed: bool = False
-
-
-Document = TypeVar("Document", bound=Frozen)
-
-
-def sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_durably(path: Path, text: str) -> None:
-    """The file has the whole text, or what it had before; after the return it survives a power loss."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
-
-
-def remove_durably(path: Path) -> None:
-    """The file is gone; gone already is fine."""
-    with suppress(FileNotFoundError):
-        path.unlink()
-        sync_directory(path.parent)
-
-
-def read(path: Path, kind: type[Document]) -> Document | None:
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-
-
-def write(path: Path, document: Frozen) -> None:
-    write_durably(path, document.model_dump_json())
-
-
-class HostLayout:
+class HostLayout(GuestFiles):
     """The paths of one host."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.power = path / "power.json"
         self.power_lock = path / "power.lock"
         self.worker_lock = path / "worker.lock"
 
     def definition(self, instance_id: str) -> Path:
-        return self._file("definitions", instance_id)
+        return self.file("definitions", instance_id)
 
     def definitions(self) -> list[Definition]:
         found = (read(path, Definition) for path in sorted((self.path / "definitions").glob("*.json")))
         return [definition for definition in found if definition is not None]
-
-    def tombstone(self, instance_id: str) -> Path:
-        return self._file("tombstones", instance_id)
-
-    def connections(self, instance_id: str) -> Path:
-        return self._file("connections", instance_id)
-
-    def lock(self, instance_id: str) -> Path:
-        return self.path / "locks" / f"{instance_id}.lock"
-
-    def _file(self, folder: str, instance_id: str) -> Path:
-        return self.path / folder / f"{instance_id}.json"
 
 
 class ProcessRoot:
@@ -155,18 +86,3 @@ class ProcessRoot:
 
     def __hash__(self) -> int:
         return hash(self.path)
-
-
-def machine_id() -> str:
-    """Which machine this is, the same after every boot."""
-    with suppress(OSError):
-        if text := Path("/etc/machine-id").read_text(encoding="ascii").strip():
-            return text
-    return f"{uuid.getnode():012x}"
-
-
-def boot_id() -> str:
-    """Which boot of this machine it is; empty where the system does not tell."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return ""

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evacuation.errors import FenceFailedError, HostNotFoundError, HostOffError
+from services.hypervisors.documents import read, write
 from services.hypervisors.locks import LockHeldError, file_lock
-from services.hypervisors.process.layout import Power, ProcessRoot, boot_id, read, write
+from services.hypervisors.machine import boot_id
+from services.hypervisors.process.layout import Power, ProcessRoot
 from services.hypervisors.process.table import includes_caller, kill_until_gone, processes_of
 
 

@@ -1,27 +1,20 @@
-"""What a host remembers about its guests: definitions, tombstones, and the volumes that they see."""
+"""What a host of guest processes remembers about them."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from evacuation import messages as m
-from evacuation.errors import StaleEpochError
-from services.hypervisors.process.layout import (
-    Connections,
-    Definition,
-    HostLayout,
-    Tombstone,
-    read,
-    remove_durably,
-    write,
-)
+from services.hypervisors.documents import read, remove_durably, write
+from services.hypervisors.memory import GuestMemory
+from services.hypervisors.process.layout import Definition, HostLayout
 
 
-class GuestRecords:
-    """Durable, one file each. The caller holds the instance's lock for everything that writes."""
+class GuestRecords(GuestMemory):
+    """Beside what every host remembers, the definitions: one file each."""
 
     def __init__(self, layout: HostLayout, host: str) -> None:
+        super().__init__(layout, host)
         self._layout = layout
-        self._host = host
 
     def defined(self) -> set[tuple[str, int]]:
         """Instance id and epoch of every definition."""
@@ -54,32 +47,3 @@ class GuestRecords:
         defined = self.defined_epoch(instance_id)
         if defined is not None and defined <= epoch:
             remove_durably(self._layout.definition(instance_id))
-
-    def bury(self, instance_id: str, epoch: int) -> None:
-        """A tombstone only grows."""
-        if not self.is_buried(instance_id, epoch):
-            write(self._layout.tombstone(instance_id), Tombstone(epoch=epoch))
-
-    def is_buried(self, instance_id: str, epoch: int) -> bool:
-        tombstone = read(self._layout.tombstone(instance_id), Tombstone)
-        return tombstone is not None and epoch <= tombstone.epoch
-
-    def require_not_buried(self, instance_id: str, epoch: int) -> None:
-        """Raises StaleEpochError."""
-        if self.is_buried(instance_id, epoch):
-            raise StaleEpochError(f"epoch {epoch} of {instance_id} was called off on {self._host}")
-
-    def connect(self, message: m.ConnectVolumes) -> None:
-        """Raises StaleEpochError when that epoch, or a newer one, was disconnected."""
-        path = self._layout.connections(message.instance_id)
-        before = read(path, Connections)
-        if before and (before.epoch > message.epoch or (before.closed and before.epoch == message.epoch)):
-            raise StaleEpochError(f"volumes of epoch {message.epoch} were disconnected from {self._host}")
-        write(path, Connections(epoch=message.epoch, disks=message.disks))
-
-    def disconnect(self, instance_id: str, epoch: int) -> None:
-        """Kept as a mark, so that a late connect of that epoch is refused."""
-        path = self._layout.connections(instance_id)
-        before = read(path, Connections)
-        if before is None or before.epoch <= epoch:
-            write(path, Connections(epoch=epoch, closed=True))

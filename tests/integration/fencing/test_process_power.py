@@ -14,7 +14,7 @@ import pytest
 
 from evacuation.errors import DestinationUnableError, FenceFailedError
 from services.fencing import OperatorFencing, ProcessFencing, fencing_driver
-from services.hypervisors.process.layout import write
+from services.hypervisors.documents import write
 from services.hypervisors.process.table import processes_of
 from tests.integration.hypervisors.worlds import ProcessWorld, eventually, process_world, spawn, spec
 

@@ -13,9 +13,9 @@ import pytest
 from evacuation import messages as m
 from evacuation.errors import DestinationUnableError, HostOffError, NobodyWaitsError, SpawnFailedError
 from evacuation.model import RootDisk
+from services.hypervisors.documents import remove_durably, write
 from services.hypervisors.process import ProcessHost, ProcessHypervisor
 from services.hypervisors.process.disk import breaches, runs
-from services.hypervisors.process.layout import remove_durably, write
 from tests.integration.hypervisors import drive
 from tests.integration.hypervisors.worlds import INSTANCE, ProcessWorld, call, eventually, spawn, spec
 

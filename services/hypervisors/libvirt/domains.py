@@ -1,0 +1,87 @@
+"""The domains of one libvirt. Each call on one says what is so afterwards, and may be repeated."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from services.hypervisors.libvirt.api import PAUSED_STARTING_UP, State
+from services.hypervisors.libvirt.calls import no_beat
+from services.hypervisors.libvirt.connection import LibvirtConnection
+from services.hypervisors.libvirt.metadata import UNMARKED, epoch_in, mark_text
+from services.hypervisors.libvirt.names import NAMESPACE, PREFIX
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A domain as libvirt has it now. `starting`: somebody's create is under way."""
+
+    instance_id: str
+    name: str
+    epoch: int
+    active: bool
+    paused: bool
+    starting: bool
+    mark: str | None
+
+
+class Domains:
+    """All raise LibvirtError, HypervisorUnavailableError, HypervisorUnableError."""
+
+    def __init__(self, connection: LibvirtConnection) -> None:
+        self._connection = connection
+
+    def all(self) -> list[Seen]:
+        return [_seen(each) for each in self._connection.reading("all", NAMESPACE)]
+
+    def find(self, instance_id: str) -> Seen | None:
+        found = self._connection.reading("find", instance_id, NAMESPACE)
+        return _seen(found) if found is not None else None
+
+    def definition(self, instance_id: str) -> str | None:
+        """What it is started from the next time, secrets included."""
+        return self._connection.reading("definition", instance_id)
+
+    def autostarts(self, instance_id: str) -> bool:
+        return bool(self._connection.reading("autostart", instance_id))
+
+    def define(self, xml: str) -> None:
+        """Defined, and never started by libvirtd on its own account."""
+        self._connection.run("define", xml)
+
+    def mark(self, instance_id: str, epoch: int) -> None:
+        """The domain carries this epoch, running or not, and is not started by libvirtd on its own account."""
+        seen = self.find(instance_id)
+        text = mark_text(instance_id, epoch, seen.mark if seen else None)
+        self._connection.run("set_autostart", instance_id, False)
+        self._connection.run("mark", instance_id, text, PREFIX, NAMESPACE)
+
+    def create(self, instance_id: str, *, timeout: float, beat: Callable[[str], None] = no_beat) -> None:
+        """Running, or starting: created here or meanwhile by somebody else."""
+        self._connection.run("create", instance_id, timeout=timeout, beat=beat)
+
+    def destroy(self, instance_id: str) -> None:
+        """Sent, and taken note of: not running is as good. Look afterwards."""
+        self._connection.run("destroy", instance_id)
+
+    def undefine(self, instance_id: str) -> None:
+        """No definition is left. The guest's disks, firmware variables and TPM state are."""
+        self._connection.run("undefine", instance_id)
+
+    def suspend(self, instance_id: str) -> None:
+        self._connection.run("suspend", instance_id)
+
+    def resume(self, instance_id: str) -> None:
+        self._connection.run("resume", instance_id)
+
+
+def _seen(found: dict[str, Any]) -> Seen:
+    starting = (found["state"], found["reason"]) == (State.PAUSED, PAUSED_STARTING_UP)
+    return Seen(
+        instance_id=found["uuid"],
+        name=found["name"],
+        epoch=epoch_in(found["mark"]) if found["mark"] else UNMARKED,
+        active=found["active"],
+        paused=found["active"] and found["state"] in (State.PAUSED, State.PMSUSPENDED) and not starting,
+        starting=starting,
+        mark=found["mark"],
+    )

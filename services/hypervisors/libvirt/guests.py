@@ -1,0 +1,150 @@
+"""How one guest comes up on a host, and how it goes. The caller holds its lock."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from evacuation import messages as m
+from evacuation.errors import HypervisorUnavailableError, SpawnFailedError
+from evacuation.model import PowerState
+from services.hypervisors.documents import read, remove_durably, write
+from services.hypervisors.libvirt.announce import announce
+from services.hypervisors.libvirt.api import LibvirtError
+from services.hypervisors.libvirt.connection import LibvirtConnection
+from services.hypervisors.libvirt.domain import domain_for, text_of
+from services.hypervisors.libvirt.domains import Domains, Seen
+from services.hypervisors.libvirt.failures import spawn_failure
+from services.hypervisors.libvirt.options import LibvirtOptions
+from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited_signal
+from services.hypervisors.memory import GuestFiles
+
+Beat = Callable[[str], None]
+GONE_TIMEOUT = 15.0
+
+
+class LibvirtGuests:
+    def __init__(
+        self, options: LibvirtOptions, connection: LibvirtConnection, domains: Domains, files: GuestFiles
+    ) -> None:
+        self._options = options
+        self._connection = connection
+        self._domains = domains
+        self._files = files
+        self._signals = Signals(connection)
+
+    def create(self, guest: m.GuestSpec, before: Seen | None, *, last_look: Callable[[], None], beat: Beat) -> None:
+        """Defined, looked, created, and up by its own word; or nothing of it is left, and what was defined before is
+        defined again. Raises DestinationUnableError, DiskLockedError, AttachmentLostError, SpawnFailedError,
+        HypervisorUnavailableError."""
+        old = self._domains.definition(guest.instance_id) if before else None
+        domain = domain_for(guest, self._options, local=old)
+        awaited = awaited_signal(domain, guest, self._options)
+        try:
+            self._define(guest, domain, before)
+            last_look()
+            if guest.power_state is PowerState.RUNNING:
+                self._start(guest, awaited, beat)
+                self.wait_for_signal(guest.name, awaited, beat, within=self._options.signal_timeout)
+        except BaseException:
+            self._back_out(guest, old)
+            raise
+
+    def _define(self, guest: m.GuestSpec, domain: Element, before: Seen | None) -> None:
+        try:
+            if before is not None and before.name != domain.findtext("name"):
+                self._domains.undefine(guest.instance_id)
+            self._domains.define(text_of(domain))
+        except LibvirtError as error:
+            raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
+
+    def _start(self, guest: m.GuestSpec, awaited: AwaitedSignal, beat: Beat) -> None:
+        awaited.console.unlink(missing_ok=True)
+        write(self._signal_file(guest.instance_id), awaited)
+        try:
+            self._domains.create(guest.instance_id, timeout=self._options.create_timeout, beat=beat)
+        except LibvirtError as error:
+            raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
+
+    def _back_out(self, guest: m.GuestSpec, old: str | None) -> None:
+        """The guest's own failure is told, not that of the clearing up: whoever settles clears up again."""
+        with suppress(Exception):
+            self.remove(guest.instance_id, guest.epoch)
+            if old is not None:
+                self._domains.define(old)
+
+    def wait_for_signal(self, name: str, awaited: AwaitedSignal, beat: Beat, *, within: float) -> None:
+        """Returns once the guest has said that it is up; `within` is in seconds. A libvirtd that is started again
+        meanwhile is no reason to give up. Raises SpawnFailedError: it ended, or said nothing in time."""
+        deadline = time.monotonic() + within
+        while not awaited.given and not self._has_said(name, awaited):
+            if time.monotonic() > deadline:
+                raise SpawnFailedError(
+                    f"{name} runs on {self._options.host} and gave no sign of life: {awaited.describe()}"
+                    f" did not come in {within:g} s",
+                    remedy="see the guest's console, or name another signal for it",
+                )
+            beat(f"waiting for {awaited.describe()}")
+            time.sleep(self._options.poll)
+        beat(f"{name} is up")
+
+    def _has_said(self, name: str, awaited: AwaitedSignal) -> bool:
+        try:
+            seen = self._domains.find(awaited.instance_id)
+            given = seen is not None and seen.active and not seen.starting and self._signals.is_given(awaited)
+        except HypervisorUnavailableError:
+            return False
+        except LibvirtError as error:
+            if not error.is_lost_connection:
+                raise
+            return False
+        if seen is None or not seen.active:
+            raise SpawnFailedError(f"{name} ended on {self._options.host} before it was up")
+        if given:
+            write(self._signal_file(awaited.instance_id), awaited.model_copy(update={"given": True}))
+            if self._options.announce:
+                announce(self._connection, awaited.instance_id)
+        return given
+
+    def awaited(self, instance_id: str, epoch: int) -> AwaitedSignal | None:
+        """The signal that this epoch's guest was started under here."""
+        found = read(self._signal_file(instance_id), AwaitedSignal)
+        return found if found is not None and found.epoch == epoch else None
+
+    def settled_start(self, instance_id: str, *, within: float, beat: Beat) -> Seen | None:
+        """The domain once nobody's create of it is under way any more."""
+        deadline = time.monotonic() + within
+        while (seen := self._domains.find(instance_id)) is not None and seen.starting:
+            if time.monotonic() > deadline:
+                raise SpawnFailedError(f"{seen.name} is still starting on {self._options.host}")
+            beat(f"{seen.name} is starting")
+            time.sleep(self._options.poll)
+        return seen
+
+    def remove(self, instance_id: str, epoch: int) -> None:
+        """No domain of that uuid at or below the epoch is left, running, starting or defined. A newer one is left
+        alone. Raises HypervisorUnavailableError, SpawnFailedError."""
+        deadline = time.monotonic() + GONE_TIMEOUT
+        while (seen := self._domains.find(instance_id)) is not None and seen.epoch <= epoch:
+            refusal = self._take_down(seen)
+            if time.monotonic() > deadline:
+                raise SpawnFailedError(f"{seen.name} does not end on {self._options.host}: {refusal}")
+            if self._domains.find(instance_id) is not None:
+                time.sleep(self._options.poll)
+        if seen is None:
+            remove_durably(self._signal_file(instance_id))
+
+    def _take_down(self, seen: Seen) -> str:
+        """Destroyed first: undefining a running domain would only make it transient. What libvirt refuses now
+        (a job is under way) is answered, and tried again by the caller."""
+        refusal = "libvirt refuses nothing"
+        for step in (self._domains.destroy, self._domains.undefine):
+            try:
+                step(seen.instance_id)
+            except LibvirtError as error:
+                refusal = str(error)
+        return refusal
+
+    def _signal_file(self, instance_id: str) -> Path:
+        return self._files.file("signals", instance_id)

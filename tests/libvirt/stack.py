@@ -1,0 +1,193 @@
+"""The real thing around the lab: Temporal's server, a control worker, a worker in every host, a SQLite store."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from embedded.state import StateDir
+from embedded.temporal_server import command as temporal_command
+from embedded.temporal_server import free_address
+from evacuation.views import HostView, InstanceView
+from services.hypervisors.process.disk import Record
+from services.sql import open_services
+from tests.libvirt.lab import guests
+from tests.libvirt.lab.host import LabHost
+from tests.libvirt.lab.lab import Lab
+from tests.libvirt.lab.shell import is_alive, until
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EVACUATE = Path(sys.executable).with_name("evacuate")
+NETWORK = "10.77.0.0/24"
+PATIENCE = 120.0
+
+
+def fleet_of(hosts: Sequence[str], instances: dict[str, str]) -> dict[str, Any]:
+    """`instances`: the host of each."""
+    return {
+        "hosts": [{"name": name, "vcpus": 8, "memory_mb": 4096, "disk_gb": 50} for name in hosts],
+        "networks": [{"name": "lan", "cidr": NETWORK}],
+        "instances": [
+            {
+                "name": name,
+                "host": host,
+                "flavor": {"vcpus": 1, "memory_mb": 96, "disk_gb": 1},
+                "ports": [{"network": "lan"}],
+            }
+            for name, host in instances.items()
+        ],
+    }
+
+
+class LibvirtStack:
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.directory = lab.directory / "stack"
+        self.directory.mkdir()
+        self.template = lab.shared / "template.xml"
+        self._address = free_address()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("EVACUATE_", "TEMPORAL_"))}
+        self._common = clean | {
+            "EVACUATE_TEMPORAL_ADDRESS": self._address,
+            "EVACUATE_HYPERVISOR": "libvirt",
+            "EVACUATE_FENCING": "operator",
+            "PYTHONPATH": str(REPOSITORY),
+        }
+        self._control = self._common | {"EVACUATE_STATE_DIR": str(self.directory)}
+
+    def up(self, instances: dict[str, str]) -> None:
+        """Every host is in service, and every guest runs and has said so."""
+        self.template.write_text(guests.template(self.lab.image, self.lab.shared))
+        server = temporal_command(StateDir(self.directory), self._address, None)
+        self._spawn("temporal", list(server), self._common)
+        self.evacuate("store", "migrate")
+        fleet = self.directory / "fleet.yaml"
+        fleet.write_text(yaml.safe_dump(fleet_of(list(self.lab.hosts), instances)))
+        self.evacuate("fleet", "load", str(fleet))
+        for instance in self.instances():
+            self.lab.disk(instance.id)
+        self._spawn("control", [sys.executable, "worker.py", "control"], self._control)
+        for host in self.lab.hosts.values():
+            self.start_worker(host)
+        until(self.is_ready, f"every guest runs (see {self.directory})", within=PATIENCE)
+
+    def is_ready(self) -> bool:
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise RuntimeError(f"{name} ended: {self.log(name)[-3000:]}")
+        return all(host.state == "up" for host in self.hosts()) and all(
+            each.power_state == "running" for each in self.instances()
+        )
+
+    def start_worker(self, host: LabHost) -> None:
+        """In its host, with what it needs: no database and no state directory of the control plane."""
+        environment = self._common | {
+            "EVACUATE_STATE_DIR": str(host.home / "worker"),
+            "EVACUATE_HOST_STATE_DIR": str(host.state_dir),
+            "EVACUATE_INCARNATION_FILE": str(host.incarnation_file),
+            "EVACUATE_LIBVIRT_DOMAIN_TYPE": "qemu",
+            "EVACUATE_LIBVIRT_SHARED_DIRS": str(self.lab.shared),
+            "EVACUATE_LIBVIRT_TEMPLATE": str(self.template),
+            "EVACUATE_LIBVIRT_BRIDGES": "lan=br0",
+        }
+        command = [sys.executable, str(REPOSITORY / "worker.py"), "host", "--host", host.name]
+        log = self.directory / f"host-{host.name}.log"
+        self._processes[f"host-{host.name}"] = host.start(command, log=log, environment=environment)
+
+    def power_off(self, name: str) -> None:
+        """The host, its guests and its worker are gone at once."""
+        self.lab.hosts[name].power_off()
+        self._processes.pop(f"host-{name}").wait(10)
+
+    def power_on(self, name: str) -> None:
+        self.lab.hosts[name].power_on()
+        self.start_worker(self.lab.hosts[name])
+
+    def evacuate(self, *words: str, exit_code: int = 0) -> str:
+        """A command of the operator's. Raises AssertionError when it ends otherwise."""
+        done = subprocess.run(
+            [str(EVACUATE), *words],
+            cwd=REPOSITORY,
+            env=self._control,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == exit_code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def begin_evacuation(self, instance: str, why: str) -> "subprocess.Popen[str]":
+        words = ["instance", "evacuate", instance, "--source-confirmed-off", why, "--json"]
+        return subprocess.Popen(
+            [str(EVACUATE), *words],
+            cwd=REPOSITORY,
+            env=self._control,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def hosts(self) -> list[HostView]:
+        services = open_services(f"sqlite:///{self.directory / 'state.db'}")
+        try:
+            return list(services.views.hosts())
+        finally:
+            services.close()
+
+    def instances(self) -> list[InstanceView]:
+        services = open_services(f"sqlite:///{self.directory / 'state.db'}")
+        try:
+            return list(services.views.instances())
+        finally:
+            services.close()
+
+    def instance(self, name: str) -> InstanceView:
+        return next(each for each in self.instances() if each.name == name)
+
+    def address(self, name: str) -> str:
+        found = self.instance(name)
+        ports = json.loads(self.evacuate("port", "list", "--json"))
+        return next(port["ip"] for port in ports if port["instance_id"] == found.id)
+
+    def journal(self, name: str) -> list[Record]:
+        return guests.journal(self.lab.shared / f"{self.instance(name).id}.raw")
+
+    def log(self, name: str) -> str:
+        path = self.directory / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def down(self) -> None:
+        for name in sorted(self._processes, key=lambda each: each == "temporal"):
+            process = self._processes[name]
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            assert not is_alive(process.pid), name
+        self._processes.clear()
+
+    def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+
+
+@contextmanager
+def stack_on(lab: Lab, instances: dict[str, str]) -> Generator[LibvirtStack]:
+    stack = LibvirtStack(lab)
+    try:
+        stack.up(instances)
+        yield stack
+    finally:
+        stack.down()
