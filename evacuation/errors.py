@@ -101,6 +101,18 @@ class FleetError(Refusal):
     """The fleet file is wrong; the message names file, line and field."""
 
 
+class MalformedDefinitionError(Refusal):
+    """A domain's XML is not to be understood."""
+
+
+class NotAdoptableError(Refusal):
+    """A host or a domain cannot be taken into the store as it is; the message says which and why."""
+
+
+class DuplicateInstanceError(Refusal):
+    """The same uuid or name is elsewhere already."""
+
+
 class HostAlreadyServedError(Refusal):
     """Another worker of the host runs."""
 

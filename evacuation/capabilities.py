@@ -1,0 +1,35 @@
+"""What a host with a libvirt says of itself: what it can run, what it sees, and which domains are there."""
+
+from evacuation.model import Frozen
+
+
+class SharedDirectory(Frozen):
+    """A directory as one host sees it. Hosts that read the same marker there see the same directory: its path
+    alone proves nothing."""
+
+    path: str
+    marker: str
+
+
+class SeenDomain(Frozen):
+    id: str
+    name: str
+    active: bool
+
+
+class HostCapabilities(Frozen):
+    """None: not known, or whatever a definition asks for is replaced by the host's own setting."""
+
+    libvirt_version: str | None = None
+    machines: dict[str, tuple[str, ...]] | None = None
+    """Machine types by architecture, aliases included."""
+    cpu_models: tuple[str, ...] | None = None
+    """That a guest with `<cpu mode="custom">` may name."""
+    network_devices: tuple[str, ...] | None = None
+    """Bridges, Open vSwitch's among them, and every other network device."""
+    networks: tuple[str, ...] | None = None
+    """libvirt's own networks that are active."""
+    bridges: dict[str, str] = {}
+    """Bridges by network that a guest's own bridge gives way to."""
+    shared: tuple[SharedDirectory, ...] = ()
+    domains: tuple[SeenDomain, ...] = ()
