@@ -21,6 +21,8 @@ class HostView(Frozen):
     traits: tuple[str, ...]
     incarnation: str | None
     hypervisor_uuid: str | None
+    reported_at: datetime | None
+    """Of the last report that changed what is known of its capabilities."""
 
 
 class InstanceView(Frozen):
@@ -79,7 +81,7 @@ class PortView(Frozen):
     instance_id: str
     host: str | None
     mac: str
-    ip: str
+    ip: str | None
     status: str
 
 

@@ -39,7 +39,7 @@ def ports_agree(world: World) -> Iterator[Breach]:
         instance = world.at_rest.get(port.instance_id)
         if instance is not None and port.host != instance.host:
             bound = f"bound to {port.host}" if port.host else "not bound"
-            yield _leak(instance.name, f"it lives on {instance.host}, and its port {port.ip} is {bound}")
+            yield _leak(instance.name, f"it lives on {instance.host}, and its port {port.ip or port.mac} is {bound}")
     for binding in world.rows.inactive_bindings:
         instance = world.at_rest.get(binding.instance_id)
         if instance is not None:

@@ -27,7 +27,7 @@ class SqlNetwork:
 
 
 def nics_of(session: Session, instance_id: str) -> tuple[Nic, ...]:
-    return tuple(Nic(port_id=p.id, network=p.network, mac=p.mac, ip=p.ip) for p in ports_of(session, instance_id))
+    return tuple(Nic(port_id=p.id, network=p.network, mac=p.mac, ip=p.ip or "") for p in ports_of(session, instance_id))
 
 
 def _bind(session: Session, ref: AttemptRef, host: str) -> tuple[Nic, ...]:

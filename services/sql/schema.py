@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from evacuation.errors import StoreSchemaError, StoreUnavailableError
 from services.sql.database import connect_database, sqlite_file
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """All that this release knows, oldest first. The last one is what it needs."""
 
 MIGRATE = "run: evacuate store migrate"

@@ -111,6 +111,7 @@ def _host(candidate: Candidate, row: HostRow, fenced: set[tuple[str, str]]) -> v
         traits=tuple(row.traits),
         incarnation=row.incarnation,
         hypervisor_uuid=row.hypervisor_uuid,
+        reported_at=row.reported_at,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, text
 from sqlmodel import Field
 
+from evacuation.capabilities import HostCapabilities
 from evacuation.fleet import Fleet
 from evacuation.model import EvidenceKind, HostState
 from services.sql.tables.columns import Row, Utc, Value, utc_now, word
@@ -19,7 +20,8 @@ class LoadedFleet(Row, table=True):
 
 
 class HostRow(Row, table=True):
-    """`generation` grows with every claim: a claim that read an older one is lost and reads again."""
+    """`generation` grows with every claim: a claim that read an older one is lost and reads again. `capabilities`
+    as last reported, and the time of the report that changed them last."""
 
     name: str = Field(primary_key=True)
     position: int
@@ -39,6 +41,8 @@ class HostRow(Row, table=True):
     hypervisor_uuid: str | None = Field(default=None, unique=True)
     machine_id: str | None = None
     generation: int = 0
+    capabilities: HostCapabilities | None = Field(default=None, sa_type=Value(HostCapabilities))  # pyright: ignore[reportArgumentType]
+    reported_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
 class FenceRow(Row, table=True):

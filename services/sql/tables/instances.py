@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, Text, text
 from sqlmodel import Field
 
 from evacuation.messages import Fault
@@ -17,7 +17,8 @@ class ServerGroupRow(Row, table=True):
 
 
 class InstanceRow(Row, table=True):
-    """`deleting`: marked for deletion, forward calls are refused. `last_epoch` only grows."""
+    """`deleting`: marked for deletion, forward calls are refused. `last_epoch` only grows. `definition`: as its
+    hypervisor last had it."""
 
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
@@ -41,6 +42,8 @@ class InstanceRow(Row, table=True):
     last_evacuation_id: str | None = None
     last_epoch: int
     deleting: bool = False
+    definition: str | None = Field(default=None, sa_type=Text)
+    guest_signal: str | None = None
 
     @property
     def flavor(self) -> Flavor:

@@ -27,13 +27,15 @@ class NetworkRow(Row, table=True):
 
 
 class PortRow(Row, table=True):
+    """`ip` None: given by somebody else, and not known here."""
+
     __table_args__ = (UniqueConstraint("network", "ip"),)
     id: str = Field(primary_key=True)
     position: int
     instance_id: str = Field(foreign_key="instance.id", index=True)
     network: str = Field(foreign_key="network.name")
     mac: str = Field(unique=True)
-    ip: str
+    ip: str | None = None
 
 
 class PortBindingRow(Row, table=True):

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -14,8 +15,10 @@ from sqlalchemy import create_engine, text
 import services.sql
 from evacuation.errors import StoreSchemaError, StoreUnavailableError
 from services.sql import migrate, open_services
+from services.sql.database import connect_database
 from services.sql.schema import REVISIONS
 from services.sql.tables import Row
+from tests.integration.sql.world import small_fleet
 
 
 def test_migration_makes_the_schema_of_the_tables_from_an_empty_database(url: str) -> None:
@@ -29,6 +32,31 @@ def test_migration_makes_the_schema_of_the_tables_from_an_empty_database(url: st
 def test_migration_changes_nothing_when_it_runs_again(url: str) -> None:
     migrate(url)
     open_services(url).close()
+
+
+def _go_back_to(url: str, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(services.sql.__file__).parent / "migrations"))
+    database = connect_database(url)
+    with database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+    database.close()
+
+
+def test_migration_keeps_every_row_when_it_comes_from_the_first_schema(url: str) -> None:
+    opened = open_services(url)
+    opened.fleet.load(small_fleet())
+    before = (opened.views.ports(), opened.views.instances(), opened.views.hosts())
+    opened.close()
+    _go_back_to(url, "0001")
+    with pytest.raises(StoreSchemaError, match="older"):
+        open_services(url)
+    migrate(url)
+    opened = open_services(url)
+    assert (opened.views.ports(), opened.views.instances(), opened.views.hosts()) == before
+    assert all(port.host == "cmp-1" for port in opened.views.ports())
+    opened.close()
 
 
 def test_two_migrations_at_once_both_succeed(empty_url: str) -> None:
