@@ -25,8 +25,10 @@ class BlockDeviceActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def fetch_block_devices(self, ref: m.AttemptRef) -> m.BlockDevices:
-        """The mappings as the store has them."""
-        return m.BlockDevices(devices=self._store.block_devices(ref))
+        """The mappings as the store has them, and the guest's definition that they belong to."""
+        return m.BlockDevices(
+            devices=self._store.block_devices(ref), stored=self._store.stored_definition(ref.instance_id)
+        )
 
     @activity.defn(no_thread_cancel_exception=True)
     def detach_volumes(self, message: m.DetachVolumes) -> m.BlockDevices:

@@ -15,6 +15,7 @@ class HostActivities:
             self.authorize_start,
             self.record_started,
             self.complete_return,
+            self.record_report,
             self.plan_deletion,
             self.record_deleted,
         ]
@@ -45,6 +46,11 @@ class HostActivities:
         """The host is up, and takes evacuations."""
         self._hosts.complete_return(host)
         return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def record_report(self, report: m.HypervisorReport) -> m.Recorded:
+        """What the host reported is in the store; what it knew already is not written again."""
+        return m.Recorded(changed=self._hosts.record_report(report))
 
     @activity.defn(no_thread_cancel_exception=True)
     def plan_deletion(self, instance: m.InstanceRef) -> m.DeletionPlan:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
+from evacuation.capabilities import HostCapabilities
 from evacuation.model import (
     Evidence,
     Flavor,
@@ -307,8 +308,17 @@ class BlockDevice(Frozen):
     """Where the attachment's host finds the data, once it is attached."""
 
 
+class StoredDefinition(Frozen):
+    """What the store keeps of a guest as its hypervisor had it; see `GuestSpec`. A dead host cannot be asked."""
+
+    definition: str | None = None
+    signal: GuestSignal | None = None
+
+
 class BlockDevices(Frozen):
     devices: tuple[BlockDevice, ...]
+    stored: StoredDefinition = StoredDefinition()
+    """Of the guest whose devices they are."""
 
 
 class DetachVolumes(Frozen):
@@ -554,3 +564,33 @@ class CalledOff(Frozen):
     """`authorized`: the attempt's guest may run, or start yet, on its destination."""
 
     authorized: bool
+
+
+class DefinedGuest(Frozen):
+    """A guest as its host has it defined."""
+
+    instance_id: str
+    stored: StoredDefinition
+
+
+class HypervisorReport(Frozen):
+    """What a host's own worker reports while the host lives: what it can run, and how its guests are defined.
+    `guests` may be some of them only. `at` is the host's clock: of two reports of one boot the older one counts for
+    nothing, however late it arrives."""
+
+    host: str
+    incarnation: str
+    at: datetime
+    capabilities: HostCapabilities
+    guests: tuple[DefinedGuest, ...] = ()
+
+
+class ReportHostInput(Frozen):
+    report: HypervisorReport
+    tuning: Tuning = Tuning()
+
+
+class Recorded(Frozen):
+    """`changed`: the report said something new."""
+
+    changed: bool

@@ -167,6 +167,8 @@ class PlacementRequest(Frozen):
     policy: GroupPolicy | None = None
     members: tuple[GroupMember, ...] = ()
     excluded: dict[str, str] = {}
+    unable: dict[str, str] = {}
+    """Hosts that cannot bring up this guest from its definition, with the reason."""
 
 
 class Rejection(Frozen):

@@ -40,6 +40,10 @@ def return_host_id(host: str) -> str:
     return f"return-host/{host}"
 
 
+def report_host_id(host: str) -> str:
+    return f"report-host/{host}"
+
+
 def delete_instance_id(instance_id: str) -> str:
     return f"delete-instance/{instance_id}"
 

@@ -54,6 +54,10 @@ def _is_down(_: PlacementRequest, host: Candidate) -> str | None:
     return None if host.up else "down"
 
 
+def _is_unable(request: PlacementRequest, host: Candidate) -> str | None:
+    return request.unable.get(host.name)
+
+
 def _is_in_other_zone(request: PlacementRequest, host: Candidate) -> str | None:
     if request.availability_zone in (None, host.availability_zone):
         return None
@@ -99,6 +103,7 @@ FILTERS: tuple[Filter, ...] = (
     _is_down,
     _is_in_other_zone,
     _lacks_traits,
+    _is_unable,
     _breaks_anti_affinity,
     _breaks_affinity,
     _lacks_capacity,

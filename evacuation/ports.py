@@ -56,6 +56,10 @@ class EvacuationStore(Protocol):
         """The instance's mappings in device order. A read: not guarded."""
         ...
 
+    def stored_definition(self, instance_id: str) -> m.StoredDefinition:
+        """As the instance's last host had it. A read: not guarded. Raises InstanceNotFoundError."""
+        ...
+
     def save_source_connector(self, ref: m.AttemptRef, volume_id: str, connector: m.Connector) -> None:
         """Guarded (forward). Saved only if none is saved yet: a later attempt never overwrites it."""
         ...
@@ -215,6 +219,12 @@ class HostStore(Protocol):
 
     def complete_return(self, host: m.HostRef) -> None:
         """The host is up, unless another incarnation registered meanwhile (StaleAttemptError)."""
+        ...
+
+    def record_report(self, report: m.HypervisorReport) -> bool:
+        """Keep what is new in it, of the host and of the instances that live there and are not being evacuated;
+        whether anything was. A report of another boot than the registered one, or older than what is known, changes
+        nothing. Raises HostNotFoundError."""
         ...
 
     def plan_deletion(self, instance_id: str) -> m.DeletionPlan:

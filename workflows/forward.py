@@ -108,13 +108,14 @@ class Forward:
         return info.nics
 
     async def fetch_block_devices(self) -> tuple[m.BlockDevice, ...]:
-        """Source step 10."""
+        """Source step 10; with them the definition that the guest is brought up from."""
         found = await self._steps.control(
             BlockDeviceActivities.fetch_block_devices,
             self._state.ref,
             policy=CONTROL,
             about="fetch block device mappings",
         )
+        self._state.stored = found.stored
         return found.devices
 
     async def detach_volumes(self, devices: tuple[m.BlockDevice, ...]) -> None:
@@ -179,6 +180,8 @@ class Forward:
             power_state=self._state.power_state,
             nics=nics,
             disks=disks,
+            definition=self._state.stored.definition,
+            signal=self._state.stored.signal,
         )
         return await self._steps.on_host(
             GuestActivities.spawn_guest,

@@ -1,6 +1,6 @@
 """What one evacuation knows: one state, shared by the story, its steps and their undoing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from evacuation.messages import (
@@ -9,6 +9,7 @@ from evacuation.messages import (
     CheckedRequest,
     Destination,
     EvacuationRequest,
+    StoredDefinition,
     Tuning,
 )
 from evacuation.model import Evidence, PowerState, VmState
@@ -26,6 +27,7 @@ class State:
     begun: Begun | None = None
     evidence: Evidence | None = None
     to: Destination | None = None
+    stored: StoredDefinition = field(default_factory=StoredDefinition)
     asked_to_begin: bool = False
     prepared: bool = False
     asked_to_authorize: bool = False

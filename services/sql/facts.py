@@ -10,6 +10,7 @@ from evacuation.messages import AttemptPhase, InstanceSnapshot, OpenEvacuation
 from evacuation.model import Candidate, GroupMember, HostState, PlacementRequest, VmState
 from evacuation.ports import CheckFacts
 from services.sql.evidence import current_evidence
+from services.sql.reports import unable
 from services.sql.rows import open_evacuation
 from services.sql.statements import execute
 from services.sql.tables import (
@@ -127,6 +128,7 @@ def placement_request(session: Session, instance: InstanceRow) -> PlacementReque
         required_traits=frozenset(instance.traits),
         policy=group.policy if group else None,
         members=_members(session, instance) if group else (),
+        unable=unable(session, instance),
     )
 
 

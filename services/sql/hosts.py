@@ -19,6 +19,7 @@ from services.sql.evidence import current_evidence, revoked_attachments
 from services.sql.guard import refuse_deleted
 from services.sql.holdings import bind_ports
 from services.sql.network import nics_of
+from services.sql.reports import record_report, stored_of
 from services.sql.returning import register, wanted_power
 from services.sql.rows import lock_host, lock_instance, open_evacuation, unproven_residence
 from services.sql.tables import (
@@ -53,6 +54,9 @@ class SqlHosts:
 
     def complete_return(self, host: m.HostRef) -> None:
         self._database.write(_complete_return, host)
+
+    def record_report(self, report: m.HypervisorReport) -> bool:
+        return self._database.write(record_report, report)
 
     def plan_deletion(self, instance_id: str) -> m.DeletionPlan:
         return self._database.write(plan_deletion, instance_id)
@@ -129,6 +133,7 @@ def _attach_again(session: Session, mapping: BlockDeviceRow, guest: m.HostGuest)
 
 
 def _spec(session: Session, instance: InstanceRow, epoch: int) -> m.GuestSpec:
+    stored = stored_of(instance)
     return m.GuestSpec(
         instance_id=instance.id,
         name=instance.name,
@@ -142,6 +147,8 @@ def _spec(session: Session, instance: InstanceRow, epoch: int) -> m.GuestSpec:
             for row in mappings_of(session, instance.id)
             if row.attachment_id
         ),
+        definition=stored.definition,
+        signal=stored.signal,
     )
 
 

@@ -5,7 +5,7 @@ from sqlmodel import Session
 from evacuation import messages as m
 from evacuation.model import MigrationStatus, TaskState
 from evacuation.ports import CheckFacts
-from services.sql import authorize, begin, block_devices, endings, facts
+from services.sql import authorize, begin, block_devices, endings, facts, reports
 from services.sql.actions import write_events
 from services.sql.database import Database
 from services.sql.guard import lock_forward, lock_undo
@@ -31,6 +31,9 @@ class SqlStore:
 
     def block_devices(self, ref: m.AttemptRef) -> tuple[m.BlockDevice, ...]:
         return self._database.read(block_devices.block_devices, ref)
+
+    def stored_definition(self, instance_id: str) -> m.StoredDefinition:
+        return self._database.read(reports.stored_definition, instance_id)
 
     def save_source_connector(self, ref: m.AttemptRef, volume_id: str, connector: m.Connector) -> None:
         self._database.write(block_devices.save_source_connector, ref, volume_id, connector)

@@ -112,6 +112,15 @@ async def test_five_attempts_are_all(run):
     assert cloud.asked.count("claim_capacity") == 5
 
 
+async def test_guest_is_spawned_from_its_stored_definition(run):
+    cloud = FakeCloud()
+    stored = m.StoredDefinition(definition="<domain/>", signal="agent")
+    cloud.answers("fetch_block_devices", m.BlockDevices(devices=(), stored=stored))
+    await (await run(cloud)).outcome()
+    [spawned] = cloud.messages["spawn_guest"]
+    assert (spawned.guest.definition, spawned.guest.signal) == ("<domain/>", "agent")
+
+
 async def test_named_target_is_never_replaced(run):
     cloud = FakeCloud()
     cloud.answers("prepare_destination", DestinationUnableError("no disk"))
