@@ -152,6 +152,11 @@ def _export(session: Session) -> Fleet:
     loaded = session.get(LoadedFleet, 1)
     if loaded is None:
         raise FleetError("the store has no fleet", remedy="load one: evacuate fleet load FILE")
+    return fleet_of(session, disk_lock=loaded.fleet.disk_lock)
+
+
+def fleet_of(session: Session, *, disk_lock: bool) -> Fleet:
+    """As the rows are now."""
     living = select(InstanceRow).where(InstanceRow.vm_state != VmState.DELETED).order_by(col(InstanceRow.position))
     hosts = session.exec(select(HostRow).order_by(col(HostRow.position))).all()
     networks = session.exec(select(NetworkRow).order_by(col(NetworkRow.position))).all()
@@ -164,7 +169,7 @@ def _export(session: Session) -> Fleet:
         volumes=tuple(FleetVolume(name=row.name, size_gb=row.size_gb) for row in volumes),
         server_groups=tuple(FleetServerGroup(name=row.name, policy=row.policy) for row in groups),
         instances=tuple(_export_instance(session, row, names) for row in session.exec(living).all()),
-        disk_lock=loaded.fleet.disk_lock,
+        disk_lock=disk_lock,
     )
 
 

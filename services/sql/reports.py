@@ -27,7 +27,7 @@ def stored_of(instance: InstanceRow) -> m.StoredDefinition:
 def record_report(session: Session, report: m.HypervisorReport) -> bool:
     """Instances first: every transaction locks in that order."""
     reported = {each.instance_id: each.stored for each in report.guests}
-    residents = [row for row in _lock_known(session, reported) if _lives_on(session, row, report.host)]
+    residents = [row for row in lock_known(session, reported) if _lives_on(session, row, report.host)]
     host = lock_host(session, report.host)
     if host.incarnation != report.incarnation or (host.reported_at is not None and report.at < host.reported_at):
         return False
@@ -64,7 +64,8 @@ def _reasons(definition: Definition, host: HostRow, source: HostCapabilities | N
     return "; ".join(each.cause for each in why_not(definition, there, source=source))
 
 
-def _lock_known(session: Session, ids: Iterable[str]) -> list[InstanceRow]:
+def lock_known(session: Session, ids: Iterable[str]) -> list[InstanceRow]:
+    """Those of them that the store has, locked in one order."""
     known = session.exec(select(InstanceRow.id).where(col(InstanceRow.id).in_(list(ids)))).all()
     return [lock_instance(session, each) for each in sorted(known)]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import bindparam
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from evacuation.errors import HostNotFoundError, InstanceNotFoundError
 from evacuation.messages import AttemptPhase, Destination
@@ -78,6 +78,11 @@ def unproven_residence(session: Session, instance_id: str) -> ResidenceRow | Non
 def unproven_on(session: Session, host: str) -> Sequence[ResidenceRow]:
     where = (ResidenceRow.host == host, col(ResidenceRow.proof).is_(None))
     return session.exec(select(ResidenceRow).where(*where)).all()
+
+
+def next_position(session: Session, column: int) -> int:
+    """Behind every row that there is."""
+    return int(session.exec(select(func.coalesce(func.max(column) + 1, 0))).one())
 
 
 def destination_of(attempt: AttemptRow) -> Destination:

@@ -1,6 +1,7 @@
 """Everything that is behind the ports in one SQL database."""
 
 from evacuation.fencing import FencingPolicy
+from services.sql.adopting import SqlAdoption
 from services.sql.capacity import SqlCapacity
 from services.sql.database import Database, connect_database
 from services.sql.evidence import SqlEvidence
@@ -27,6 +28,7 @@ class SqlServices:
         self.exports = SqlExports(database)
         self.hosts = SqlHosts(database)
         self.fleet = SqlFleet(database)
+        self.adoption = SqlAdoption(database)
         self.views = SqlViews(database)
 
     def close(self) -> None:

@@ -1,0 +1,170 @@
+"""One guest that runs already, with its residence, its allocation and its ports."""
+
+from typing import Any
+from uuid import uuid4
+
+from sqlmodel import Session, col, delete, select
+
+from evacuation.adoption import Adopted, AdoptedInstance, AdoptedPort
+from evacuation.errors import DuplicateInstanceError
+from evacuation.model import PortStatus, TaskState, VmState
+from services.sql.evidence import current_evidence
+from services.sql.holdings import bind_ports, drop_other_bindings, ports_of
+from services.sql.reports import keep
+from services.sql.rows import lock_instance, next_position, open_evacuation, unproven_residence
+from services.sql.tables import AllocationRow, HostRow, InstanceRow, PortBindingRow, PortRow, ResidenceRow
+
+FOLLOWED = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED)
+"""What a host may say better than the store; every other state is some operation's business."""
+
+
+def adopt_instance(session: Session, found: AdoptedInstance, host: str) -> Adopted:
+    """Raises DuplicateInstanceError."""
+    _refuse_taken_name(session, found, host)
+    if session.get(InstanceRow, found.id) is None:
+        row = _add(session, found, host)
+        _hold(session, row, found, host)
+        return _answer(row, host, "added")
+    row = lock_instance(session, found.id)
+    if open_evacuation(session, row.id) is not None:
+        return left_alone(row, "it is being evacuated")
+    _refuse_deleted(row, host)
+    moved = _move_here(session, row, found, host)
+    before = (row.model_dump(), _held(session, row))
+    _follow(row, found)
+    _hold(session, row, found, host)
+    changed = moved or (row.model_dump(), _held(session, row)) != before
+    return _answer(row, host, "updated" if changed else "unchanged")
+
+
+def left_alone(row: InstanceRow, why: str) -> Adopted:
+    return Adopted(kind="instance", name=row.name, host=row.host or "", change="left", note=why)
+
+
+def _answer(row: InstanceRow, host: str, change: Any) -> Adopted:
+    return Adopted(kind="instance", name=row.name, host=host, change=change)
+
+
+def _refuse_taken_name(session: Session, found: AdoptedInstance, host: str) -> None:
+    where = (InstanceRow.name == found.name, InstanceRow.id != found.id)
+    other = session.exec(select(InstanceRow).where(*where)).first()
+    if other is not None:
+        place = f"on {other.host}" if other.host else "deleted"
+        raise DuplicateInstanceError(
+            f"{found.name} on {host} has the name of another instance ({other.id}, {place})",
+            remedy="rename it (virsh domrename), or leave it out: --skip",
+        )
+
+
+def _refuse_deleted(row: InstanceRow, host: str) -> None:
+    if row.gone:
+        raise DuplicateInstanceError(
+            f"{row.name} on {host} was deleted here", remedy="undefine it there, or leave it out: --skip"
+        )
+
+
+def _add(session: Session, found: AdoptedInstance, host: str) -> InstanceRow:
+    row = InstanceRow(
+        id=found.id,
+        name=found.name,
+        position=next_position(session, InstanceRow.position),
+        project="default",
+        priority=3,
+        evacuate=True,
+        host=host,
+        vm_state=found.vm_state,
+        power_state=found.power_state,
+        root_disk=found.root_disk,
+        last_epoch=found.epoch,
+        **found.flavor.model_dump(),
+    )
+    keep(row, found.stored)
+    session.add(row)
+    session.flush()
+    incarnation = session.get_one(HostRow, host).incarnation
+    session.add(ResidenceRow(instance_id=row.id, epoch=found.epoch, host=host, incarnation=incarnation))
+    return row
+
+
+def _move_here(session: Session, row: InstanceRow, found: AdoptedInstance, host: str) -> bool:
+    """Somebody brought it up here by hand: allowed only when the place where it was is proven empty."""
+    older = unproven_residence(session, row.id)
+    if older is not None and older.host != host:
+        proof = current_evidence(session, older.host, older.incarnation)
+        if proof is None:
+            raise DuplicateInstanceError(
+                f"{row.name} ({row.id}) is on {host}, and lives on {older.host}, which nothing proves off",
+                remedy=f"undefine the copy that is not to be kept, or fence {older.host}",
+            )
+        older.proof = proof
+        session.flush()
+    if older is not None and older.host == host:
+        return False
+    row.last_epoch = max(row.last_epoch + 1, found.epoch)
+    row.host, row.task_state, row.fault, row.wanted_vm_state = host, None, None, None
+    row.vm_state, row.power_state = found.vm_state, found.power_state
+    incarnation = session.get_one(HostRow, host).incarnation
+    session.add(ResidenceRow(instance_id=row.id, epoch=row.last_epoch, host=host, incarnation=incarnation))
+    session.exec(delete(AllocationRow).where(col(AllocationRow.consumer_id) == row.id))
+    session.flush()
+    return True
+
+
+def _follow(row: InstanceRow, found: AdoptedInstance) -> None:
+    row.name, row.root_disk = found.name, found.root_disk
+    row.vcpus, row.memory_mb, row.disk_gb = found.flavor.vcpus, found.flavor.memory_mb, found.flavor.disk_gb
+    keep(row, found.stored)
+    if row.task_state in (None, TaskState.POWERING_OFF, TaskState.POWERING_ON) and row.vm_state in FOLLOWED:
+        row.vm_state, row.power_state, row.task_state = found.vm_state, found.power_state, None
+
+
+def _held(session: Session, row: InstanceRow) -> tuple[Any, ...]:
+    session.flush()
+    ports = [(port.mac, port.network) for port in ports_of(session, row.id)]
+    sizes = select(AllocationRow).where(AllocationRow.consumer_id == row.id)
+    return (ports, [each.model_dump() for each in session.exec(sizes).all()])
+
+
+def _hold(session: Session, row: InstanceRow, found: AdoptedInstance, host: str) -> None:
+    where = (AllocationRow.consumer_id == row.id, AllocationRow.host == host)
+    held = session.exec(select(AllocationRow).where(*where)).first()
+    if held is None:
+        session.add(AllocationRow(consumer_id=row.id, host=host, **found.flavor.model_dump()))
+    else:
+        held.vcpus, held.memory_mb, held.disk_gb = row.vcpus, row.memory_mb, row.disk_gb
+    _place_ports(session, row, found.ports)
+    drop_other_bindings(session, row.id, host)
+    session.flush()
+    bind_ports(session, row.id, host, PortStatus.ACTIVE)
+
+
+def _place_ports(session: Session, row: InstanceRow, wanted: tuple[AdoptedPort, ...]) -> None:
+    known = {port.mac: port for port in ports_of(session, row.id)}
+    for mac in known.keys() - {port.mac for port in wanted}:
+        session.exec(delete(PortBindingRow).where(col(PortBindingRow.port_id) == known[mac].id))
+        session.delete(known[mac])
+    for port in wanted:
+        if port.mac in known:
+            known[port.mac].network = port.network
+        else:
+            _add_port(session, row, port)
+    session.flush()
+
+
+def _add_port(session: Session, row: InstanceRow, port: AdoptedPort) -> None:
+    other = session.exec(select(PortRow).where(PortRow.mac == port.mac)).first()
+    if other is not None:
+        raise DuplicateInstanceError(
+            f"{row.name} has MAC address {port.mac}, which is another port's already ({other.instance_id})",
+            remedy="give one of the interfaces another one",
+        )
+    session.add(
+        PortRow(
+            id=str(uuid4()),
+            position=next_position(session, PortRow.position),
+            instance_id=row.id,
+            network=port.network,
+            mac=port.mac,
+        )
+    )
+    session.flush()
