@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import adopting
 from cli.access import open_store, settings
 from cli.hosts import COLUMNS as HOST_COLUMNS
 from cli.options import StateDirOption, examples, new_group
@@ -135,5 +136,6 @@ def migrate_store(state_dir: StateDirOption = None) -> None:
 def add_to(app: typer.Typer) -> None:
     app.command("up", epilog=examples("up", "up --detach --fleet fleet.yaml", "up --faults faults.yaml"))(up)
     app.command("down", epilog=examples("down", "--state-dir /tmp/lab down"))(down)
+    adopting.add_to(fleet_app)
     app.add_typer(fleet_app)
     app.add_typer(store_app)
