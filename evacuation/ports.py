@@ -313,3 +313,11 @@ class Hypervisor(Protocol):
     def pause(self, instance_id: str, epoch: int) -> None:
         """It makes no more progress and writes nothing until somebody resumes it."""
         ...
+
+
+class Reporter(Protocol):
+    """What a living host says of itself, for the store to have when it is dead."""
+
+    def report(self, incarnation: str) -> m.HypervisorReport:
+        """Of now, all guests included. Raises HypervisorUnavailableError, HypervisorUnableError."""
+        ...

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     libvirt_announce: bool = True
     """A started guest's addresses are announced on its bridges, so that switches learn where it is."""
 
+    report_interval: float = Field(default=30.0, gt=0)
+    """Between two looks of a libvirt host's worker at how its guests are defined."""
+
     time_scale: float = Field(default=1.0, gt=0)
     hold: float = Field(default=30.0, ge=0)
     max_attempts: int = Field(default=5, ge=1)

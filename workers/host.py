@@ -28,7 +28,8 @@ from evacuation.messages import HostReport, ReturnHostInput
 from evacuation.ports import Hypervisor
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.settings import Settings
-from workers.serving import connect_patiently, forever, serving
+from workers.report import keep_reporting
+from workers.serving import connect_patiently, serving
 from workflows.return_host import ReturnHost
 
 log = structlog.stdlib.get_logger("worker")
@@ -66,7 +67,7 @@ async def serve_host(settings: Settings, host: str) -> None:
         )
         in_service.set()
         log.info("serving", queue=names.host_queue(host))
-        await forever()
+        await keep_reporting(client, settings, hypervisor, host)
 
 
 def hypervisor_of(settings: Settings, host: str) -> Hypervisor:

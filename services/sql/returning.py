@@ -53,6 +53,8 @@ def _note_incarnation(session: Session, host: HostRow, report: m.HostReport) -> 
             residence.incarnation = residence.incarnation or report.incarnation
     if host.incarnation != report.incarnation:
         host.incarnation, host.registered_at, host.state = report.incarnation, utc_now(), HostState.DOWN
+        # Its clock may have been set back since the reports of the boot before.
+        host.reported_at = None
     session.flush()
     return void(session, host.name, report.incarnation, "its own worker answered")
 
