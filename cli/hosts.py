@@ -7,6 +7,7 @@ import typer
 from cli.access import open_store, require_name, settings
 from cli.options import HostArgument, JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, print_rows, say
+from services.exits import NOT_RECOVERED
 
 host_app = new_group("host", "Compute hosts.")
 
@@ -39,6 +40,22 @@ def show_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateD
     with open_store() as services:
         services.views.resolve_host(host)
         print_one(next(each for each in services.views.hosts() if each.name == host), as_json=as_json)
+
+
+@host_app.command("preflight", epilog=examples("host preflight cmp-1", "host preflight cmp-1 --json"))
+def preflight_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
+    """Which of a host's instances would come back if it died now, where, and why not the others.
+
+    Exit code 1 when there is one that would not."""
+    from cli.preflight import print_preflight
+
+    require_name(host, "a host")
+    with open_store() as services:
+        services.views.resolve_host(host)
+        found = services.views.preflight(host)
+    print_preflight(host, found, as_json=as_json)
+    if not all(each.can for each in found):
+        raise typer.Exit(NOT_RECOVERED)
 
 
 @host_app.command("kill", epilog=examples("host kill cmp-1"))

@@ -9,8 +9,10 @@ from evacuation.errors import HostNotFoundError, InstanceNotFoundError
 from evacuation.invariants import Rows, SeenBinding, SeenMapping
 from evacuation.messages import AttemptPhase
 from evacuation.model import Candidate, Evidence, EvidenceKind
+from evacuation.preflight import Preflight
 from services.sql.database import Database
 from services.sql.facts import all_hosts, candidates
+from services.sql.preflight import preflight
 from services.sql.rows import attempt_of
 from services.sql.tables import (
     ActionEventRow,
@@ -62,6 +64,10 @@ class SqlViews:
 
     def evacuations(self) -> tuple[v.EvacuationView, ...]:
         return self._database.read(_evacuations)
+
+    def preflight(self, host: str) -> tuple[Preflight, ...]:
+        """Of every instance on the host."""
+        return self._database.read(preflight, host)
 
     def everything(self) -> Rows:
         """All of it, from one moment."""

@@ -18,7 +18,8 @@ ABLE = HostCapabilities(
 def causes(name: str, there: HostCapabilities | None = ABLE, here: HostCapabilities | None = ABLE) -> list[str]:
     found = why_not(definition(name), Destination(name="cmp-2", capabilities=there), source=here)
     assert all(each.remedy and "\n" not in each.line for each in found)
-    return [each.cause for each in found]
+    assert {each.host for each in found} <= {None, "cmp-2"}
+    return [each.line.removesuffix(f": {each.remedy}") for each in found]
 
 
 def lacking(**what: object) -> HostCapabilities:
@@ -101,13 +102,13 @@ def test_destination_may_replace_what_it_does_not_name():
 def test_uuid_on_the_destination_is_an_obstacle_only_while_it_runs():
     web = definition("web")
     seen = SeenDomain(id=web.id, name="web", active=True)
-    assert causes("web", lacking(domains=(seen,))) == ["a domain with its uuid runs on cmp-2 already"]
+    assert causes("web", lacking(domains=(seen,))) == ["cmp-2 runs a domain with its uuid already"]
     assert causes("web", lacking(domains=(seen.model_copy(update={"active": False}),))) == []
 
 
 def test_name_on_the_destination_is_an_obstacle_when_it_is_anothers():
     other = SeenDomain(id="0" * 8, name="web", active=False)
-    assert causes("web", lacking(domains=(other,))) == ["another domain on cmp-2 has its name"]
+    assert causes("web", lacking(domains=(other,))) == ["cmp-2 has another domain of its name"]
 
 
 def test_host_that_never_reported_is_told():

@@ -11,15 +11,16 @@ SHARE_IT = "put it below a shared directory, or on a network volume"
 
 
 class Obstacle(Frozen):
-    """`anywhere`: no destination at all takes the guest."""
+    """Of one host, whose name the cause goes on from; or of the guest itself: no host takes it."""
 
     cause: str
     remedy: str
-    anywhere: bool = False
+    host: str | None = None
 
     @property
     def line(self) -> str:
-        return f"{self.cause}: {self.remedy}"
+        cause = f"{self.host} {self.cause}" if self.host else self.cause
+        return f"{cause}: {self.remedy}"
 
 
 class Destination(Frozen):
@@ -36,15 +37,18 @@ def why_not(
     on: a path is shared when both have read the same marker in a directory above it."""
     there = destination.capabilities
     if there is None:
-        cause = f"{destination.name} has not said what it can run"
-        return (*why_nowhere(definition, source=source), Obstacle(cause=cause, remedy="start its host worker"))
-    return (
-        *why_nowhere(definition, source=source),
-        *_unseen_files(definition, destination.name, there, source),
-        *_lacking_processor(definition, destination.name, there),
-        *_lacking_networks(definition, destination.name, there),
-        *_duplicates(definition, destination.name, there),
-    )
+        lacks = iter((Obstacle(cause="has not said what it can run", remedy="start its host worker"),))
+    else:
+        lacks = _lacking(definition, there, source)
+    named = (each.model_copy(update={"host": destination.name}) for each in lacks)
+    return (*why_nowhere(definition, source=source), *named)
+
+
+def _lacking(definition: Definition, there: HostCapabilities, source: HostCapabilities | None) -> Iterator[Obstacle]:
+    yield from _unseen_files(definition, there, source)
+    yield from _lacking_processor(definition, there)
+    yield from _lacking_networks(definition, there)
+    yield from _duplicates(definition, there)
 
 
 def why_nowhere(definition: Definition, *, source: HostCapabilities | None) -> tuple[Obstacle, ...]:
@@ -73,12 +77,11 @@ def _local_files(definition: Definition, shared: tuple[str, ...]) -> Iterator[Ob
         yield _local_disk(disk)
     for path in definition.files:
         if not is_below(path, shared):
-            yield Obstacle(cause=f"{path}, which it starts from, is local", remedy=SHARE_IT, anywhere=True)
+            yield Obstacle(cause=f"{path}, which it starts from, is local", remedy=SHARE_IT)
     if definition.tpm_state:
         yield Obstacle(
             cause="the state of its emulated TPM is local",
             remedy="remove the TPM from its definition, or move it while its host lives",
-            anywhere=True,
         )
 
 
@@ -93,7 +96,7 @@ def _local_disk(disk: Disk) -> Obstacle:
         cause, remedy = f"disk {disk.target} is the block device {where}", SHARE_IT
     else:
         cause, remedy = f"disk {disk.target} ({where}) is local", SHARE_IT
-    return Obstacle(cause=cause, remedy=remedy, anywhere=True)
+    return Obstacle(cause=cause, remedy=remedy)
 
 
 def _held_devices(definition: Definition) -> Iterator[Obstacle]:
@@ -101,12 +104,11 @@ def _held_devices(definition: Definition) -> Iterator[Obstacle]:
         yield Obstacle(
             cause=f"it holds the {each.label} of its host",
             remedy="take the device out of its definition",
-            anywhere=True,
         )
 
 
 def _unseen_files(
-    definition: Definition, host: str, there: HostCapabilities, source: HostCapabilities | None
+    definition: Definition, there: HostCapabilities, source: HostCapabilities | None
 ) -> Iterator[Obstacle]:
     here = source.shared if source else ()
     both = tuple(each.path for each in here if each in there.shared)
@@ -115,36 +117,34 @@ def _unseen_files(
     for path in needed:
         if not is_below(path, both):
             yield Obstacle(
-                cause=f"{host} does not see the shared directory of {path}",
+                cause=f"does not see the shared directory of {path}",
                 remedy="mount the same storage at the same path there, and name it to its host worker",
             )
 
 
-def _lacking_processor(definition: Definition, host: str, there: HostCapabilities) -> Iterator[Obstacle]:
+def _lacking_processor(definition: Definition, there: HostCapabilities) -> Iterator[Obstacle]:
     arch, machine = definition.arch, definition.machine
     if there.machines is not None and arch is not None and arch not in there.machines:
-        yield Obstacle(cause=f"{host} runs no {arch} guests", remedy="install its emulator there")
+        yield Obstacle(cause=f"runs no {arch} guests", remedy="install its emulator there")
     elif (
         there.machines is not None and arch is not None and machine is not None and machine not in there.machines[arch]
     ):
         yield Obstacle(
-            cause=f"{host} has no machine type {machine}",
+            cause=f"has no machine type {machine}",
             remedy="install the same QEMU there, or set EVACUATE_LIBVIRT_MACHINE of its host worker",
         )
     model = definition.cpu_model
     if definition.cpu_mode == "custom" and there.cpu_models is not None and model not in there.cpu_models:
         yield Obstacle(
-            cause=f"{host} cannot run CPU model {model}",
+            cause=f"cannot run CPU model {model}",
             remedy="give the guest an older model, or set EVACUATE_LIBVIRT_CPU of its host worker",
         )
 
 
-def _lacking_networks(definition: Definition, host: str, there: HostCapabilities) -> Iterator[Obstacle]:
+def _lacking_networks(definition: Definition, there: HostCapabilities) -> Iterator[Obstacle]:
     for name in dict.fromkeys(_missing(each, there) for each in definition.interfaces):
         if name is not None:
-            yield Obstacle(
-                cause=f"{host} has no {name}", remedy="make it there, or map the network: EVACUATE_LIBVIRT_BRIDGES"
-            )
+            yield Obstacle(cause=f"has no {name}", remedy="make it there, or map the network: EVACUATE_LIBVIRT_BRIDGES")
 
 
 def _missing(interface: Interface, there: HostCapabilities) -> str | None:
@@ -159,13 +159,9 @@ def _missing(interface: Interface, there: HostCapabilities) -> str | None:
     return f"{'network device' if interface.type == 'direct' else 'bridge'} {needed}"
 
 
-def _duplicates(definition: Definition, host: str, there: HostCapabilities) -> Iterator[Obstacle]:
+def _duplicates(definition: Definition, there: HostCapabilities) -> Iterator[Obstacle]:
     for each in there.domains:
         if each.id == definition.id and each.active:
-            yield Obstacle(
-                cause=f"a domain with its uuid runs on {host} already", remedy="find out which is the right one"
-            )
+            yield Obstacle(cause="runs a domain with its uuid already", remedy="find out which is the right one")
         elif each.id != definition.id and each.name == definition.name:
-            yield Obstacle(
-                cause=f"another domain on {host} has its name", remedy="rename one of the two (virsh domrename)"
-            )
+            yield Obstacle(cause="has another domain of its name", remedy="rename one of the two (virsh domrename)")

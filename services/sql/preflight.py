@@ -1,0 +1,68 @@
+"""What the pre-flight of a host needs to know. Reads only."""
+
+from collections.abc import Iterator
+
+from sqlmodel import Session, col, select
+
+from evacuation import preflight as pre
+from evacuation.errors import EvacuateError, RootDiskNotSharedError
+from evacuation.messages import EvacuationRequest
+from evacuation.ports import CheckFacts
+from evacuation.request import check
+from services.hypervisors.libvirt.definition import parse_definition
+from services.hypervisors.libvirt.obstacles import why_nowhere
+from services.sql.facts import candidates, check_facts
+from services.sql.tables import HostRow, InstanceRow
+
+
+def preflight(session: Session, host: str) -> tuple[pre.Preflight, ...]:
+    """Of every instance that lives there, in the order of creation."""
+    there = select(InstanceRow).where(InstanceRow.host == host).order_by(col(InstanceRow.position))
+    subjects = [_subject(session, row) for row in session.exec(there).all() if not row.gone]
+    return pre.preflight(subjects, candidates(session))
+
+
+def _subject(session: Session, instance: InstanceRow) -> pre.Subject:
+    facts = check_facts(session, instance.id)
+    return pre.Subject(
+        instance_id=instance.id,
+        name=instance.name,
+        priority=instance.priority,
+        placement=facts.placement,
+        obstacles=tuple(_obstacles(session, instance, facts)),
+    )
+
+
+def _obstacles(session: Session, instance: InstanceRow, facts: CheckFacts) -> Iterator[str]:
+    """As the check of a request would say, and the guest's own definition."""
+    if facts.open is not None:
+        yield "it is being evacuated already"
+        return
+    if not instance.evacuate:
+        yield f"it is not to be evacuated (evacuate: false): name it itself: evacuate instance evacuate {instance.name}"
+    own = tuple(_of_definition(session, instance))
+    refusal = _refusal(facts)
+    if refusal is not None and not (own and isinstance(refusal, RootDiskNotSharedError)):
+        yield refusal.line
+    yield from own
+
+
+def _refusal(facts: CheckFacts) -> EvacuateError | None:
+    try:
+        check(EvacuationRequest(request_id="", instance_id=facts.instance.id), facts, can_fence=True)
+    except EvacuateError as error:
+        return error
+    return None
+
+
+def _of_definition(session: Session, instance: InstanceRow) -> Iterator[str]:
+    if instance.definition is None:
+        return
+    host = session.get(HostRow, instance.host) if instance.host else None
+    try:
+        definition = parse_definition(instance.definition)
+    except EvacuateError as error:
+        yield error.line
+        return
+    for each in why_nowhere(definition, source=host.capabilities if host else None):
+        yield each.line
