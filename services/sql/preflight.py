@@ -10,8 +10,9 @@ from evacuation.messages import EvacuationRequest
 from evacuation.ports import CheckFacts
 from evacuation.request import check
 from services.hypervisors.libvirt.definition import parse_definition
-from services.hypervisors.libvirt.obstacles import why_nowhere
+from services.hypervisors.libvirt.obstacles import why_nowhere, why_not
 from services.sql.facts import candidates, check_facts
+from services.sql.reports import unable
 from services.sql.tables import HostRow, InstanceRow
 
 
@@ -28,7 +29,7 @@ def _subject(session: Session, instance: InstanceRow) -> pre.Subject:
         instance_id=instance.id,
         name=instance.name,
         priority=instance.priority,
-        placement=facts.placement,
+        placement=facts.placement.model_copy(update={"unable": unable(session, instance, why_not)}),
         obstacles=tuple(_obstacles(session, instance, facts)),
     )
 

@@ -1,6 +1,7 @@
 """What hosts report of themselves and of their guests, and what that means for a placement."""
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from sqlmodel import Session, col, select
 
@@ -8,9 +9,17 @@ from evacuation import messages as m
 from evacuation.capabilities import HostCapabilities
 from evacuation.errors import EvacuateError, InstanceNotFoundError
 from services.hypervisors.libvirt.definition import Definition, parse_definition
-from services.hypervisors.libvirt.obstacles import Destination, why_not
+from services.hypervisors.libvirt.obstacles import Destination, Obstacle, surely_not
 from services.sql.rows import lock_host, lock_instance, open_evacuation
 from services.sql.tables import HostRow, InstanceRow
+
+
+class Rule(Protocol):
+    """`why_not` for a pre-flight, `surely_not` for an evacuation."""
+
+    def __call__(
+        self, definition: Definition, destination: Destination, *, source: HostCapabilities | None
+    ) -> tuple[Obstacle, ...]: ...
 
 
 def stored_definition(session: Session, instance_id: str) -> m.StoredDefinition:
@@ -44,8 +53,8 @@ def keep(instance: InstanceRow, stored: m.StoredDefinition) -> None:
     instance.definition, instance.guest_signal = stored.definition, stored.signal
 
 
-def unable(session: Session, instance: InstanceRow) -> dict[str, str]:
-    """Every host that has reported and cannot bring up the instance from its definition, with the reasons."""
+def unable(session: Session, instance: InstanceRow, rule: Rule = surely_not) -> dict[str, str]:
+    """Every host that cannot bring up the instance from its definition, with the reasons."""
     if instance.definition is None:
         return {}
     fresh = select(HostRow).order_by(col(HostRow.position)).execution_options(populate_existing=True)
@@ -55,13 +64,13 @@ def unable(session: Session, instance: InstanceRow) -> dict[str, str]:
     except EvacuateError as error:
         return {host.name: error.line for host in hosts}
     source = next((host.capabilities for host in hosts if host.name == instance.host), None)
-    found = {host.name: _reasons(definition, host, source) for host in hosts if host.name != instance.host}
+    found = {host.name: _reasons(rule, definition, host, source) for host in hosts if host.name != instance.host}
     return {name: reasons for name, reasons in found.items() if reasons}
 
 
-def _reasons(definition: Definition, host: HostRow, source: HostCapabilities | None) -> str:
+def _reasons(rule: Rule, definition: Definition, host: HostRow, source: HostCapabilities | None) -> str:
     there = Destination(name=host.name, capabilities=host.capabilities)
-    return "; ".join(each.cause for each in why_not(definition, there, source=source))
+    return "; ".join(each.cause for each in rule(definition, there, source=source))
 
 
 def lock_known(session: Session, ids: Iterable[str]) -> list[InstanceRow]:

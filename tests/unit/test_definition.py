@@ -97,8 +97,8 @@ def test_custom_cpu_names_its_model():
 
 
 def test_files_that_the_guest_starts_from_are_listed():
-    assert definition("emulated").files == ("/srv/vms/boot/vmlinux", "/srv/vms/boot/initrd.img")
-    assert definition("macvtap").files == ("/home/ann/www",)
+    assert definition("emulated").boot_files == ("/srv/vms/boot/vmlinux", "/srv/vms/boot/initrd.img")
+    assert definition("macvtap").directories == ("/home/ann/www",)
 
 
 @pytest.mark.parametrize(

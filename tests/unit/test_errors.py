@@ -7,6 +7,7 @@ from evacuation.model import Rejection
 
 RETRYABLE = {
     "BmcUnreachableError",
+    "HypervisorUnavailableError",
     "CapacityNotYetError",
     "DestinationBusyError",
     "FenceFailedError",

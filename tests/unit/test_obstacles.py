@@ -47,7 +47,7 @@ def test_guest_can_move_when_the_destination_has_everything(name: str):
                 "disk vdb (volume default/san-data.qcow2 of a storage pool) is local",
             ],
         ),
-        ("macvtap", ["/home/ann/www, which it starts from, is local"]),
+        ("macvtap", ["the directory /home/ann/www, which it has mounted, is local"]),
     ],
 )
 def test_guest_cannot_move_anywhere_when_it_depends_on_its_host(name: str, expected: list[str]):
@@ -64,10 +64,14 @@ def test_directory_is_not_shared_when_its_name_only_begins_the_same():
     assert causes("web", near, near) == ["disk vda (/srv/vms/web.qcow2) is local"]
 
 
-def test_kernel_must_be_shared_when_the_guest_boots_from_it():
-    deep = lacking(shared=(SharedDirectory(path="/srv/vms/boot", marker="m-1"),))
-    assert causes("emulated", deep, deep) == ["disk vda (/srv/vms/emulated.raw) is local"]
-    assert [c for c in causes("emulated", lacking(shared=())) if "vmlinux" in c]
+def test_kernel_below_the_shared_directory_must_be_seen():
+    gone = [cause for cause in causes("emulated", lacking(shared=())) if "vmlinux" in cause]
+    assert gone == ["cmp-2 does not see the shared directory of /srv/vms/boot/vmlinux"]
+
+
+def test_kernel_elsewhere_is_taken_to_be_installed():
+    moved = definition("emulated").model_copy(update={"boot_files": ("/boot/vmlinux",)})
+    assert why_not(moved, Destination(name="cmp-2", capabilities=ABLE), source=ABLE) == ()
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_kernel_must_be_shared_when_the_guest_boots_from_it():
         (
             "macvtap",
             lacking(network_devices=()),
-            ["/home/ann/www, which it starts from, is local", "cmp-2 has no network device eno1"],
+            ["the directory /home/ann/www, which it has mounted, is local", "cmp-2 has no network device eno1"],
         ),
         ("web", lacking(bridges={"br0": "br-lan"}), ["cmp-2 has no bridge br-lan"]),
         ("ovs", lacking(bridges={"br-int": "br0"}), []),

@@ -10,10 +10,11 @@ from xml.etree.ElementTree import Element
 from evacuation.errors import MalformedDefinitionError
 from evacuation.messages import GuestSignal
 from evacuation.model import Frozen
-from services.hypervisors.libvirt.names import MARK, SIGNAL, tag
+from services.hypervisors.libvirt.metadata import epoch_of, signal_of
 from services.hypervisors.libvirt.passthrough import Passthrough, passthrough_of
 
 SIGNALS: dict[str, GuestSignal] = {"agent": "agent", "serial": "serial", "ping": "ping", "none": "none"}
+BOOT_FILES = ("os/kernel", "os/initrd", "os/dtb")
 MEBIBYTE = 1024**2
 _LETTERS = "kmgtpe"
 BYTES = (
@@ -76,8 +77,10 @@ class Definition(Frozen):
     cpu_model: str | None
     disks: tuple[Disk, ...] = ()
     interfaces: tuple[Interface, ...] = ()
-    files: tuple[str, ...] = ()
-    """Other files and directories that the guest needs to start: kernel, initrd, shared filesystems."""
+    boot_files: tuple[str, ...] = ()
+    """Kernel and initrd, if the guest is started from such."""
+    directories: tuple[str, ...] = ()
+    """Of its host, that it has mounted."""
     passthrough: tuple[Passthrough, ...] = ()
     tpm_state: bool = False
     """An emulated TPM, whose state is a file of the host."""
@@ -92,7 +95,7 @@ def parse_definition(text: str) -> Definition:
     return Definition(
         id=_required(domain, "uuid").lower(),
         name=_required(domain, "name"),
-        epoch=_epoch(domain),
+        epoch=epoch_of(text),
         domain_type=domain.get("type", ""),
         vcpus=_vcpus(domain),
         memory_mb=_memory_mb(domain),
@@ -104,10 +107,11 @@ def parse_definition(text: str) -> Definition:
         cpu_model=_text(cpu, "model"),
         disks=tuple(_disk(each) for each in domain.findall("devices/disk")),
         interfaces=tuple(_interface(each) for each in domain.findall("devices/interface")),
-        files=tuple(_files(domain)),
+        boot_files=tuple(found for path in BOOT_FILES if (found := _text(domain, path)) is not None),
+        directories=tuple(_directories(domain)),
         passthrough=passthrough_of(domain),
         tpm_state=domain.find("devices/tpm/backend[@type='emulator']") is not None,
-        signal=_signal(domain),
+        signal=SIGNALS.get(signal_of(domain)[0] or ""),
     )
 
 
@@ -136,17 +140,6 @@ def _required(domain: Element, path: str) -> str:
     if found is None:
         raise MalformedDefinitionError(f"the definition has no <{path}>", remedy="give it as `virsh dumpxml` does")
     return found
-
-
-def _epoch(domain: Element) -> int:
-    mark = domain.find(f"metadata/{tag(MARK)}")
-    text = mark.get("epoch", "") if mark is not None else ""
-    return int(text) if text.isdecimal() else 0
-
-
-def _signal(domain: Element) -> GuestSignal | None:
-    signal = domain.find(f"metadata/{tag(SIGNAL)}")
-    return SIGNALS.get(signal.get("kind", "")) if signal is not None else None
 
 
 def _vcpus(domain: Element) -> int:
@@ -197,8 +190,7 @@ def _interface(interface: Element) -> Interface:
     )
 
 
-def _files(domain: Element) -> list[str]:
-    boot = [_text(domain, path) for path in ("os/kernel", "os/initrd", "os/dtb")]
+def _directories(domain: Element) -> list[str]:
     sources = domain.findall("devices/filesystem/source")
-    trees = [source.get("dir") or source.get("file") for source in sources]
-    return [each for each in (*boot, *trees) if each is not None]
+    found = [source.get("dir") or source.get("file") for source in sources]
+    return [each for each in found if each is not None]

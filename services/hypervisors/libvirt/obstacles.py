@@ -33,22 +33,31 @@ class Destination(Frozen):
 def why_not(
     definition: Definition, destination: Destination, *, source: HostCapabilities | None
 ) -> tuple[Obstacle, ...]:
-    """Every obstacle; none: the destination can take it. `source` is the last report of the host that the guest was
-    on: a path is shared when both have read the same marker in a directory above it."""
+    """Everything that is not known to be right; nothing: the destination can take it. `source` is the last report of
+    the host that the guest was on: a path is shared when both have read the same marker in a directory above it."""
+    silent = Obstacle(host=destination.name, cause="has not said what it can run", remedy="start its host worker")
+    lacks = _lacking(definition, destination, source) if destination.capabilities else (silent,)
+    return (*why_nowhere(definition, source=source), *lacks)
+
+
+def surely_not(
+    definition: Definition, destination: Destination, *, source: HostCapabilities | None
+) -> tuple[Obstacle, ...]:
+    """Only what is known to be wrong: what nobody has reported is left for the destination itself to find out."""
+    return (*_held_devices(definition), *_lacking(definition, destination, source))
+
+
+def _lacking(definition: Definition, destination: Destination, source: HostCapabilities | None) -> tuple[Obstacle, ...]:
     there = destination.capabilities
     if there is None:
-        lacks = iter((Obstacle(cause="has not said what it can run", remedy="start its host worker"),))
-    else:
-        lacks = _lacking(definition, there, source)
-    named = (each.model_copy(update={"host": destination.name}) for each in lacks)
-    return (*why_nowhere(definition, source=source), *named)
-
-
-def _lacking(definition: Definition, there: HostCapabilities, source: HostCapabilities | None) -> Iterator[Obstacle]:
-    yield from _unseen_files(definition, there, source)
-    yield from _lacking_processor(definition, there)
-    yield from _lacking_networks(definition, there)
-    yield from _duplicates(definition, there)
+        return ()
+    found = (
+        *_unseen_files(definition, there, source),
+        *_lacking_processor(definition, there),
+        *_lacking_networks(definition, there),
+        *_duplicates(definition, there),
+    )
+    return tuple(each.model_copy(update={"host": destination.name}) for each in found)
 
 
 def why_nowhere(definition: Definition, *, source: HostCapabilities | None) -> tuple[Obstacle, ...]:
@@ -75,9 +84,9 @@ def _is_local(disk: Disk, shared: tuple[str, ...]) -> bool:
 def _local_files(definition: Definition, shared: tuple[str, ...]) -> Iterator[Obstacle]:
     for disk in local_disks(definition, shared):
         yield _local_disk(disk)
-    for path in definition.files:
+    for path in definition.directories:
         if not is_below(path, shared):
-            yield Obstacle(cause=f"{path}, which it starts from, is local", remedy=SHARE_IT)
+            yield Obstacle(cause=f"the directory {path}, which it has mounted, is local", remedy=SHARE_IT)
     if definition.tpm_state:
         yield Obstacle(
             cause="the state of its emulated TPM is local",
@@ -112,8 +121,10 @@ def _unseen_files(
 ) -> Iterator[Obstacle]:
     here = source.shared if source else ()
     both = tuple(each.path for each in here if each in there.shared)
-    paths = [disk.path for disk in definition.disks if disk.path is not None and not disk.optional]
-    needed = [path for path in (*paths, *definition.files) if is_below(path, tuple(each.path for each in here))]
+    disks = [disk.path for disk in definition.disks if disk.path is not None and not disk.optional]
+    # A kernel that lies elsewhere is taken to be installed everywhere, as firmware is.
+    every = (*disks, *definition.boot_files, *definition.directories)
+    needed = [path for path in every if is_below(path, tuple(each.path for each in here))]
     for path in needed:
         if not is_below(path, both):
             yield Obstacle(

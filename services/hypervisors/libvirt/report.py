@@ -1,6 +1,5 @@
 """What the worker of a libvirt host reports of it while it lives."""
 
-import socket
 from datetime import UTC, datetime
 
 from evacuation.capabilities import HostCapabilities
@@ -9,9 +8,9 @@ from evacuation.messages import DefinedGuest, HypervisorReport
 from services.hypervisors.libvirt.api import XML_INACTIVE, Code, Connection, Domain
 from services.hypervisors.libvirt.capabilities import capabilities_of
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.devices import FRESH_TAPS
 from services.hypervisors.libvirt.failures import code_of, one_line
 from services.hypervisors.libvirt.markers import mark_all
+from services.hypervisors.libvirt.network_devices import network_devices
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.survey import stored_of
 
@@ -52,16 +51,11 @@ class LibvirtReporter:
             update={
                 "machines": None if options.machine else said.machines,
                 "cpu_models": None if options.cpu else said.cpu_models,
-                "network_devices": network_devices(),
+                "network_devices": network_devices(options.uri),
                 "bridges": options.bridges,
                 "shared": shared,
             }
         )
-
-
-def network_devices() -> tuple[str, ...]:
-    """Of this host, without those that guests bring along."""
-    return tuple(sorted(name for _, name in socket.if_nameindex() if not name.startswith(FRESH_TAPS)))
 
 
 def _guest(domain: Domain) -> DefinedGuest | None:

@@ -104,15 +104,21 @@ def test_placement_passes_over_hosts_that_cannot_bring_up_the_guest(world: World
     hosts.record_report(report(world, "cmp-1", "web-01"))
     seen = SeenDomain(id="another", name="web", active=True)
     hosts.record_report(report(world, "cmp-2", capabilities=ABLE.model_copy(update={"domains": (seen,)})))
-    assert rejected(world) == {
-        "cmp-2": "has another domain of its name",
-        "cmp-3": "has not said what it can run",
-    }
-    hosts.record_report(report(world, "cmp-3"))
+    assert rejected(world) == {"cmp-2": "has another domain of its name"}
     evacuation = world.evacuation()
     world.fence()
     evacuation.begin()
     assert evacuation.claim(target=None).host == "cmp-3"
+
+
+def test_placement_trusts_the_instance_where_nothing_was_reported(world: World) -> None:
+    """That its root disk is shared is the fleet's word; a host that is not told of shared directories shows nothing."""
+    blind = ABLE.model_copy(update={"shared": ()})
+    for name in ("cmp-1", "cmp-2"):
+        world.services.hosts.record_report(
+            report(world, name, *(["web-01"] if name == "cmp-1" else []), capabilities=blind)
+        )
+    assert rejected(world) == {}
 
 
 def test_placement_passes_over_hosts_with_another_directory_of_the_same_path(world: World) -> None:
