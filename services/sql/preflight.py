@@ -10,7 +10,7 @@ from evacuation.messages import EvacuationRequest
 from evacuation.ports import CheckFacts
 from evacuation.request import check
 from services.hypervisors.libvirt.definition import parse_definition
-from services.hypervisors.libvirt.obstacles import why_nowhere, why_not
+from services.hypervisors.libvirt.obstacles import why_not, why_nowhere
 from services.sql.facts import candidates, check_facts
 from services.sql.reports import unable
 from services.sql.tables import HostRow, InstanceRow
