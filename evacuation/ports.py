@@ -222,9 +222,9 @@ class HostStore(Protocol):
         ...
 
     def record_report(self, report: m.HypervisorReport) -> bool:
-        """Keep what is new in it, of the host and of the instances that live there and are not being evacuated;
-        whether anything was. A report of another boot than the registered one, or older than what is known, changes
-        nothing. Raises HostNotFoundError."""
+        """Keep what is new in it, of the host and of the instances with a stored definition that live there and are
+        not being evacuated; whether anything was. A report of another boot than the registered one, or older than
+        what is known, changes nothing. Raises HostNotFoundError."""
         ...
 
     def plan_deletion(self, instance_id: str) -> m.DeletionPlan:

@@ -36,7 +36,7 @@ def stored_of(instance: InstanceRow) -> m.StoredDefinition:
 def record_report(session: Session, report: m.HypervisorReport) -> bool:
     """Instances first: every transaction locks in that order."""
     reported = {each.instance_id: each.stored for each in report.guests}
-    residents = [row for row in lock_known(session, reported) if _lives_on(session, row, report.host)]
+    residents = [row for row in lock_known(session, reported) if _is_followed(session, row, report.host)]
     host = lock_host(session, report.host)
     if host.incarnation != report.incarnation or (host.reported_at is not None and report.at < host.reported_at):
         return False
@@ -79,6 +79,8 @@ def lock_known(session: Session, ids: Iterable[str]) -> list[InstanceRow]:
     return [lock_instance(session, each) for each in sorted(known)]
 
 
-def _lives_on(session: Session, instance: InstanceRow, host: str) -> bool:
-    """There, and nobody is taking it elsewhere."""
-    return instance.host == host and not instance.gone and open_evacuation(session, instance.id) is None
+def _is_followed(session: Session, instance: InstanceRow, host: str) -> bool:
+    """Adopted with a definition of its own, there, and nobody is taking it elsewhere. Whoever has none is made anew
+    on every host, from that host's template."""
+    at_home = instance.host == host and not instance.gone and open_evacuation(session, instance.id) is None
+    return at_home and instance.definition is not None

@@ -65,18 +65,24 @@ class LibvirtStack:
     def up(self, instances: dict[str, str]) -> None:
         """Every host is in service, and every guest runs and has said so."""
         self.template.write_text(guests.template(self.lab.image, self.lab.shared))
-        server = temporal_command(StateDir(self.directory), self._address, None)
-        self._spawn("temporal", list(server), self._common)
+        self.start_temporal()
         self.evacuate("store", "migrate")
         fleet = self.directory / "fleet.yaml"
         fleet.write_text(yaml.safe_dump(fleet_of(list(self.lab.hosts), instances)))
         self.evacuate("fleet", "load", str(fleet))
         for instance in self.instances():
             self.lab.disk(instance.id)
-        self._spawn("control", [sys.executable, "worker.py", "control"], self._control)
+        self.start_control()
         for host in self.lab.hosts.values():
             self.start_worker(host)
         until(self.is_ready, f"every guest runs (see {self.directory})", within=PATIENCE)
+
+    def start_temporal(self) -> None:
+        server = temporal_command(StateDir(self.directory), self._address, None)
+        self._spawn("temporal", list(server), self._common)
+
+    def start_control(self) -> None:
+        self._spawn("control", [sys.executable, "worker.py", "control"], self._control)
 
     def is_ready(self) -> bool:
         for name, process in self._processes.items():
@@ -96,6 +102,7 @@ class LibvirtStack:
             "EVACUATE_LIBVIRT_SHARED_DIRS": str(self.lab.shared),
             "EVACUATE_LIBVIRT_TEMPLATE": str(self.template),
             "EVACUATE_LIBVIRT_BRIDGES": "lan=br0",
+            "EVACUATE_REPORT_INTERVAL": "2",
         }
         command = [sys.executable, str(REPOSITORY / "worker.py"), "host", "--host", host.name]
         log = self.directory / f"host-{host.name}.log"

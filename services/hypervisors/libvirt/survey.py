@@ -93,6 +93,7 @@ def adopted_host(
     NotAdoptableError."""
     left_out = set(skip)
     instances = (_instance(each, found.uri, shared_dirs) for each in found.domains)
+    kept = [each for each in instances if not {each.name, each.id} & left_out]
     return AdoptedHost(
         name=name or found.hostname,
         vcpus=found.vcpus,
@@ -101,7 +102,7 @@ def adopted_host(
         cpu_allocation_ratio=cpu_allocation_ratio,
         ram_allocation_ratio=ram_allocation_ratio,
         capabilities=found.capabilities.model_copy(update={"shared": shared}),
-        instances=tuple(each for each in instances if not {each.name, each.id} & left_out),
+        instances=tuple(sorted(kept, key=lambda each: each.name)),
     )
 
 

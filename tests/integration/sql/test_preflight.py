@@ -54,6 +54,7 @@ def _stored(world: World, name: str, domain: str) -> m.DefinedGuest:
 
 
 def test_preflight_tells_obstacles_of_the_guest_from_those_of_a_destination(world: World) -> None:
+    world.define("web-01", "web-02")
     guests = (_stored(world, "web-01", "web"), _stored(world, "web-02", "gpu"))
     world.services.hosts.record_report(report(world, "cmp-1", guests=guests))
     world.services.hosts.record_report(report(world, "cmp-2", capabilities=ABLE.model_copy(update={"shared": ()})))
@@ -71,6 +72,7 @@ def test_preflight_tells_obstacles_of_the_guest_from_those_of_a_destination(worl
 
 
 def test_preflight_answers_from_the_store_when_the_host_is_dead(world: World) -> None:
+    world.define("web-01")
     world.services.hosts.record_report(report(world, "cmp-1", guests=(_stored(world, "web-01", "web"),)))
     world.services.hosts.record_report(report(world, "cmp-2"))
     world.fence("cmp-1")

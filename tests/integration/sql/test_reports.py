@@ -17,6 +17,16 @@ ABLE = HostCapabilities(
 )
 
 
+@pytest.fixture
+def world(world: World) -> World:
+    """web-01 and web-03 were adopted with a definition."""
+    world.define("web-01", "web-03")
+    return world
+
+
+UNCHANGED = m.StoredDefinition(definition="<domain/>")
+
+
 def definition(name: str = "web") -> str:
     return (DOMAINS / f"{name}.xml").read_text(encoding="utf-8")
 
@@ -66,7 +76,7 @@ def test_report_that_is_late_changes_nothing(world: World) -> None:
 
 def test_report_of_another_boot_changes_nothing(world: World) -> None:
     assert not world.services.hosts.record_report(report(world, "cmp-1", "web-01", incarnation="boot-0"))
-    assert stored(world) == m.StoredDefinition() and world.host("cmp-1").reported_at is None
+    assert stored(world) == UNCHANGED and world.host("cmp-1").reported_at is None
 
 
 def test_report_of_an_unknown_host_is_refused(world: World) -> None:
@@ -76,7 +86,13 @@ def test_report_of_an_unknown_host_is_refused(world: World) -> None:
 
 def test_report_about_an_instance_that_lives_elsewhere_is_ignored(world: World) -> None:
     world.services.hosts.record_report(report(world, "cmp-1", "web-03"))
-    assert stored(world, "web-03") == m.StoredDefinition()
+    assert stored(world, "web-03") == UNCHANGED
+
+
+def test_report_gives_no_definition_to_an_instance_that_has_none(world: World) -> None:
+    """It was not adopted: every host makes it anew from its own template."""
+    world.services.hosts.record_report(report(world, "cmp-1", "web-01", "web-02"))
+    assert stored(world, "web-02") == m.StoredDefinition() and stored(world) != UNCHANGED
 
 
 def test_report_leaves_an_instance_alone_while_it_is_evacuated(world: World) -> None:
@@ -96,7 +112,7 @@ def test_stored_definition_goes_with_the_instance_when_it_starts_again(world: Wo
 
 
 def test_placement_knows_no_obstacle_when_the_instance_has_no_definition(world: World) -> None:
-    assert rejected(world) == {}
+    assert rejected(world, "web-02") == {}
 
 
 def test_placement_passes_over_hosts_that_cannot_bring_up_the_guest(world: World) -> None:

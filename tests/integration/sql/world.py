@@ -2,11 +2,15 @@
 
 from datetime import UTC, datetime
 
+from sqlmodel import Session
+
 from evacuation import messages as m
 from evacuation.fleet import Fleet
 from evacuation.model import Evidence, EvidenceKind, MigrationStatus, PowerState, VmState
 from evacuation.views import HostView, InstanceView
 from services.sql import SqlServices
+from services.sql.reports import keep
+from services.sql.tables import InstanceRow
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 FLAVOR = {"vcpus": 1, "memory_mb": 512, "disk_gb": 1}
@@ -84,6 +88,16 @@ class World:
 
     def fence(self, name: str = "cmp-1", boot: str = "boot-1") -> Evidence:
         return self.services.evidence.record_evidence(evidence(name, boot))
+
+    def define(self, *names: str) -> None:
+        """They have a definition, as if they had been adopted."""
+        stored, ids = m.StoredDefinition(definition="<domain/>"), [self.id_of(name) for name in names]
+
+        def keep_all(session: Session) -> None:
+            for each in ids:
+                keep(session.get_one(InstanceRow, each), stored)
+
+        self.services.store._database.write(keep_all)
 
     def evacuation(self, name: str = "web-01", evacuation_id: str = "ev-1", owner: str = "run-1") -> "Evacuation":
         return Evacuation(self, name, evacuation_id, owner)
