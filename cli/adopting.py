@@ -72,8 +72,9 @@ def adopt_fleet(
     with open_store() as services:
         hosts = read_hosts(every, options)
         found = services.adoption.adopt(hosts)
-        for uri, host in zip(every, hosts, strict=True):
-            _mark(services, uri, host.name, found, options)
+        marked = [_mark(services, uri, host.name, found, options) for uri, host in zip(every, hosts, strict=True)]
+        if any(marked):
+            services.adoption.adopt(read_hosts(every, options))
     print_rows(found, COLUMNS, as_json=as_json)
     _tell(options, found)
 
@@ -108,13 +109,13 @@ def _directory(path: Path) -> Path:
     return path
 
 
-def _mark(services: "SqlServices", uri: str, host: str, found: "tuple[Adopted, ...]", options: "AdoptOptions") -> None:
-    """The store has them already: if this fails, adopting again does it."""
+def _mark(services: "SqlServices", uri: str, host: str, found: "tuple[Adopted, ...]", options: "AdoptOptions") -> bool:
+    """The store has them already: if this fails, adopting again does it. Whether a definition has changed by it."""
     from services.hypervisors.libvirt.adopt import mark_guests
 
     taken = {each.name for each in found if each.kind == "instance" and each.host == host and each.change != "left"}
     instances = [each for each in services.views.instances() if each.host == host and each.name in taken]
-    mark_guests(uri, {each.id: each.epoch for each in instances}, timeout=options.timeout)
+    return mark_guests(uri, {each.id: each.epoch for each in instances}, timeout=options.timeout)
 
 
 def _tell(options: "AdoptOptions", found: "tuple[Adopted, ...]") -> None:

@@ -11,7 +11,7 @@ from services.sql import open_services
 from tests.libvirt.adopted import AdoptingStack, Foreign, adopting_stack
 from tests.libvirt.lab import guests
 from tests.libvirt.lab.lab import lab_of
-from tests.libvirt.lab.shell import until
+from tests.libvirt.lab.shell import run, until
 
 
 @pytest.fixture
@@ -40,7 +40,9 @@ def stored(stack: AdoptingStack, instance_id: str) -> str:
 @pytest.mark.timeout(300)
 def test_adopted_guest_comes_back_from_its_own_definition_when_its_host_dies(stack: AdoptingStack) -> None:
     shared = Foreign(stack.lab, "a", 1)
-    local = Foreign(stack.lab, "a", 2, disk=stack.lab.directory / "a" / "lib" / "images" / "local.raw")
+    scratch = stack.lab.hosts["a"].home / "lib" / "images" / "local.raw"
+    run("qemu-img", "create", "-q", "-f", "raw", str(scratch), "8M")
+    local = Foreign(stack.lab, "a", 2, disk=scratch)
     shared.until_it_writes()
     assert changes(stack.adopt()) == {"a": "added", "b": "added", "old-1": "added", "old-2": "added"}
     assert set(changes(stack.adopt()).values()) == {"unchanged"}

@@ -74,10 +74,11 @@ def _known_skips(found: list[Survey], skip: Iterable[str]) -> list[Survey]:
     return found
 
 
-def mark_guests(uri: str, epochs: dict[str, int], *, timeout: float) -> None:
-    """Each of these domains carries its epoch, if it carried none, and is not started by libvirtd on its own account.
-    Raises HypervisorUnavailableError, and libvirt's errors."""
+def mark_guests(uri: str, epochs: dict[str, int], *, timeout: float) -> bool:
+    """Each of these domains carries its epoch, if it carried none, and is not started by libvirtd on its own account;
+    whether one carried none. Raises HypervisorUnavailableError, and libvirt's errors."""
     domains = Domains(LibvirtConnection(uri, uri, timeout=timeout))
-    for seen in domains.all():
-        if seen.instance_id in epochs and seen.epoch == UNMARKED:
-            domains.mark(seen.instance_id, epochs[seen.instance_id])
+    unmarked = [each for each in domains.all() if each.instance_id in epochs and each.epoch == UNMARKED]
+    for seen in unmarked:
+        domains.mark(seen.instance_id, epochs[seen.instance_id])
+    return bool(unmarked)
