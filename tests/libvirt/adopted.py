@@ -46,7 +46,8 @@ class Foreign:
         until(lambda: self.ticks() > before + 2, f"{self.name} writes", within=60)
 
     def dump(self, host: LabHost | None = None) -> str:
-        return (host or self.host).run("virsh", "dumpxml", "--inactive", self.name)
+        """virsh ends it with a line of its own."""
+        return (host or self.host).run("virsh", "dumpxml", "--inactive", self.name).removesuffix("\n")
 
 
 class AdoptingStack(LibvirtStack):
