@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.hypervisors.libvirt import connection
+from services.hypervisors.libvirt import adopt as adopting
 from services.sql import migrate
 from tests.cli.conftest import Command, evacuate, state
 
@@ -125,7 +125,7 @@ def test_adopting_is_refused_in_one_line_and_changes_nothing(
 
 
 def test_adopting_is_refused_when_libvirt_is_too_old(adopt, evacuate, uris, monkeypatch) -> None:
-    monkeypatch.setattr(connection, "OLDEST", 999_000_000)
+    monkeypatch.setattr(adopting, "OLDEST", 999_000_000)
     answer = adopt(uris(domain(1)))
     assert (answer.code, "too old" in answer.err) == (2, True)
     assert read(evacuate, "host", "list") == []

@@ -1,26 +1,33 @@
 """Hosts that are to be adopted: read all at once, marked afterwards."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from evacuation.adoption import AdoptedHost
-from evacuation.errors import NotAdoptableError
+from evacuation.errors import HypervisorUnableError, NotAdoptableError
 from evacuation.model import Frozen
+from services.hypervisors.libvirt.adopted import adopted_host
+from services.hypervisors.libvirt.api import LibvirtError
+from services.hypervisors.libvirt.capabilities import dotted
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains
+from services.hypervisors.libvirt.failures import unavailable
 from services.hypervisors.libvirt.markers import mark_all
 from services.hypervisors.libvirt.metadata import UNMARKED
-from services.hypervisors.libvirt.survey import Survey, adopted_host, survey
+from services.hypervisors.libvirt.survey import Survey, survey_of
 
 URI = re.compile(r"(qemu|test)(\+[a-z0-9]+)?://.*", re.IGNORECASE | re.DOTALL)
 AT_ONCE = 16
+OLDEST = 7_000_000
+"""In libvirt's own counting."""
 
 
 class AdoptOptions(Frozen):
-    """`names` by URI. `kind` is the type of domains whose CPU models are asked for."""
+    """`names` by URI. `kind` is the type of domains whose CPU models are asked for. `timeout` in seconds."""
 
     names: dict[str, str] = {}
     shared_dirs: tuple[Path, ...] = ()
@@ -29,7 +36,7 @@ class AdoptOptions(Frozen):
     cpu_allocation_ratio: float | None = None
     ram_allocation_ratio: float | None = None
     kind: str = "kvm"
-    timeout: float = 15.0
+    timeout: float = 10.0
 
 
 def require_uri(text: str) -> str:
@@ -45,14 +52,14 @@ def require_uri(text: str) -> str:
 def read_hosts(uris: Sequence[str], options: AdoptOptions) -> tuple[AdoptedHost, ...]:
     """Every host, or the first error in the order of the URIs. Raises NotAdoptableError, HypervisorUnableError,
     HypervisorUnavailableError."""
-    read = partial(survey, timeout=options.timeout, kind=options.kind)
     with ThreadPoolExecutor(min(AT_ONCE, max(1, len(uris)))) as pool:
-        found = list(pool.map(read, uris))
+        found = list(pool.map(partial(_read, options=options), uris))
+    _require_known_skips(found, options.skip)
     shared = mark_all(options.shared_dirs)
     return tuple(
         adopted_host(
             each,
-            name=options.names.get(each.uri),
+            name=options.names.get(uri),
             shared=shared,
             shared_dirs=options.shared_dirs,
             skip=options.skip,
@@ -60,25 +67,37 @@ def read_hosts(uris: Sequence[str], options: AdoptOptions) -> tuple[AdoptedHost,
             cpu_allocation_ratio=options.cpu_allocation_ratio,
             ram_allocation_ratio=options.ram_allocation_ratio,
         )
-        for each in _known_skips(found, options.skip)
+        for uri, each in zip(uris, found, strict=True)
     )
 
 
-def _known_skips(found: list[Survey], skip: Iterable[str]) -> list[Survey]:
-    """A name that is left out and is nowhere is a mistake."""
-    names = {each.name for host in found for each in host.capabilities.domains}
-    ids = {each.id for host in found for each in host.capabilities.domains}
-    for each in skip:
-        if each not in names | ids:
-            raise NotAdoptableError(f"no domain is called {each}", remedy="see the names with `virsh list --all`")
+def _read(uri: str, options: AdoptOptions) -> Survey:
+    with closing(LibvirtConnection(uri, uri, timeout=options.timeout)) as connection:
+        found = survey_of(connection, options.kind, host=uri)
+    if found.version < OLDEST:
+        raise HypervisorUnableError(
+            f"libvirt {dotted(found.version)} at {uri} is too old", remedy=f"{dotted(OLDEST)} or newer is needed"
+        )
     return found
+
+
+def _require_known_skips(found: Sequence[Survey], skip: Sequence[str]) -> None:
+    """A name that is left out and is nowhere is a mistake."""
+    known = {key for host in found for each in host.domains for key in (each.name, each.id)}
+    for each in skip:
+        if each not in known:
+            raise NotAdoptableError(f"no domain is called {each}", remedy="see the names with `virsh list --all`")
 
 
 def mark_guests(uri: str, epochs: dict[str, int], *, timeout: float) -> bool:
     """Each of these domains carries its epoch, if it carried none, and is not started by libvirtd on its own account;
-    whether one carried none. Raises HypervisorUnavailableError, and libvirt's errors."""
-    domains = Domains(LibvirtConnection(uri, uri, timeout=timeout))
-    unmarked = [each for each in domains.all() if each.instance_id in epochs and each.epoch == UNMARKED]
-    for seen in unmarked:
-        domains.mark(seen.instance_id, epochs[seen.instance_id])
+    whether one carried none. Raises HypervisorUnavailableError, HypervisorUnableError."""
+    with closing(LibvirtConnection(uri, uri, timeout=timeout)) as connection:
+        domains = Domains(connection)
+        try:
+            unmarked = [each for each in domains.all() if each.instance_id in epochs and each.epoch == UNMARKED]
+            for seen in unmarked:
+                domains.mark(seen.instance_id, epochs[seen.instance_id])
+        except LibvirtError as error:
+            raise unavailable(error, host=uri) from error
     return bool(unmarked)
