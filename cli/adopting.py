@@ -113,9 +113,11 @@ def _mark(services: "SqlServices", uri: str, host: str, found: "tuple[Adopted, .
     """The store has them already: if this fails, adopting again does it. Whether a definition has changed by it."""
     from services.hypervisors.libvirt.adopt import mark_guests
 
-    taken = {each.name for each in found if each.kind == "instance" and each.host == host and each.change != "left"}
-    instances = [each for each in services.views.instances() if each.host == host and each.name in taken]
-    return mark_guests(uri, {each.id: each.epoch for each in instances}, timeout=options.timeout)
+    left = {each.name for each in found if each.change == "left"}
+    names = {each.id: each.name for each in services.views.instances()}
+    here = (each for each in services.views.residences() if each.host == host and each.proof is None)
+    epochs = {each.instance_id: each.epoch for each in here if names[each.instance_id] not in left}
+    return mark_guests(uri, epochs, timeout=options.timeout)
 
 
 def _tell(options: "AdoptOptions", found: "tuple[Adopted, ...]") -> None:

@@ -43,7 +43,7 @@ def record_report(session: Session, report: m.HypervisorReport) -> bool:
     changed = [row for row in residents if stored_of(row) != reported[row.id]]
     for row in changed:
         keep(row, reported[row.id])
-    if not changed and host.capabilities == report.capabilities:
+    if not changed and host.capabilities == report.capabilities and host.reported_at is not None:
         return False
     host.capabilities, host.reported_at = report.capabilities, report.at
     return True

@@ -24,10 +24,12 @@ COMMANDS = sorted(_commands(typer.main.get_command(app)))
 
 def test_command_line_has_every_command_of_its_interface() -> None:
     one = {"check", "demo", "down", "report", "up", "watch"}
-    host = {f"host {verb}" for verb in ("list", "show", "kill", "start", "down")}
+    host = {f"host {verb}" for verb in ("list", "show", "preflight", "kill", "start", "down")}
     instance = {f"instance {verb}" for verb in ("list", "show", "evacuate", "cancel", "delete")}
     lists = {f"{what} list" for what in ("migration", "action", "allocation", "port", "volume")}
-    assert one | host | instance | lists | {"fleet load", "fleet export"} <= {" ".join(path) for path in COMMANDS}
+    assert one | host | instance | lists | {"fleet load", "fleet adopt", "fleet export"} <= {
+        " ".join(path) for path in COMMANDS
+    }
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
