@@ -21,7 +21,7 @@ class HostView(Frozen):
     traits: tuple[str, ...]
     incarnation: str | None
     hypervisor_uuid: str | None
-    reported_at: datetime | None
+    reported_at: datetime | None = None
     """Of the last report that changed what is known of its capabilities."""
 
 
