@@ -10,7 +10,7 @@ from evacuation.errors import NotAdoptableError
 from services.sql.adopting_instances import adopt_instance, left_alone
 from services.sql.database import Database
 from services.sql.evidence import current_evidence
-from services.sql.facts import candidates
+from services.sql.facts import all_hosts, candidates
 from services.sql.fleet import fleet_of
 from services.sql.reports import lock_known
 from services.sql.rows import lock_host, next_position
@@ -110,7 +110,7 @@ def _gone(session: Session, host: AdoptedHost) -> list[Adopted]:
 
 
 def _require_room(session: Session, hosts: set[str]) -> None:
-    for host in candidates(session):
+    for host in candidates(session, all_hosts(session)):
         sizes = (
             ("vcpus", "--cpu-allocation-ratio", host.vcpus_used, host.vcpus),
             ("MiB of memory", "--ram-allocation-ratio", host.memory_mb_used, host.memory_mb),

@@ -11,7 +11,7 @@ from evacuation.ports import CheckFacts
 from evacuation.request import check
 from services.hypervisors.libvirt.definition import parse_definition
 from services.hypervisors.libvirt.obstacles import why_not, why_nowhere
-from services.sql.facts import candidates, check_facts
+from services.sql.facts import all_hosts, candidates, check_facts
 from services.sql.reports import unable
 from services.sql.tables import HostRow, InstanceRow
 
@@ -20,7 +20,7 @@ def preflight(session: Session, host: str) -> tuple[pre.Preflight, ...]:
     """Of every instance that lives there, in the order of creation."""
     there = select(InstanceRow).where(InstanceRow.host == host).order_by(col(InstanceRow.position))
     subjects = [_subject(session, row) for row in session.exec(there).all() if not row.gone]
-    return pre.preflight(subjects, candidates(session))
+    return pre.preflight(subjects, candidates(session, all_hosts(session)))
 
 
 def _subject(session: Session, instance: InstanceRow) -> pre.Subject:

@@ -12,7 +12,6 @@ RETRYABLE = {
     "DestinationBusyError",
     "FenceFailedError",
     "GuestBusyError",
-    "HypervisorUnavailableError",
     "NobodyWaitsError",
     "SpawnFailedError",
     "StorageNotRevokedError",
