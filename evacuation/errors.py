@@ -201,6 +201,10 @@ class SpawnFailedError(EvacuateError):
     retryable = True
 
 
+class HostSilentError(EvacuateError):
+    """A host that was coming back does not answer any more."""
+
+
 class GuestBusyError(EvacuateError):
     """Another operation on the same guest holds its lock on that host."""
 
