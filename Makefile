@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A stack is a dozen Python processes: none is to compile the program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-containers check format bench chaos lock lock-runtime clean
+.PHONY: install demo test test-containers check format bench chaos soak lock lock-runtime clean
 
 install: $(STAMP)
 
@@ -44,6 +44,10 @@ bench: install
 # The whole fault matrix, written to docs/fault-matrix.md; about an hour. CHAOS="--kind hang --step spawn_guest": a part.
 chaos: install
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+# Ten minutes of evacuations at random. SOAK="--minutes 60 --database postgres": longer, on another store.
+soak: install
+	$(BIN)/python -m tests.soak $(SOAK)
 
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
