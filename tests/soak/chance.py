@@ -101,7 +101,8 @@ def _rule(throw: random.Random, gap: float, host: str) -> Fault:
     """Once. A refusal where nothing is decided ends the evacuation, and one at a return leaves a guest unstarted:
     both as they must, and neither a fault of interest."""
     do = _weighted(throw, RULES)
-    steps = [step for route in STEPS.values() for step in route] + list(RETURNING)
+    # What every evacuation and every return comes to is struck more often than what only some come to.
+    steps = [step for route in STEPS.values() for step in route] + [*STEPS["forward"], *RETURNING] * 2
     if do == "refuse":
         steps = [step for step in steps if step not in (*UNDECIDED, *RETURNING)]
     rule: dict[str, object] = {"activity": throw.choice(steps), "at": throw.choice(("before", "after")), "times": 1}

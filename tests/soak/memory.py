@@ -72,9 +72,14 @@ class Memory:
     def series(self) -> tuple[Series, ...]:
         return tuple(self._series.values())
 
-    def now(self) -> dict[str, float]:
-        """MiB by role, of the newest process of each."""
-        return {each.role: each.samples[-1][1] for each in sorted(self.series, key=lambda s: (s.role, s.born))}
+    def now(self) -> dict[str, tuple[float, ...]]:
+        """MiB by role, of the processes that were there at the last sample, oldest first."""
+        newest = max((each.samples[-1][0] for each in self.series), default=0.0)
+        found: dict[str, tuple[float, ...]] = {}
+        for each in sorted(self.series, key=lambda s: (s.role, s.born, s.pid)):
+            if each.samples[-1][0] == newest:
+                found[each.role] = (*found.get(each.role, ()), each.samples[-1][1])
+        return found
 
     def growth(self) -> dict[str, float]:
         """MiB a minute by role: of the process that grew most. Roles whose processes lived too shortly are absent."""

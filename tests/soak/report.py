@@ -41,13 +41,17 @@ def line(now: Mapping[str, Any]) -> str:
             f"{now['deleted']} deleted, {now['in_flight']} in flight",
             f"{faults} faults" + (f" ({_counted(now['faults'])})" if faults else ""),
             f"checked {now['checks']} times, {now['breaches']} breaches",
-            "MiB " + ", ".join(f"{role} {round(mib)}" for role, mib in now["rss_mib"].items()),
+            "MiB " + ", ".join(f"{role} {'+'.join(map(_round, mib))}" for role, mib in now["rss_mib"].items()),
         ]
     )
 
 
 def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _round(mib: float) -> str:
+    return str(round(mib))
 
 
 def _counted(counts: Mapping[str, int]) -> str:

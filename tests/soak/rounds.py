@@ -8,13 +8,13 @@ from contextlib import suppress
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from cli.power import kill, start
 from cli.requests import delete
 from embedded.state import settings_for
 from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import HostState
 from evacuation.views import HostView, InstanceView
+from services.hypervisors.process import ProcessHost
 from services.settings import Settings
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.verify import how_it_ended
@@ -88,7 +88,7 @@ class Rounds:
 
     async def _die(self, death: Death) -> None:
         await asyncio.sleep(death.after)
-        await asyncio.to_thread(kill, self._settings, death.host)
+        await asyncio.to_thread(self._power(death.host).power_off)
         if death.back is None:
             self._late.add(death.host)
         else:
@@ -96,7 +96,11 @@ class Rounds:
             await self._power_on(death.host)
 
     async def _power_on(self, host: str) -> None:
-        await asyncio.to_thread(lambda: start(self._settings, host, wait=False))
+        await asyncio.to_thread(self._power(host).power_on)
+
+    def _power(self, host: str) -> ProcessHost:
+        """As `host kill` and `host start`, which write to the console."""
+        return ProcessHost(self._settings.state_dir, host)
 
     async def _evacuate(self, instance: InstanceView, asked: Ask, after: float) -> None:
         await asyncio.sleep(after)

@@ -17,7 +17,7 @@ from tests.chaos.strikes import Strike
 from tests.soak.chance import Fault, fault
 from tests.support.stack import Stack
 
-LIFE = 12.0
+LIFE = 20.0
 """Seconds for which a rule waits for its step."""
 
 
