@@ -21,7 +21,6 @@ from tests.chaos.verify import how_it_ended
 from tests.soak.chance import Ask, Death, ask, deaths
 from tests.support.stack import Stack
 
-FEWEST_UP = 2
 PAUSE = 0.5
 
 
@@ -65,7 +64,7 @@ class Rounds:
         late, self._late = self._late, set()
         up = [host.name for host in hosts if host.state == HostState.UP]
         names = [host.name for host in hosts]
-        dying = deaths(self._seed, number, up, FEWEST_UP)
+        dying = deaths(self._seed, number, up, fewest_up(len(hosts)))
         async with asyncio.TaskGroup() as tasks:
             for host in sorted(late):
                 tasks.create_task(self._power_on(host))
@@ -149,6 +148,11 @@ class Rounds:
     @property
     def _settings(self) -> Settings:
         return settings_for()
+
+
+def fewest_up(hosts: int) -> int:
+    """As many as can nearly hold the whole fleet."""
+    return max(2, hosts * 3 // 5)
 
 
 def _reason(outcome: EvacuationOutcome | None) -> str | None:

@@ -19,6 +19,8 @@ from tests.support.stack import Stack
 
 LIFE = 20.0
 """Seconds for which a rule waits for its step."""
+MOST_OWED = 30.0
+"""Seconds of faults that are made up for after a calm."""
 
 
 class Weather:
@@ -32,6 +34,8 @@ class Weather:
         self._strikes = StateDir(Path(stack.environment["EVACUATE_STATE_DIR"])).strikes
         self._calm = asyncio.Lock()
         self._rules: list[tuple[Fault, float]] = []
+        self._missed = 0
+        self._strikes_under_way: set[asyncio.Task[None]] = set()
         self.counts: Counter[str] = Counter()
 
     async def rage(self, seed: str, hosts: list[str], rate: float) -> None:
@@ -41,17 +45,19 @@ class Weather:
         while rate:
             number += 1
             drawn = fault(seed, number, hosts, rate=rate, postgres=self._postgres is not None)
-            # What a long fault, or a calm, took is made up for afterwards, but not all at once.
-            due = max(due + drawn.gap, clock() - 60 / rate)
+            # Rules that missed, and the time of a calm, are made up for.
+            due = max(due + drawn.gap - self._missed * 60 / rate, clock() - MOST_OWED)
+            self._missed = 0
             await asyncio.sleep(max(0.0, due - clock()))
             async with self._calm:
                 await self._strike(drawn)
 
     @asynccontextmanager
     async def calm(self) -> AsyncIterator[None]:
-        """No fault, and no rule that waits for its step."""
+        """No fault, and no rule that waits for its step; what was frozen has thawed."""
         async with self._calm:
             self._set([])
+            await asyncio.gather(*self._strikes_under_way)
             yield
 
     async def _strike(self, drawn: Fault) -> None:
@@ -61,7 +67,9 @@ class Weather:
             waiting = [*waiting, (drawn, now)]
         self._set(waiting)
         if drawn.rule is None:
-            await self._do(drawn)
+            task = asyncio.create_task(self._do(drawn))
+            self._strikes_under_way.add(task)
+            task.add_done_callback(self._strikes_under_way.discard)
 
     async def _do(self, drawn: Fault) -> None:
         """A worker that is not there just now, its host being dead, cannot be struck."""
@@ -87,6 +95,7 @@ class Weather:
             if key in struck
         ]
         self.counts.update(f"{each.kind} in a step" for each, _ in done)
+        self._missed += sum(entry not in rules and entry not in done for entry in self._rules)
         self._rules = [entry for entry in rules if entry not in done]
         self._stack.set_faults([each.rule for each, _ in self._rules if each.rule is not None])
         for path in struck.values():
