@@ -8,7 +8,7 @@ from typing import Literal
 from evacuation.model import Frozen
 from tests.chaos.plan import STEPS, UNDECIDED
 
-FATES = {"none": 74, "cancelled": 9, "terminated": 8, "reset": 5, "deleted": 1, "not asked for": 3}
+FATES = {"none": 74, "cancelled": 9, "terminated": 8, "reset": 5, "deleted": 2, "not asked for": 2}
 Fate = Literal["none", "cancelled", "terminated", "reset", "deleted", "not asked for"]
 
 RETURNING = ("register_host", "authorize_start", "start_guest", "record_started", "complete_return")
