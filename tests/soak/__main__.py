@@ -17,6 +17,8 @@ HOLD = "5"
 """Seconds (times the scale) for which a silent destination is asked before it is fenced."""
 CONTROL_WORKERS = "2"
 """While one of them is frozen the other one works."""
+CACHED_WORKFLOWS = "20"
+"""Terminated runs stay in a worker's cache until it is full: it is to be full before memory is judged."""
 
 
 @contextmanager
@@ -30,6 +32,7 @@ def stack_for(options: Options) -> Iterator[tuple[Stack, Postgres | None]]:
             "EVACUATE_TIME_SCALE": str(options.scale),
             "EVACUATE_HOLD": HOLD,
             "EVACUATE_CONTROL_WORKERS": CONTROL_WORKERS,
+            "EVACUATE_CONTROL_CACHED_WORKFLOWS": CACHED_WORKFLOWS,
         }
         server: Postgres | None = None
         if options.database == "postgres":
