@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -14,7 +14,7 @@ from embedded.state import StateDir
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
-from tests.soak.chance import Fault, fault
+from tests.soak.chance import STORE, Fault, fault
 from tests.support.stack import Stack
 
 LIFE = 20.0
@@ -35,6 +35,7 @@ class Weather:
         self._calm = asyncio.Lock()
         self._rules: list[tuple[Fault, float]] = []
         self._missed = 0
+        self._store = asyncio.Lock()
         self._strikes_under_way: set[asyncio.Task[None]] = set()
         self.counts: Counter[str] = Counter()
 
@@ -83,7 +84,9 @@ class Weather:
             stand_in=False,
         )
         with suppress(AssertionError, ProcessLookupError, ValueError, psutil.Error, RPCError):
-            await strike.do(drawn.kind, [])
+            # One after the other: a store that is being started is not killed, one that is frozen is thawed first.
+            async with self._store if drawn.kind in STORE else nullcontext():
+                await strike.do(drawn.kind, [])
             self.counts[drawn.kind] += 1
 
     def _set(self, rules: list[tuple[Fault, float]]) -> None:
