@@ -8,8 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBVIRT := $(VENV)/.libvirt
 
-.PHONY: install demo demo-libvirt test test-containers test-libvirt check format bench chaos lock lock-runtime lock-libvirt \
-  clean
+.PHONY: install demo demo-libvirt test test-containers test-libvirt check format bench chaos soak lock lock-runtime \
+  lock-libvirt clean
 
 install: $(STAMP)
 
@@ -65,6 +65,10 @@ bench: install
 # The whole fault matrix, written to docs/fault-matrix.md; about an hour. CHAOS="--kind hang --step spawn_guest": a part.
 chaos: install
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+# Ten minutes of evacuations at random. SOAK="--minutes 60 --database postgres": longer, on another store.
+soak: install
+	$(BIN)/python -m tests.soak $(SOAK)
 
 lock:
 	uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url \

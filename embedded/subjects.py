@@ -10,6 +10,8 @@ NAMES: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 """Instance id to name."""
 PARTS = ("ref", "call", "guest", "instance", "connector", "evidence", "report", "to")
 """Fields that hold the value with the id or the host in it."""
+MOST_ATTEMPTS = 1_000
+"""The oldest is forgotten: more are hardly in flight at once, and a worker lives for long."""
 
 
 def write_names(path: Path, names: dict[str, str]) -> None:
@@ -30,6 +32,8 @@ class Subjects:
         """A claim tells where its attempt goes; later messages of the attempt name only the attempt."""
         if isinstance(message, ClaimCapacity) and isinstance(result, Destination):
             self._destinations[message.ref.evacuation_id, message.ref.attempt] = result.host
+            if len(self._destinations) > MOST_ATTEMPTS:
+                del self._destinations[next(iter(self._destinations))]
 
     def of(self, message: object) -> tuple[frozenset[str], frozenset[str]]:
         """Hosts and instances (names and ids). On a host's worker, the host is that host."""

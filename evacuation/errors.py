@@ -265,6 +265,10 @@ class HypervisorUnableError(Refusal):
     """The hypervisor cannot be used as it is set up; the message says what is missing."""
 
 
+class HostSilentError(EvacuateError):
+    """A host that was coming back does not answer any more."""
+
+
 class GuestBusyError(EvacuateError):
     """Another operation on the same guest holds its lock on that host."""
 

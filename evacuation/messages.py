@@ -78,11 +78,6 @@ class EvacuationRequest(Frozen):
     requested_by: str = "operator"
 
 
-class EvacuateInstanceInput(Frozen):
-    request: EvacuationRequest
-    tuning: Tuning = Tuning()
-
-
 class InstanceSnapshot(Frozen):
     """The instance as the check read it; `begin_evacuation` swaps against it."""
 
@@ -393,6 +388,25 @@ class AttemptResult(Frozen):
     host: str
     result: Literal["recovered", "refused", "failed", "unknown", "cancelled"]
     reason: str = ""
+
+
+class CarriedOn(Frozen):
+    """What a run whose history has become long hands to the next one, besides what the store knows.
+
+    `cancelled`: a cancel came, and is still to be honoured."""
+
+    cancelled: bool = False
+    attempts: tuple[AttemptResult, ...] = ()
+    past_preparation: bool = False
+    events: tuple[StepEvent, ...] = ()
+
+
+class EvacuateInstanceInput(Frozen):
+    """`carried` is None in the first run of an evacuation."""
+
+    request: EvacuationRequest
+    tuning: Tuning = Tuning()
+    carried: CarriedOn | None = None
 
 
 class EvacuationOutcome(Frozen):

@@ -95,6 +95,9 @@ def _check_target(request: EvacuationRequest, facts: CheckFacts) -> None:
         raise TargetIsSourceError(
             f"{facts.instance.name} is on {target} already: target equals source", remedy="name another host, or none"
         )
+    if facts.open is not None:
+        # It may be the destination that is asked for its guest: the claim decides about it afterwards.
+        return
     host = next((h for h in facts.hosts if h.name == target), None)
     if host is None or not (host.enabled and host.up):
         state = "disabled" if host is not None and not host.enabled else "down"

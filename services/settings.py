@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     control_workers: int = Field(default=1, ge=1)
     control_activities: int = Field(default=40, ge=1)
     control_workflow_tasks: int = Field(default=40, ge=1)
+    control_cached_workflows: int = Field(default=100, ge=1)
+    """Runs that a control worker keeps in memory. One that was terminated, or went to another worker, stays until
+    newer ones push it out; one that was pushed out is replayed."""
     host_activities: int = Field(default=10, ge=1)
     probe_activities: int = Field(default=4, ge=1)
     control_pollers: int = Field(default=5, ge=1)

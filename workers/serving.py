@@ -60,6 +60,7 @@ async def serving(
             activity_executor=executor,
             interceptors=[running, *interceptors(settings, host)],
             max_concurrent_activities=slots,
+            max_cached_workflows=settings.control_cached_workflows,
             max_concurrent_workflow_tasks=settings.control_workflow_tasks if workflows else None,
             activity_task_poller_behavior=PollerBehaviorSimpleMaximum(pollers),
             workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(max(2, pollers)),

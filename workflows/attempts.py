@@ -3,7 +3,7 @@
 from collections import Counter
 
 from evacuation.errors import BY_NAME, FenceFailedError
-from evacuation.messages import AttemptResult, Destination, Tuning
+from evacuation.messages import AttemptResult, CarriedOn, Destination, Tuning
 from evacuation.transitions import EndingCause
 from workflows.failures import Failure
 
@@ -29,13 +29,19 @@ class Attempts:
         self._tuning = tuning
         self._last = self._limit = 0
         self._tries: Counter[str] = Counter()
-        self.start_after(0)
         self.excluded: dict[str, str] = {}
         self.results: list[AttemptResult] = []
         self.past_preparation = False
+        self.start_after(0)
 
     def start_after(self, number: int) -> None:
-        self._last, self._limit = number, number + self._tuning.max_attempts
+        self._last, self._limit = number, number + self._tuning.max_attempts - len(self.results)
+
+    def carry_on(self, carried: CarriedOn) -> None:
+        """As if the attempts of the run before had been this run's."""
+        for each in carried.attempts:
+            self._keep(each)
+        self.past_preparation = carried.past_preparation
 
     def next(self) -> int:
         self._last += 1
@@ -49,13 +55,18 @@ class Attempts:
         """Keep what became of the attempt, and whether its host may be chosen again."""
         if to is None:
             return
-        self._tries[to.host] += 1
         kind = "cancelled" if failure.cancelled else "unknown" if failure.silent else "failed"
         if not failure.retryable and not failure.cancelled:
             kind = "refused"
-        self.results.append(AttemptResult(host=to.host, result=kind, reason=failure.line))
-        if kind == "refused" or failure.not_started or self._tries[to.host] >= self._tuning.attempts_per_host:
+        self._keep(AttemptResult(host=to.host, result=kind, reason=failure.line))
+        if failure.not_started:
             self.excluded[to.host] = failure.line
+
+    def _keep(self, result: AttemptResult) -> None:
+        self.results.append(result)
+        self._tries[result.host] += 1
+        if result.result == "refused" or self._tries[result.host] >= self._tuning.attempts_per_host:
+            self.excluded[result.host] = result.reason
 
     @property
     def cause_when_none_is_left(self) -> EndingCause:

@@ -21,7 +21,8 @@ from workflows.display import Display
 from workflows.endings import Closing, Ended, as_error, cancelled, deleted
 from workflows.failures import Failure, failure_of, failure_of_refusal
 from workflows.forward import Forward
-from workflows.policies import CONTROL
+from workflows.policies import COMPENSATION, CONTROL
+from workflows.renewal import Renewal
 from workflows.state import State
 from workflows.steps import Steps
 from workflows.waiting import SourceFence
@@ -57,6 +58,11 @@ class EvacuateInstance:
         self._attempts = Attempts(input.tuning)
         self._closing = Closing(self._state, self._steps, self._attempts)
         self._shield = Shield()
+        renewal = Renewal(self._state, self._steps, self._attempts, self._shield)
+        if input.carried is not None:
+            renewal.carry_on(input.carried)
+        # What is carried on is open already: it waits for the store, however long that takes.
+        self._first_policy = CONTROL if input.carried is None else COMPENSATION
         self._decision: m.Acceptance | Failure | None = None
 
     @workflow.run
@@ -107,7 +113,8 @@ class EvacuateInstance:
 
     async def _evacuate(self) -> None:
         """Returns when the guest's start is in history: forward only from there."""
-        await self._until_cancelled(self._check_request())
+        carries_on = self._first_policy is COMPENSATION
+        await self._until_cancelled(self._shield.run(self._check_request()) if carries_on else self._check_request())
         if self._state.facts.adopts is not None:
             await self._begin_evacuation()
             self._accept()
@@ -123,7 +130,10 @@ class EvacuateInstance:
     async def _check_request(self) -> None:
         """Source steps 1 to 3, read-only. The placement is tried dry, so that nothing is switched off in vain."""
         checked = await self._steps.control(
-            InstanceStateActivities.check_request, self._state.request, policy=CONTROL, about="check the request"
+            InstanceStateActivities.check_request,
+            self._state.request,
+            policy=self._first_policy,
+            about="check the request",
         )
         self._state.checked, self._state.name = checked, checked.instance.name
         self._state.deleted = self._state.deleted or checked.deleted
@@ -183,7 +193,10 @@ class EvacuateInstance:
             self._state.asked_to_begin = True
             try:
                 begun = await self._steps.control(
-                    InstanceStateActivities.begin_evacuation, message, policy=CONTROL, about="begin the evacuation"
+                    InstanceStateActivities.begin_evacuation,
+                    message,
+                    policy=self._first_policy,
+                    about="begin the evacuation",
                 )
             except ActivityError as error:
                 failure = failure_of(error)

@@ -9,17 +9,22 @@ from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from evacuation.model import PowerState
-from evacuation.names import return_queue
+from evacuation.names import probe_queue, return_queue
 from workflows.calls import call
-from workflows.failures import failure_of
-from workflows.policies import COMPENSATION, HOST, SPAWN
+from workflows.endings import as_error
+from workflows.failures import Failure, failure_of
+from workflows.policies import COMPENSATION, HOST, PROBE, SPAWN
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
     from activities.hosts import HostActivities
+    from activities.probe import ProbeActivities
 
+ASKS_AGAIN = "return-asks-the-host-again"
+"""Patch: returns that began before it register their first report in every round."""
 WINDOW = 8
 LONGEST_WAIT = 60.0
+MOST_SILENT = 5
 
 
 @workflow.defn
@@ -27,23 +32,28 @@ class ReturnHost:
     """Started by the host's own worker, with who it is and what runs there; it serves its queue only afterwards.
 
     Guests that were evacuated from here are destroyed by their old epoch, those whose evacuation is in flight are
-    paused and waited for, those that belong here are started. A restarted worker on the same boot changes nothing."""
+    paused and waited for, those that belong here are started. While one of the first two cannot be done, the host does
+    not serve: the guest may still run. A restarted worker on the same boot changes nothing."""
 
     @workflow.init
     def __init__(self, input: m.ReturnHostInput) -> None:
         self._report = input.report
         self._tuning = input.tuning
         self._failed: list[str] = []
+        self._left_to_do: list[str] = []
+        self._silent = 0
 
     @workflow.run
     async def run(self, input: m.ReturnHostInput) -> m.ReturnPlan:
         plan, pause = await self._reconcile(), 0.5
-        while plan.held_by:
-            workflow.set_current_details(f"Held: waiting for the evacuation of {', '.join(plan.held_by)}")
+        while plan.held_by or self._must_try_again():
+            workflow.set_current_details("\n".join(self._held(plan)))
             await workflow.sleep(pause * self._tuning.scale)
-            if workflow.info().is_continue_as_new_suggested():
-                workflow.continue_as_new(m.ReturnHostInput(report=self._report, tuning=self._tuning))
-            plan, pause = await self._reconcile(), min(pause * 2, LONGEST_WAIT)
+            pause = min(pause * 2, LONGEST_WAIT)
+            if await self._still_there():
+                if workflow.info().is_continue_as_new_suggested():
+                    workflow.continue_as_new(m.ReturnHostInput(report=self._report, tuning=self._tuning))
+                plan = await self._reconcile()
         await self._start(plan.start)
         await call(
             HostActivities.complete_return,
@@ -55,7 +65,46 @@ class ReturnHost:
         workflow.set_current_details("\n".join(["In service", *self._failed]))
         return plan
 
+    def _must_try_again(self) -> bool:
+        """A guest that must not run here may run."""
+        return bool(self._left_to_do) and workflow.patched(ASKS_AGAIN)
+
+    def _held(self, plan: m.ReturnPlan) -> list[str]:
+        waiting = [f"Held: waiting for the evacuation of {', '.join(plan.held_by)}"] if plan.held_by else []
+        return [*waiting, *(f"Held: {each}" for each in self._left_to_do)]
+
+    async def _still_there(self) -> bool:
+        """What runs there may have changed, so the host is asked again. A host that does not answer is not registered
+        by what it said once: that would void the evidence that it is off since. Ends this return if it stays silent;
+        a worker that starts there, or waits for this one, begins another."""
+        if not workflow.patched(ASKS_AGAIN):
+            return True
+        report = await self._ask_again()
+        if report is not None and report.incarnation == self._report.incarnation:
+            self._report, self._silent = report, 0
+            return True
+        self._silent += 1
+        if self._silent >= MOST_SILENT:
+            message = f"{self._report.host} does not answer any more as {self._report.incarnation}"
+            raise as_error(Failure(type="HostSilentError", message=message))
+        return False
+
+    async def _ask_again(self) -> m.HostReport | None:
+        request = m.ProbeRequest(host=self._report.host, hypervisor_uuid=self._report.hypervisor_uuid)
+        try:
+            return await call(
+                ProbeActivities.list_guests,
+                request,
+                queue=probe_queue(self._report.host),
+                policy=PROBE,
+                tuning=self._tuning,
+                about=f"what runs on {self._report.host} now?",
+            )
+        except ActivityError:
+            return None
+
     async def _reconcile(self) -> m.ReturnPlan:
+        self._left_to_do = []
         plan = await call(
             HostActivities.register_host,
             self._report,
@@ -64,9 +113,9 @@ class ReturnHost:
             about=f"register {self._report.host}",
         )
         for guest in plan.quarantine:
-            await self._on_host(GuestActivities.pause_guest, guest, f"quarantine {guest.name}")
+            await self._must(GuestActivities.pause_guest, guest, f"quarantine {guest.name}")
         for guest in plan.destroy:
-            if await self._on_host(GuestActivities.destroy_guest, guest, f"destroy {guest.name}: it was evacuated"):
+            if await self._must(GuestActivities.destroy_guest, guest, f"destroy {guest.name}: it was evacuated"):
                 await call(
                     HostActivities.record_destroyed,
                     self._host_guest(guest),
@@ -76,8 +125,8 @@ class ReturnHost:
                 )
         return plan
 
-    async def _on_host(self, activity: Callable[[Any, m.GuestCall], Any], guest: m.GuestKey, about: str) -> bool:
-        """A call that fails is retried when the host returns again; it is named in the details."""
+    async def _must(self, activity: Callable[[Any, m.GuestCall], Any], guest: m.GuestKey, about: str) -> bool:
+        """A call that fails is tried again before the host serves; it is named in the details."""
         message = m.GuestCall(call=self._call, instance_id=guest.instance_id, epoch=guest.epoch)
         try:
             await call(
@@ -90,7 +139,8 @@ class ReturnHost:
             )
             return True
         except ActivityError as error:
-            self._fail(about, error)
+            self._left_to_do.append(f"{about}: {failure_of(error).line}")
+            workflow.logger.warning("%s: %s", about, failure_of(error).line)
             return False
 
     async def _start(self, guests: tuple[m.GuestKey, ...]) -> None:

@@ -17,6 +17,7 @@ HELPERS = (
     "workflows.failures",
     "workflows.forward",
     "workflows.policies",
+    "workflows.renewal",
     "workflows.settling",
     "workflows.state",
     "workflows.steps",

@@ -43,6 +43,7 @@ class Settling:
         self._nudged = False
         began, wait = workflow.now(), HOST.schedule_to_start or 0
         while True:
+            self._steps.renew_if_long()
             answer = await self._ask(to, wait)
             if answer is not None:
                 return None if answer.forward else self._gone(to, answer)

@@ -39,7 +39,13 @@ class Steps:
         self.display = display
         self.tuning = tuning
         self.attempt = 0
+        self.renew_if_long: Callable[[], None] = lambda: None
+        """Called where work without end begins anew: may end this run, and go on in another."""
         self._unsaved: list[StepEvent] = []
+
+    def carry_on(self, events: tuple[StepEvent, ...]) -> None:
+        """Events of the run before that the store does not have yet."""
+        self._unsaved = [*events, *self._unsaved]
 
     @property
     def events(self) -> tuple[StepEvent, ...]:
@@ -104,6 +110,7 @@ class Steps:
         """A control step that is repeated until it holds: a deadline raises an alarm, it does not end the work."""
         started, pause = workflow.now(), 0.2
         while True:
+            self.renew_if_long()
             try:
                 return await self.control(activity, message, policy=COMPENSATION, about=about)
             except ActivityError as error:

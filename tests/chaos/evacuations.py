@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from cli.requests import new_request_id, outcome_of, request_evacuation
 from evacuation.errors import EvacuateError, Refusal, TemporalUnavailableError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest, Tuning
-from evacuation.names import evacuate_instance_id
+from evacuation.names import REQUEST_ID_MEMO, evacuate_instance_id
 from evacuation.views import InstanceView
 from workflows.evacuate_instance import EvacuateInstance
 
@@ -27,28 +27,33 @@ FIRST_TASK = 4
 
 
 class Evacuations:
-    """`refused` are the requests that were answered with a refusal, by name; `ended_at` by `time.monotonic`."""
+    """`refused` are the refusals of the newest requests, by name; `ended_at` by `time.monotonic`."""
 
     def __init__(self, client: Client, instances: Iterable[InstanceView], tuning: Tuning) -> None:
         self.client = client
         self._instances = {each.name: each for each in instances}
         self._tuning = tuning
-        self.refused: dict[str, str] = {}
+        self.refused: dict[str, Refusal] = {}
         self.ended_at: dict[str, float] = {}
 
-    async def ask(self, name: str) -> None:
-        """Accepted, refused, or gone unanswered: a request that Temporal did not answer is sent again as itself."""
+    async def ask(self, name: str, *, priority: int | None = None, **options: Any) -> None:
+        """Accepted, refused, or gone unanswered: a request that Temporal did not answer is sent again as itself.
+
+        `options` are fields of the request."""
         instance, identity = self._instances[name], new_request_id()
-        request = EvacuationRequest(request_id=identity, instance_id=instance.id)
+        if priority is not None:
+            instance = instance.model_copy(update={"priority": priority})
+        request = EvacuationRequest(request_id=identity, instance_id=instance.id, **options)
+        self.refused.pop(name, None)
         while True:
             try:
                 await request_evacuation(self.client, instance, request, self._tuning, join=False)
                 return
             except Refusal as refusal:
-                self.refused[name] = refusal.line
+                self.refused[name] = refusal
                 return
             except (TemporalUnavailableError, RPCError):
-                if await self._has_ended(name):
+                if await self._has_ended(name, identity):
                     return
                 await asyncio.sleep(PAUSE)
             except EvacuateError:
@@ -107,9 +112,11 @@ class Evacuations:
     def _handle(self, name: str) -> Any:
         return self.client.get_workflow_handle(evacuate_instance_id(self._instances[name].id))
 
-    async def _has_ended(self, name: str) -> bool:
+    async def _has_ended(self, name: str, request_id: str) -> bool:
+        """The request came through all the same, and what it started is over."""
         with suppress(RPCError):
-            return (await self.describe(name)).close_time is not None
+            described = await self.describe(name)
+            return described.close_time is not None and await described.memo_value(REQUEST_ID_MEMO, "") == request_id
         return False
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:

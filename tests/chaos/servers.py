@@ -11,6 +11,9 @@ import psutil
 
 from tests.support.postgres import fresh_database
 
+GONE = 10.0
+"""Seconds within which a killed process has left the process table."""
+
 
 class Postgres:
     def __init__(self, directory: Path) -> None:
@@ -20,8 +23,8 @@ class Postgres:
         self.url: str = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
     def kill(self) -> None:
-        """The postmaster and every backend, at once."""
-        self._signal(signal.SIGKILL)
+        """The postmaster and every backend, at once. They are gone: a start meanwhile would take it for running."""
+        psutil.wait_procs(self._signal(signal.SIGKILL), timeout=GONE)
 
     def start(self) -> None:
         self._server.ensure_postgres_running()
@@ -37,11 +40,13 @@ class Postgres:
             self.thaw()
         self._server.cleanup()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> list[psutil.Process]:
         postmaster = psutil.Process(self._server.get_pid())
-        for process in [postmaster, *postmaster.children(recursive=True)]:
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, number)
+        return processes
 
 
 @contextmanager

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Strike:
-    """`release` takes the hold off the struck steps."""
+    """`release` takes the hold off the struck steps. `stand_in`: another control worker is started for a frozen one."""
 
     def __init__(
         self,
@@ -31,12 +31,17 @@ class Strike:
         postgres: Postgres | None,
         scale: float,
         release: Callable[[], None],
+        *,
+        destination: str = DESTINATION,
+        stand_in: bool = True,
     ) -> None:
         self._stack = stack
         self._evacuations = evacuations
         self._postgres = postgres
         self._scale = scale
         self._release = release
+        self._destination = destination
+        self._stand_in = stand_in
         self.again: list[asyncio.Task[None]] = []
 
     async def do(self, kind: str, names: Sequence[str]) -> None:
@@ -46,10 +51,10 @@ class Strike:
             "terminated": self._terminate,
             "reset": self._reset,
             "control-killed": lambda _: self._kill("control"),
-            "host-worker-killed": lambda _: self._kill(DESTINATION),
+            "host-worker-killed": lambda _: self._kill(self._destination),
             "destination-dead": lambda _: self._power_off(),
             "control-frozen": lambda _: self._freeze("control"),
-            "host-worker-frozen": lambda _: self._freeze(DESTINATION),
+            "host-worker-frozen": lambda _: self._freeze(self._destination),
             "source-returns": lambda _: self._boot_source(),
             "source-thaws": lambda _: self._thaw_source(),
             "temporal-killed": lambda _: self._kill_temporal(),
@@ -73,7 +78,7 @@ class Strike:
         os.kill(self._stack.worker(role), signal.SIGKILL)
 
     async def _power_off(self) -> None:
-        answer = await asyncio.to_thread(self._stack.run, f"host kill {DESTINATION}")
+        answer = await asyncio.to_thread(self._stack.run, f"host kill {self._destination}")
         assert answer.code == 0, answer
 
     async def _freeze(self, role: str) -> None:
@@ -81,7 +86,7 @@ class Strike:
         worker = self._stack.worker(role)
         os.kill(worker, signal.SIGSTOP)
         self._release()
-        if role == "control":
+        if role == "control" and self._stand_in:
             self._start_another()
         await asyncio.sleep(FROZEN * self._scale)
         # It may have been fenced with its host meanwhile.

@@ -56,12 +56,12 @@ def how_it_ended(outcome: EvacuationOutcome | None, instance: InstanceView) -> s
     return outcome.outcome if outcome else "refused"
 
 
-def invariants(stack: Stack, names: Sequence[str]) -> Reasons:
-    """All three sources, for every instance of the batch."""
+def invariants(stack: Stack, names: Sequence[str], *, source: str | None = SOURCE) -> Reasons:
+    """All three sources, for every instance of the batch. `source`: where those that just came back wrote last."""
     found: Reasons = defaultdict(list)
     world = stack.world()
-    for source in (_check(stack), _store(world), _processes(world), _disks(stack, world)):
-        for subject, reason in source:
+    for findings in (_check(stack), _store(world), _processes(world), _disks(stack, world, source)):
+        for subject, reason in findings:
             found[subject if subject in names else ANYBODY].append(reason)
     return found
 
@@ -90,12 +90,15 @@ def _processes(world: World) -> Iterator[tuple[str, str]]:
     """Active is one guest on the recorded host; a host that is off runs none; everything else is none at all."""
     for instance in world.rows.instances:
         on = sorted(guest.host for guest in world.guests_of.get(instance.id, []))
-        lives = instance.vm_state == "active" and world.boots.get(instance.host or "") is not None
-        if on != ([instance.host] if lives else []):
+        if on != ([instance.host] if _lives(world, instance) else []):
             yield instance.name, f"processes: {instance.vm_state} on {instance.host}, and guests on {on}"
 
 
-def _disks(stack: Stack, world: World) -> Iterator[tuple[str, str]]:
+def _lives(world: World, instance: InstanceView) -> bool:
+    return instance.vm_state == "active" and world.boots.get(instance.host or "") is not None
+
+
+def _disks(stack: Stack, world: World, source: str | None) -> Iterator[tuple[str, str]]:
     """One writer after the other, no write lost, and the last writer is on the recorded host."""
     root = ProcessRoot(Path(stack.environment["EVACUATE_STATE_DIR"]))
     for instance in world.rows.instances:
@@ -103,7 +106,7 @@ def _disks(stack: Stack, world: World) -> Iterator[tuple[str, str]]:
         for line in breaches(records):
             yield instance.name, f"disk: {line}"
         last = runs(records)[-1].host if records else None
-        if instance.vm_state == "active" and last not in (instance.host, SOURCE):
+        if _lives(world, instance) and last not in (instance.host, source):
             yield instance.name, f"disk: {last} wrote last, and it lives on {instance.host}"
         if not records:
             yield instance.name, "disk: nothing was ever written"

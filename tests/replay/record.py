@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
@@ -20,6 +20,7 @@ from evacuation.messages import Settled
 from tests.support.temporal import time_skipping
 from tests.workflows.conftest import Run, serve
 from tests.workflows.fakes import FakeCloud, Silence
+from tests.workflows.returns import KEY, NOTHING, FakeReturn, serve_return
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -71,6 +72,16 @@ SHAPES: dict[str, Callable[[FakeCloud, Run, WorkflowEnvironment], Awaitable[None
 }
 
 
+def held_return() -> FakeReturn:
+    """Held by an evacuation, whose guest is quarantined; then it is destroyed, and another one started."""
+    held = NOTHING.model_copy(update={"held_by": (KEY.name,), "quarantine": (KEY,)})
+    other = KEY.model_copy(update={"instance_id": "7c9a5e0e-0000-4000-8000-000000000002", "name": "web-02"})
+    return FakeReturn(held, held, NOTHING.model_copy(update={"destroy": (KEY,), "start": (other,)}))
+
+
+RETURNS: dict[str, Callable[[], FakeReturn]] = {"return-held": held_return}
+
+
 def without_this_machine(value: Any) -> Any:
     """The history without process identities and stack traces: they say where it was recorded, and replay nothing."""
     if isinstance(value, dict):
@@ -78,12 +89,18 @@ def without_this_machine(value: Any) -> Any:
     return [without_this_machine(v) for v in value] if isinstance(value, list) else value
 
 
-async def record(shape: str) -> None:
+async def begin(shape: str, env: WorkflowEnvironment, stack: AsyncExitStack) -> WorkflowHandle[Any, Any]:
+    if shape in RETURNS:
+        return await serve_return(stack, env, RETURNS[shape]())
     cloud = FakeCloud()
+    run = await serve(stack, env, cloud)
+    await SHAPES[shape](cloud, run, env)
+    return await run.of_this_run()
+
+
+async def record(shape: str) -> None:
     async with time_skipping() as env, AsyncExitStack() as stack:
-        run = await serve(stack, env, cloud)
-        await SHAPES[shape](cloud, run, env)
-        handle = await run.of_this_run()
+        handle = await begin(shape, env, stack)
         try:
             await handle.result()
         except WorkflowFailureError as error:
@@ -94,7 +111,7 @@ async def record(shape: str) -> None:
 
 
 async def main() -> None:
-    for shape in sys.argv[1:] or SHAPES:
+    for shape in sys.argv[1:] or [*SHAPES, *RETURNS]:
         if not (HISTORIES / f"{shape}.json").exists():
             await record(shape)
 

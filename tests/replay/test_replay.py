@@ -19,6 +19,7 @@ SHAPES = {
     "cancelled-while-compensating",
     "waited-for-capacity",
     "blocked-then-settled",
+    "return-held",
 }
 
 

@@ -39,13 +39,13 @@ EVACUATE = str(Path(sys.executable).parent / "evacuate")
 
 
 @contextmanager
-def temporal_server(directory: Path) -> Iterator[str]:
-    """The address of a development server, for as many stacks as want a namespace on it."""
+def temporal_server(directory: Path, *options: str) -> Iterator[str]:
+    """The address of a development server, for as many stacks as want a namespace on it. `options`: more of its own."""
     from embedded.state import StateDir
 
     address = free_address()
     with (directory / "temporal.log").open("wb") as log:
-        server = subprocess.Popen(command(StateDir(directory), address, None), stdout=log, stderr=log)
+        server = subprocess.Popen([*command(StateDir(directory), address, None), *options], stdout=log, stderr=log)
     try:
         yield address
     finally:

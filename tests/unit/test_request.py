@@ -196,6 +196,11 @@ def test_check_adopts_the_evacuation_of_an_instance_that_was_deleted_meanwhile()
     assert (accepted.adopts, accepted.deleted) == (LEFT_OPEN, True)
 
 
+def test_check_adopts_when_the_target_is_down_by_now():
+    down = facts(open=LEFT_OPEN, hosts=(host("cmp-2", up=False),))
+    assert accept(request(target="cmp-2"), down).adopts == LEFT_OPEN
+
+
 def test_check_still_refuses_a_bad_target_when_it_adopts():
     assert isinstance(refused(request(target="cmp-9"), facts(open=LEFT_OPEN)), e.HostNotFoundError)
 

@@ -1,0 +1,159 @@
+"""One round: hosts die, what lived there is evacuated in every way there is, hosts come back."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from cli.requests import delete
+from embedded.state import settings_for
+from evacuation.errors import EvacuateError
+from evacuation.messages import EvacuationOutcome
+from evacuation.model import HostState
+from evacuation.views import HostView, InstanceView
+from services.hypervisors.process import ProcessHost
+from services.settings import Settings
+from tests.chaos.evacuations import Evacuations
+from tests.chaos.verify import how_it_ended
+from tests.soak.chance import Ask, Death, ask, deaths
+from tests.support.stack import Stack
+
+PAUSE = 0.5
+
+
+class Tally:
+    """How evacuations ended: recovered ones, and the others by reason."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.deleted = 0
+        self.reasons: Counter[str] = Counter()
+
+    def note(self, ended: str, error_type: str | None) -> None:
+        if ended == "recovered":
+            self.done += 1
+        elif ended == "deleted":
+            self.deleted += 1
+        else:
+            self.reasons[error_type or ended] += 1
+
+    @property
+    def failed(self) -> int:
+        return self.reasons.total()
+
+
+class Rounds:
+    """The stack is up. `open` names what is under way, for a person who wonders why it does not end."""
+
+    def __init__(self, stack: Stack, client: Client, seed: str, tally: Tally) -> None:
+        self._stack = stack
+        self._client = client
+        self._seed = seed
+        self._tally = tally
+        self._late: set[str] = set()
+        self.open: set[str] = set()
+        self.evacuations = Evacuations(client, [], settings_for().tuning)
+
+    async def play(self, number: int) -> None:
+        """Returns when every evacuation of the round has ended and every host that is to be back is powered on."""
+        instances, hosts = await asyncio.to_thread(self._look)
+        self.evacuations = Evacuations(self._client, instances, settings_for().tuning)
+        late, self._late = self._late, set()
+        up = [host.name for host in hosts if host.state == HostState.UP]
+        names = [host.name for host in hosts]
+        dying = deaths(self._seed, number, up, fewest_up(len(hosts)))
+        async with asyncio.TaskGroup() as tasks:
+            for host in sorted(late):
+                tasks.create_task(self._power_on(host))
+            for death in dying:
+                tasks.create_task(self._die(death))
+                mine = [each for each in instances if each.host == death.host and each.vm_state != "deleted"]
+                for each in mine:
+                    asked = ask(self._seed, number, each.name, names)
+                    tasks.create_task(self._evacuate(each, asked, death.after + asked.after))
+
+    async def bring_back(self) -> None:
+        """Every host is powered on."""
+        for host in sorted(self._late):
+            await self._power_on(host)
+        self._late = set()
+
+    def _look(self) -> tuple[Sequence[InstanceView], Sequence[HostView]]:
+        with self._stack.services() as services:
+            return services.views.instances(), services.views.hosts()
+
+    async def _die(self, death: Death) -> None:
+        await asyncio.sleep(death.after)
+        await asyncio.to_thread(self._power(death.host).power_off)
+        if death.back is None:
+            self._late.add(death.host)
+        else:
+            await asyncio.sleep(death.back)
+            await self._power_on(death.host)
+
+    async def _power_on(self, host: str) -> None:
+        await asyncio.to_thread(self._power(host).power_on)
+
+    def _power(self, host: str) -> ProcessHost:
+        """As `host kill` and `host start`, which write to the console."""
+        return ProcessHost(self._settings.state_dir, host)
+
+    async def _evacuate(self, instance: InstanceView, asked: Ask, after: float) -> None:
+        await asyncio.sleep(after)
+        if asked.fate == "not asked for":
+            return
+        self.open.add(instance.name)
+        name, evacuations = instance.name, self.evacuations
+        asking = asyncio.create_task(evacuations.ask(name, priority=asked.priority, **asked.options))
+        await self._interfere(instance, asked)
+        await asking
+        if asked.fate == "terminated":
+            await asyncio.sleep(asked.again_after)
+            await evacuations.ask(name, priority=asked.priority, **asked.options)
+        await self._note(instance, asked)
+        self.open.discard(name)
+
+    async def _interfere(self, instance: InstanceView, asked: Ask) -> None:
+        """What is not there (yet, or any more) cannot be cancelled, terminated or reset."""
+        await asyncio.sleep(asked.fate_after)
+        with suppress(RPCError):
+            if asked.fate == "cancelled":
+                await self.evacuations.cancel(instance.name)
+            elif asked.fate == "terminated":
+                await self.evacuations.terminate(instance.name)
+            elif asked.fate == "reset":
+                await self.evacuations.reset(instance.name)
+        if asked.fate == "deleted":
+            await self._delete(instance)
+
+    async def _delete(self, instance: InstanceView) -> None:
+        while True:
+            try:
+                return await delete(self._client, instance, self._settings.tuning)
+            except EvacuateError:
+                await asyncio.sleep(PAUSE)
+
+    async def _note(self, instance: InstanceView, asked: Ask) -> None:
+        refused = self.evacuations.refused.get(instance.name)
+        if refused is not None:
+            self._tally.note("refused", f"refused: {type(refused).__name__}")
+            return
+        outcome = await self.evacuations.end_of(instance.name)
+        now = instance.model_copy(update={"vm_state": "deleted"}) if asked.fate == "deleted" else instance
+        self._tally.note(how_it_ended(outcome, now), _reason(outcome))
+
+    @property
+    def _settings(self) -> Settings:
+        return settings_for()
+
+
+def fewest_up(hosts: int) -> int:
+    """As many as can nearly hold the whole fleet."""
+    return max(2, hosts * 3 // 5)
+
+
+def _reason(outcome: EvacuationOutcome | None) -> str | None:
+    return outcome.error_type if outcome and outcome.outcome != "cancelled" else None

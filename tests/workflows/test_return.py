@@ -1,0 +1,61 @@
+"""A host that comes back serves nothing until nothing runs there that must not."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from evacuation import messages as m
+from evacuation.errors import GuestBusyError
+from evacuation.model import PowerState
+from tests.workflows.returns import KEY, NOTHING, FakeReturn, report, serve_return
+
+HELD = NOTHING.model_copy(update={"held_by": (KEY.name,)})
+DESTROY = NOTHING.model_copy(update={"destroy": (KEY,)})
+
+
+async def returned(env: WorkflowEnvironment, fake: FakeReturn) -> m.ReturnPlan:
+    async with AsyncExitStack() as stack:
+        return await (await serve_return(stack, env, fake)).result()
+
+
+async def test_held_return_registers_what_runs_there_now(env: WorkflowEnvironment):
+    fake = FakeReturn(HELD, HELD, NOTHING)
+    guest = m.GuestState(instance_id=KEY.instance_id, epoch=KEY.epoch, power_state=PowerState.RUNNING, paused=True)
+    fake.now = report(guest)
+    await returned(env, fake)
+    assert [each.guests for each in fake.registered] == [(), (guest,), (guest,)]
+
+
+async def test_held_return_of_a_host_that_is_off_again_registers_nothing_and_ends(env: WorkflowEnvironment):
+    fake = FakeReturn(HELD)
+    fake.now = report(incarnation="boot-3")
+    with pytest.raises(WorkflowFailureError) as caught:
+        await returned(env, fake)
+    assert isinstance(caught.value.cause, ApplicationError) and caught.value.cause.type == "HostSilentError"
+    assert len(fake.registered) == 1 and "complete_return" not in fake.asked
+
+
+@pytest.mark.parametrize(
+    ("plan", "step"),
+    [(DESTROY, "destroy_guest"), (HELD.model_copy(update={"quarantine": (KEY,)}), "pause_guest")],
+    ids=["destroyed", "paused"],
+)
+async def test_host_does_not_serve_while_a_guest_of_another_host_may_run_there(
+    env: WorkflowEnvironment, plan: m.ReturnPlan, step: str
+):
+    fake = FakeReturn(plan, plan, plan, NOTHING)
+    fake.answers(step, GuestBusyError("somebody else has it"), GuestBusyError("somebody else has it"))
+    await returned(env, fake)
+    assert fake.asked.count(step) == 3
+    assert fake.asked.index("complete_return") > max(i for i, name in enumerate(fake.asked) if name == step)
+    assert fake.asked.count("complete_return") == 1
+
+
+async def test_guest_that_cannot_be_started_does_not_keep_its_host_from_serving(env: WorkflowEnvironment):
+    fake = FakeReturn(NOTHING.model_copy(update={"start": (KEY,)}))
+    fake.answers("start_guest", *[GuestBusyError("somebody else has it")] * 5)
+    await returned(env, fake)
+    assert fake.asked.count("start_guest") == 3 and fake.asked[-1] == "complete_return"

@@ -1,0 +1,42 @@
+"""A run that waits without end, or tries again without end, must not outgrow its history: the next run goes on."""
+
+from temporalio import workflow
+
+from evacuation import messages as m
+from workflows.attempts import Attempts
+from workflows.compensation import Shield
+from workflows.state import State
+from workflows.steps import Steps
+
+RENEWS = "evacuation-continues-as-new"
+"""Patch: a run that had come past the suggested length before it stays what it is."""
+
+
+class Renewal:
+    """The next run adopts the evacuation as the store has it, as a request after a termination does. What the store
+    does not know is carried: a cancel that came, what became of the attempts, events that are not written yet."""
+
+    def __init__(self, state: State, steps: Steps, attempts: Attempts, shield: Shield) -> None:
+        self._state = state
+        self._steps = steps
+        self._attempts = attempts
+        self._shield = shield
+        steps.renew_if_long = self.renew_if_long
+
+    def carry_on(self, carried: m.CarriedOn) -> None:
+        self._attempts.carry_on(carried)
+        self._steps.carry_on(carried.events)
+        self._shield.cancel_came = carried.cancelled
+
+    def renew_if_long(self) -> None:
+        """Ends this run if Temporal suggests it. Nothing of it may be in hand."""
+        if not workflow.info().is_continue_as_new_suggested() or not workflow.patched(RENEWS):
+            return
+        carried = m.CarriedOn(
+            cancelled=self._shield.cancel_came,
+            attempts=tuple(self._attempts.results),
+            past_preparation=self._attempts.past_preparation,
+            events=self._steps.events,
+        )
+        state = self._state
+        workflow.continue_as_new(m.EvacuateInstanceInput(request=state.request, tuning=state.tuning, carried=carried))
