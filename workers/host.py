@@ -65,10 +65,12 @@ def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
     if settings.hypervisor == "simulated":
         from services.hypervisors.simulated import SimulatedHypervisor
 
-        return SimulatedHypervisor(host, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay)
+        return SimulatedHypervisor(
+            host, machine=settings.machine_id, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay
+        )
     from services.hypervisors.process import ProcessHypervisor
 
-    return ProcessHypervisor(settings.state_dir, host, disk_lock=settings.disk_lock)
+    return ProcessHypervisor(settings.state_dir, host, machine=settings.machine_id, disk_lock=settings.disk_lock)
 
 
 async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
@@ -116,18 +118,31 @@ def raise_if_final(error: WorkflowFailureError) -> None:
 
 
 @contextmanager
-def only_worker_of(settings: Settings, host: str) -> Generator[None]:
-    """Raises HostNotFoundError, HostOffError, HostAlreadyServedError."""
+def only_worker_of(settings: Settings, host: str, *, boot: bool = False) -> Generator[None]:
+    """With `boot` the worker's start is the host's. Raises HostNotFoundError, HostOffError, HostAlreadyServedError."""
     if not names.is_name(host):
         raise HostNotFoundError(f"{host!r} is not a host's name")
-    if settings.hypervisor == "process":
-        from services.hypervisors.process import ProcessHost
-
-        if not ProcessHost(settings.state_dir, host).exists():
-            raise HostNotFoundError(f"host {host} is not of this fleet", remedy="see `evacuate host list`")
-        ProcessHost(settings.state_dir, host).require_on()
+    if settings.hypervisor == "process" and not boot:
+        _require_power(settings, host)
     try:
         with file_lock(settings.state_dir / "hosts" / host / "worker.lock", wait=1.0):
+            # A simulated host boots with its worker in any case.
+            if settings.hypervisor == "process" and boot:
+                _boot(settings, host)
             yield
     except LockHeldError as error:
         raise HostAlreadyServedError(f"a worker of {host} is running already", remedy="one host, one worker") from error
+
+
+def _require_power(settings: Settings, host: str) -> None:
+    from services.hypervisors.process import ProcessHost
+
+    if not ProcessHost(settings.state_dir, host).exists():
+        raise HostNotFoundError(f"host {host} is not of this fleet", remedy="see `evacuate host list`")
+    ProcessHost(settings.state_dir, host).require_on()
+
+
+def _boot(settings: Settings, host: str) -> None:
+    from services.hypervisors.process import ProcessHost
+
+    log.info("booting", host=host, incarnation=ProcessHost(settings.state_dir, host).boot())
