@@ -26,10 +26,9 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
-# Needs root and Debian's docker.io, iptables, iproute2 and mmdebstrap; or DOCKER_HOST and mmdebstrap.
+# Needs root and Debian's docker.io, iptables, iproute2 and mmdebstrap; or DOCKER_HOST.
 test-containers: install
-	deploy/engine.sh start && deploy/images.sh && deploy/engine.sh run env EVACUATE_REQUIRE_CONTAINERS=1 \
-	  $(BIN)/python -m pytest tests/containers; status=$$?; deploy/engine.sh stop; exit $$status
+	tests/containers/run.sh
 
 # Needs Debian's qemu-system-common, qemu-utils and libnbd-bin.
 .PHONY: test-volumes

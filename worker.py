@@ -49,10 +49,17 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("kind", choices=("control", "host", "storage"), help="what to serve")
     parser.add_argument("--host", help="the compute host, by its name in the fleet")
+    parser.add_argument(
+        "--boot",
+        action="store_true",
+        help="the worker's start is the host's boot: for a container that is a whole compute host",
+    )
     parser.add_argument("--state-dir", type=Path, help="of the embedded stack, or of the process hypervisors")
     arguments = parser.parse_args()
     if (arguments.kind == "host") != bool(arguments.host):
         parser.error("`host` needs --host H, and the others take none")
+    if arguments.boot and not arguments.host:
+        parser.error("only a host boots")
     return arguments
 
 
@@ -71,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     from workers.host import only_worker_of, serve_host
 
-    with only_worker_of(settings, arguments.host):
+    with only_worker_of(settings, arguments.host, boot=arguments.boot):
         asyncio.run(until_stopped(serve_host(settings, arguments.host)))
 
 

@@ -37,8 +37,8 @@ class EvacuateError(Exception):
 
     @property
     def line(self) -> str:
-        """Cause and remedy in one line."""
-        return f"{self.message}: {self.remedy}" if self.remedy else self.message
+        """Cause and remedy in one line, neither said twice."""
+        return self.message if self.remedy in self.message else f"{self.message}: {self.remedy}"
 
 
 class Refusal(EvacuateError):

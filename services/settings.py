@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     nbd_create: bool = False
     """Make an empty image for a volume that has none."""
     disk_lock: bool = True
+    machine_id: str | None = None
+    """Of a host's worker. None: this system's. A container has no lasting one of its own."""
     spawn_delay: float = Field(default=0.0, ge=0)
     """Of the simulated hypervisor."""
     step_delay: float = Field(default=0.0, ge=0)

@@ -6,12 +6,16 @@ import asyncio
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
+from temporalio.service import KeepAliveConfig
 
 from evacuation.errors import TemporalUnavailableError
 from services.settings import Settings
 
 DATA_CONVERTER = pydantic_data_converter
 CONNECT_TIMEOUT = 5.0
+KEEP_ALIVE = KeepAliveConfig(interval_millis=12_000, timeout_millis=5_000)
+"""A connection whose other end has changed its address is given up, and the name resolved again, before a silent host
+is fenced (the hold). Servers refuse to be pinged more often than every ten seconds."""
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 
 
@@ -30,7 +34,9 @@ async def connect(settings: Settings, *, timeout: float = CONNECT_TIMEOUT) -> Cl
     config = ClientConfig.load_client_connect_config()
     config["target_host"], config["namespace"] = address, namespace
     try:
-        return await asyncio.wait_for(Client.connect(**config, data_converter=DATA_CONVERTER), timeout)
+        return await asyncio.wait_for(
+            Client.connect(**config, data_converter=DATA_CONVERTER, keep_alive_config=KEEP_ALIVE), timeout
+        )
     except (RuntimeError, TimeoutError, ValueError) as error:
         raise unavailable(address, error) from error
 

@@ -74,14 +74,16 @@ def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
     if settings.hypervisor == "simulated":
         from services.hypervisors.simulated import SimulatedHypervisor
 
-        return SimulatedHypervisor(host, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay)
+        return SimulatedHypervisor(
+            host, machine=settings.machine_id, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay
+        )
     if settings.hypervisor == "libvirt":
         from services.hypervisors.libvirt import LibvirtHypervisor, options_of
 
         return LibvirtHypervisor(options_of(settings, host))
     from services.hypervisors.process import ProcessHypervisor
 
-    return ProcessHypervisor(settings.state_dir, host, disk_lock=settings.disk_lock)
+    return ProcessHypervisor(settings.state_dir, host, machine=settings.machine_id, disk_lock=settings.disk_lock)
 
 
 def require_able(hypervisor: Hypervisor) -> None:
@@ -147,18 +149,19 @@ def raise_if_final(error: WorkflowFailureError) -> None:
 
 
 @contextmanager
-def only_worker_of(settings: Settings, host: str) -> Generator[None]:
-    """Raises HostNotFoundError, HostOffError, HostAlreadyServedError, HypervisorUnableError."""
+def only_worker_of(settings: Settings, host: str, *, boot: bool = False) -> Generator[None]:
+    """With `boot` the worker's start is the host's.
+
+    Raises HostNotFoundError, HostOffError, HostAlreadyServedError, HypervisorUnableError."""
     if not names.is_name(host):
         raise HostNotFoundError(f"{host!r} is not a host's name")
-    if settings.hypervisor == "process":
-        from services.hypervisors.process import ProcessHost
-
-        if not ProcessHost(settings.state_dir, host).exists():
-            raise HostNotFoundError(f"host {host} is not of this fleet", remedy="see `evacuate host list`")
-        ProcessHost(settings.state_dir, host).require_on()
+    if settings.hypervisor == "process" and not boot:
+        _require_power(settings, host)
     try:
         with file_lock(own_dir(settings, host) / "worker.lock", wait=1.0):
+            # A simulated host boots with its worker in any case.
+            if settings.hypervisor == "process" and boot:
+                _boot(settings, host)
             yield
     except LockHeldError as error:
         raise HostAlreadyServedError(f"a worker of {host} is running already", remedy="one host, one worker") from error
@@ -179,3 +182,17 @@ def own_dir(settings: Settings, host: str) -> Path:
             remedy="set EVACUATE_HOST_STATE_DIR to a directory of the worker's",
         ) from error
     return path
+
+
+def _require_power(settings: Settings, host: str) -> None:
+    from services.hypervisors.process import ProcessHost
+
+    if not ProcessHost(settings.state_dir, host).exists():
+        raise HostNotFoundError(f"host {host} is not of this fleet", remedy="see `evacuate host list`")
+    ProcessHost(settings.state_dir, host).require_on()
+
+
+def _boot(settings: Settings, host: str) -> None:
+    from services.hypervisors.process import ProcessHost
+
+    log.info("booting", host=host, incarnation=ProcessHost(settings.state_dir, host).boot())

@@ -29,7 +29,8 @@ class Failure:
 
     @property
     def line(self) -> str:
-        return f"{self.message}: {self.remedy}" if self.remedy else self.message
+        """Cause and remedy, which a message that names every attempt has in it already."""
+        return self.message if self.remedy in self.message else f"{self.message}: {self.remedy}"
 
 
 def _last_cause(error: BaseException) -> BaseException:

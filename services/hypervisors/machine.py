@@ -1,14 +1,20 @@
 """Which machine this is, and which boot of it."""
 
+import re
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
+_ID = re.compile(r"[0-9a-f]{32}")
 
-def machine_id() -> str:
-    """Which machine this is, the same after every boot."""
-    with suppress(OSError):
-        if text := Path("/etc/machine-id").read_text(encoding="ascii").strip():
+
+def machine_id(named: str | None = None) -> str:
+    """Which machine this is, the same after every boot: as it was named; else /etc/machine-id, when a system has
+    written one; else a hardware address, which a container gets anew with its address."""
+    if named:
+        return named
+    with suppress(OSError, UnicodeDecodeError):
+        if _ID.fullmatch(text := Path("/etc/machine-id").read_text(encoding="ascii").strip()):
             return text
     return f"{uuid.getnode():012x}"
 

@@ -21,6 +21,7 @@ from evacuation.errors import (
 )
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
+from services.hypervisors.machine import machine_id
 
 
 class SimulatedDisks:
@@ -66,14 +67,17 @@ class SimulatedHypervisor:
         self,
         host: str,
         *,
+        machine: str | None = None,
         spawn_delay: float = 0.0,
         step_delay: float = 0.0,
         failures: Sequence[EvacuateError | None] = (),
         disks: SimulatedDisks | None = None,
     ) -> None:
-        """Delays in seconds: of a create, and of every other step. `failures` meet the first creates in order (None:
-        that one succeeds). Without `disks` no other host can hold a guest's disk."""
+        """Delays in seconds: of a create, and of every other step. `machine` is the machine's id, where it is not this
+        system's. `failures` meet the first creates in order (None: that one succeeds). Without `disks` no other host
+        can hold a guest's disk."""
         self._host = host
+        self._machine = machine_id(machine)
         self._spawn_delay = spawn_delay
         self._step_delay = step_delay
         self._failures = list(failures)
@@ -86,7 +90,7 @@ class SimulatedHypervisor:
         """The same uuid for the same name; a new incarnation for every construction."""
         return HostIdentity(
             hypervisor_uuid=str(uuid.uuid5(uuid.NAMESPACE_DNS, self._host)),
-            machine_id=f"{uuid.getnode():012x}",
+            machine_id=self._machine,
             incarnation=self._incarnation,
         )
 

@@ -27,6 +27,9 @@ PATIENCE = 8.0
 
 COLLISIONS = 3
 THREADS = 40
+_SILENCE = {"idle": 5, "interval": 2, "count": 3}
+"""TCP keepalives, seconds: either end gives up a connection whose other end is gone without a word, the server with the
+transaction and the locks that it holds."""
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 _REMEDY = "check that the database runs and that the store's URL is right"
 
@@ -129,11 +132,13 @@ def _engine(url: str) -> Engine:
         return _sqlite(url)
     seconds = int(TIMEOUT)
     options = f"-c statement_timeout={seconds}s -c lock_timeout={seconds}s -c timezone=UTC"
+    options += "".join(f" -c tcp_keepalives_{name}={value}" for name, value in _SILENCE.items())
     arguments = {
         "connect_timeout": seconds,
         "options": f"{options} -c idle_in_transaction_session_timeout=60s",
         "application_name": "evacuate",
         "tcp_user_timeout": seconds * 1000,
+        **{f"keepalives_{name}": value for name, value in _SILENCE.items()},
     }
     return create_engine(
         url, pool_size=THREADS, max_overflow=8, pool_timeout=TIMEOUT, pool_recycle=1800, connect_args=arguments

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedded.state import StateDir
+from services.hypervisors.process import ProcessHost
 from tests.cli.conftest import NOBODY, Command
 from tests.support.stack import Answer
 
@@ -159,6 +160,25 @@ def test_worker_ends_with_one_line_when_its_host_is_unknown(store: StateDir, wor
         [sys.executable, str(ROOT / "worker.py"), *words], capture_output=True, text=True, check=False, timeout=30
     )
     is_one_line(Answer(done.returncode, done.stdout, done.stderr), 2, part)
+
+
+def test_worker_is_refused_when_it_is_to_boot_a_host_that_was_switched_off(store: StateDir) -> None:
+    host = ProcessHost(store.path, "cmp-1")
+    host.power_on()
+    host.power_off()
+    words = [
+        sys.executable,
+        str(ROOT / "worker.py"),
+        "host",
+        "--host",
+        "cmp-1",
+        "--boot",
+        "--state-dir",
+        str(store.path),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    is_one_line(Answer(done.returncode, done.stdout, done.stderr), 2, "powered off")
+    assert host.is_marked_off()
 
 
 def test_options_are_taken_in_any_order(evacuate: Command, store: StateDir) -> None:

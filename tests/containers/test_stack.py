@@ -65,3 +65,16 @@ def test_check_names_no_breach_when_a_host_is_dead(dead_source: Stack) -> None:
     done = dead_source.operator("check")
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_host_comes_back_as_itself_when_its_container_is_made_anew(dead_source: Stack) -> None:
+    before = dead_source.host("sim-1")
+
+    dead_source.compose("rm", "--stop", "--force", "sim-1").check_returncode()
+    done = dead_source.compose("up", "--detach", "--wait", "--no-deps", "sim-1")
+
+    assert done.returncode == 0, done.stderr + dead_source.logs()
+    after = dead_source.host("sim-1")
+    assert (after.state, after.hypervisor_uuid) == ("up", before.hypervisor_uuid)
+    assert after.incarnation != before.incarnation
+    assert dead_source.operator("check").returncode == 0

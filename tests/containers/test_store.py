@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_store_passes_its_tests_on_a_postgresql_container(chosen_images: Mapping[str, str]) -> None:
-    image = chosen_images.get("POSTGRES_IMAGE", "postgres:18")
+    image = chosen_images["POSTGRES_IMAGE"]
     with PostgresContainer(image, username="evacuate", password="for-this-test", driver="psycopg") as server:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-k", "postgres or not sqlite", "tests/integration/sql"],

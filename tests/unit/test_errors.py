@@ -74,3 +74,9 @@ def test_error_detail_carries_message_remedy_and_hosts():
     full = Rejection(host="cmp-2", reason="full")
     detail = NoValidHostError("no host fits", remedy="add one", hosts=(full,)).detail
     assert (detail.message, detail.remedy, detail.hosts) == ("no host fits", "add one", (full,))
+
+
+def test_error_says_its_remedy_once_when_its_message_has_it_already():
+    assert EvacuateError("cmp-2: locked: fence it", remedy="fence it").line == "cmp-2: locked: fence it"
+    assert EvacuateError("locked", remedy="fence it").line == "locked: fence it"
+    assert EvacuateError("locked").line == "locked"

@@ -14,7 +14,7 @@ from temporalio.exceptions import (
 
 from activities.failures import application_error
 from evacuation.errors import BY_NAME, EvacuateError, FenceFailedError, SourceNotFencedError
-from workflows.failures import failure_of, failure_of_refusal
+from workflows.failures import Failure, failure_of, failure_of_refusal
 
 
 def as_received(error: EvacuateError) -> ApplicationError:
@@ -100,3 +100,10 @@ def test_failure_of_anything_else_says_at_least_what_it_is():
 def test_failure_of_a_refusal_is_the_refusal():
     failure = failure_of_refusal(SourceNotFencedError("not fenced", remedy="fence it"))
     assert (failure.type, failure.line, failure.retryable) == ("SourceNotFencedError", "not fenced: fence it", False)
+
+
+def test_failure_says_its_remedy_once_when_its_message_names_every_attempt():
+    assert (
+        Failure(type="DiskLockedError", message="cmp-2: locked: fence it", remedy="fence it").line.count("fence") == 1
+    )
+    assert Failure(type="DiskLockedError", message="locked", remedy="fence it").line == "locked: fence it"

@@ -31,14 +31,23 @@ class ProcessHypervisor:
     """Implements the port `Hypervisor`."""
 
     def __init__(
-        self, root: Path, host: str, *, disk_lock: bool = True, poll: float = 0.05, start_timeout: float = 10.0
+        self,
+        root: Path,
+        host: str,
+        *,
+        machine: str | None = None,
+        disk_lock: bool = True,
+        poll: float = 0.05,
+        start_timeout: float = 10.0,
     ) -> None:
-        """Times in seconds. Without `disk_lock` nothing but the fencing keeps two guests off one disk."""
+        """Times in seconds. `machine` is the machine's id, where it is not this system's. Without `disk_lock` nothing
+        but the fencing keeps two guests off one disk."""
         self._root = ProcessRoot(root)
         self._host = host
         self._power = ProcessHost(root, host)
         self._layout = self._root.host(host)
         self._records = GuestRecords(self._layout, host)
+        self._machine = machine_id(machine)
         self._disk_lock = disk_lock
         self._poll = poll
         self._start_timeout = start_timeout
@@ -47,7 +56,7 @@ class ProcessHypervisor:
         """Raises HostOffError, HostNotFoundError."""
         power = self._power.require_on()
         return HostIdentity(
-            hypervisor_uuid=power.hypervisor_uuid, machine_id=machine_id(), incarnation=power.incarnation
+            hypervisor_uuid=power.hypervisor_uuid, machine_id=self._machine, incarnation=power.incarnation
         )
 
     def inventory(self) -> tuple[m.GuestState, ...]:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from evacuation.errors import FenceFailedError, HostNotFoundError, HostOffError
 from services.hypervisors.documents import read, write
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.hypervisors.machine import boot_id
 from services.hypervisors.process.layout import Power, ProcessRoot
-from services.hypervisors.process.table import includes_caller, kill_until_gone, processes_of
+from services.hypervisors.process.table import guests_of, includes_caller, kill_until_gone, processes_of
 
 
 def _nothing() -> None:
@@ -78,6 +80,19 @@ class ProcessHost:
             self._kill(_nothing)
             return self._boot(power).incarnation
 
+    def boot(self) -> str:
+        """A new incarnation, by the host's own worker, whose start is the host's: in a container that is the whole
+        host no guest outlives the worker. The caller holds the host's worker lock. Raises HostOffError (it was
+        switched off on purpose), FenceFailedError (a guest does not end)."""
+        self.root.create()
+        with self.power_lock():
+            power = read(self.layout.power, Power)
+            if power is not None and power.off:
+                raise HostOffError(f"host {self.host} is powered off", remedy="see `evacuate host start`")
+            if not kill_until_gone(self._guests, timeout=self._timeout):
+                raise FenceFailedError(f"guests of {self.host} do not end")
+            return self._boot(power).incarnation
+
     def power_off(self, beat: Callable[[], None] = _nothing) -> None:
         """Durably marked off, then killed, then read back. Already off is success. Raises FenceFailedError."""
         with self.power_lock(beat):
@@ -87,6 +102,9 @@ class ProcessHost:
                 raise FenceFailedError(f"the caller runs on {self.host} itself", remedy="ask another host's worker")
             write(self.layout.power, self.power().model_copy(update={"off": True}))
             self._kill(beat)
+
+    def _guests(self) -> list[psutil.Process]:
+        return [each.process for each in guests_of(self.root, self.host)]
 
     def _boot(self, before: Power | None) -> Power:
         identity = before.hypervisor_uuid if before else str(uuid.uuid4())

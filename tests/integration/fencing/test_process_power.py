@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evacuation.errors import DestinationUnableError, FenceFailedError
+from evacuation.errors import DestinationUnableError, FenceFailedError, HostOffError
 from services.fencing import OperatorFencing, ProcessFencing, fencing_driver
 from services.hypervisors.documents import write
+from services.hypervisors.process import ProcessHost
 from services.hypervisors.process.table import processes_of
 from tests.integration.hypervisors.worlds import ProcessWorld, eventually, process_world, spawn, spec
 
@@ -133,6 +134,31 @@ def test_power_on_leaves_nothing_of_the_boot_before_when_the_power_off_was_inter
     write(host.layout.power, host.power().model_copy(update={"off": True}))
     host.power_on()
     assert processes.pids("cmp-1") == set()
+
+
+def test_boot_gives_a_new_incarnation_and_ends_the_guests_when_the_workers_start_is_the_hosts(
+    processes: ProcessWorld,
+) -> None:
+    host, other = processes.host("cmp-1"), processes.host("cmp-2")
+    spawn(processes.hypervisor("cmp-1"), spec(1))
+    before, untouched = host.power(), other.power()
+    assert host.boot() != before.incarnation
+    assert processes.pids("cmp-1") == set()
+    assert (host.power().hypervisor_uuid, host.is_off()) == (before.hypervisor_uuid, False)
+    assert other.power() == untouched
+
+
+def test_boot_is_refused_when_the_host_was_switched_off(processes: ProcessWorld) -> None:
+    host = processes.host("cmp-1")
+    host.power_off()
+    with pytest.raises(HostOffError):
+        host.boot()
+    assert host.is_off()
+
+
+def test_boot_makes_the_host_when_it_was_never_on(tmp_path: Path) -> None:
+    host = ProcessHost(tmp_path, "cmp-9")
+    assert host.boot() == host.require_on().incarnation
 
 
 def test_host_is_off_when_the_machine_was_booted_since(processes: ProcessWorld) -> None:
