@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.libvirt.lab.certificates import make_certificates
@@ -45,10 +45,12 @@ class Lab:
             host.run("virsh", "-q", "capabilities")
 
     def down(self) -> None:
-        for host in self.hosts.values():
-            host.remove()
-        self.fabric.down()
-        self.drop_loop_devices()
+        """Everything, also when a part of it fails."""
+        with ExitStack() as everything:
+            everything.callback(self.drop_loop_devices)
+            everything.callback(self.fabric.down)
+            for host in self.hosts.values():
+                everything.callback(host.remove)
 
     def drop_loop_devices(self) -> None:
         while self._loops:
