@@ -39,7 +39,8 @@ PROMISED_REFUSALS = {
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_error_is_found_by_its_name_and_says_what_it_means(name: str):
     error = BY_NAME[name]
-    assert (error.__name__, error.__module__) == (name, "evacuation.errors")
+    assert error.__name__ == name
+    assert error.__module__.startswith("evacuation.errors.")
     assert name.endswith("Error") or error is Refusal
     assert error.__doc__
 

@@ -1,0 +1,111 @@
+"""Errors raised before anything was written or powered off: the request is refused."""
+
+from evacuation.errors.base import EvacuateError
+
+
+class Refusal(EvacuateError):
+    """The request is refused; nothing was changed."""
+
+
+class InstanceNotFoundError(Refusal):
+    """No instance has that name or id."""
+
+
+class HostNotFoundError(Refusal):
+    """No host has that name."""
+
+
+class TargetDisabledError(Refusal):
+    """The named target is disabled or down."""
+
+
+class TargetIsSourceError(Refusal):
+    """The named target is the host that the instance is on."""
+
+
+class MalformedRequestError(Refusal):
+    """A name or a value in the request is malformed."""
+
+
+class ContradictoryOptionsError(Refusal):
+    """Two options of the request cannot both hold."""
+
+
+class VmStateNotEvacuableError(Refusal):
+    """Only active, stopped and error instances are evacuated."""
+
+
+class SourceAnswersError(Refusal):
+    """The source host's own worker answered: the host is up."""
+
+
+class SourceNotFencedError(Refusal):
+    """Nothing proves that the source is off, and nothing can make it so."""
+
+
+class RootDiskNotSharedError(Refusal):
+    """The root disk died with the host."""
+
+
+class EvacuationRunningError(Refusal):
+    """An evacuation of this instance is running already."""
+
+
+class HostIdentityError(Refusal):
+    """The host that answers is not the one that the fleet knows by this name."""
+
+
+class HostOffError(Refusal):
+    """The host is powered off."""
+
+
+class FleetError(Refusal):
+    """The fleet file is wrong; the message names file, line and field."""
+
+
+class MalformedDefinitionError(Refusal):
+    """A domain's XML is not to be understood."""
+
+
+class NotAdoptableError(Refusal):
+    """A host or a domain cannot be taken into the store as it is; the message says which and why."""
+
+
+class DuplicateInstanceError(Refusal):
+    """The same uuid or name is elsewhere already."""
+
+
+class HostAlreadyServedError(Refusal):
+    """Another worker of the host runs."""
+
+
+class BmcFileError(Refusal):
+    """The file of BMCs is wrong; the message names file, line and field, and quotes nothing of it."""
+
+
+class FaultFileError(Refusal):
+    """The faults file is wrong; the message names file, rule and field."""
+
+
+class StateDirInUseError(Refusal):
+    """Another stack runs in the state directory."""
+
+
+class NotRunningError(Refusal):
+    """What is to be watched, reported or cancelled does not run, or never ran."""
+
+
+class TooLateError(Refusal):
+    """The guest's start is in history: the evacuation only goes forward."""
+
+
+class HostAnswersError(Refusal):
+    """The host that is said to be off answers."""
+
+
+class NotTheStackError(Refusal):
+    """The command needs the embedded stack, or another one, than what runs."""
+
+
+class HypervisorUnableError(Refusal):
+    """The hypervisor cannot be used as it is set up; the message says what is missing."""
