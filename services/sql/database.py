@@ -29,7 +29,7 @@ COLLISIONS = 3
 THREADS = 40
 _SILENCE = {"idle": 5, "interval": 2, "count": 3}
 """TCP keepalives, seconds: either end gives up a connection whose other end is gone without a word, the server with the
-transaction and the locks that it holds."""
+transaction and the locks that it holds. What was sent and never acknowledged is under `tcp_user_timeout` instead."""
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 _REMEDY = "check that the database runs and that the store's URL is right"
 
@@ -132,6 +132,7 @@ def _engine(url: str) -> Engine:
         return _sqlite(url)
     seconds = int(TIMEOUT)
     options = f"-c statement_timeout={seconds}s -c lock_timeout={seconds}s -c timezone=UTC"
+    options += f" -c tcp_user_timeout={seconds}s"
     options += "".join(f" -c tcp_keepalives_{name}={value}" for name, value in _SILENCE.items())
     arguments = {
         "connect_timeout": seconds,
