@@ -16,16 +16,22 @@ SOCKET=unix://$DIR/docker.sock
 own() { docker --host "$SOCKET" "$@"; }
 answers() { own version >/dev/null 2>&1; }
 
-pid() { # of our dockerd, if it lives
+pid() { # [FILE]: of our dockerd, or of who else wrote that file, if it lives
   local pid
-  pid=$(cat "$DIR/dockerd.pid" 2>/dev/null) || return 1
+  pid=$(cat "${1:-$DIR/dockerd.pid}" 2>/dev/null) || return 1
   grep -qs "$DIR" "/proc/$pid/cmdline" && echo "$pid"
+}
+
+forget() { # what a killed dockerd leaves: its successor refuses to start beside the one file, and waits for the other's
+  local containerd=$DIR/exec/containerd/containerd.pid
+  end "$(pid "$containerd" || true)"
+  rm -f "$DIR/dockerd.pid" "$containerd"
 }
 
 start() {
   ! answers || return 0
   mkdir -p "$DIR"
-  pid >/dev/null || rm -f "$DIR/dockerd.pid" # one that was killed leaves its file, and dockerd refuses to start beside it
+  pid >/dev/null || forget
   [ -e "/run/netns/$NETNS" ] || ip netns add "$NETNS"
   nsenter --net="/run/netns/$NETNS" ip link set lo up
   nsenter --net="/run/netns/$NETNS" setsid dockerd --host "$SOCKET" --data-root "$DIR/data" --exec-root "$DIR/exec" \
@@ -62,12 +68,12 @@ clear_away() {
 
 end() { # PID: and wait until it is gone
   [ -n "$1" ] || return 0
-  kill "$1"
+  kill "$1" 2>/dev/null || return 0
   for _ in $(seq 300); do
     kill -0 "$1" 2>/dev/null || return 0
     sleep 0.1
   done
-  echo "engine.sh: dockerd ($1) does not end" >&2
+  echo "engine.sh: process $1 does not end" >&2
   return 1
 }
 
