@@ -8,6 +8,7 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 
 LABEL = "com.docker.compose"
+MOST_TAKEN = 6
 
 
 class Containers:
@@ -27,8 +28,7 @@ class Containers:
 
     def address(self, service: str) -> str:
         """Empty while it is not connected."""
-        seen = self.of(service).attrs["NetworkSettings"]["Networks"].get(self._network.name, {})
-        return seen.get("IPAddress", "")
+        return self._address_of(self.of(service))
 
     def pause(self, service: str) -> None:
         """Every process of it stands still; its connections stay open, and nobody answers on them."""
@@ -53,7 +53,7 @@ class Containers:
 
     def join_elsewhere(self, service: str) -> None:
         """Under an address that it did not have: what it had open before is lost, and nobody is told."""
-        with self._taken():
+        with self._taken(self._left[service]):
             self.join(service)
         assert self.address(service) not in ("", self._left[service])
 
@@ -61,7 +61,7 @@ class Containers:
         """Killed, and started under another address: its name is all that stays."""
         before = self.address(service)
         self.kill(service)
-        with self._taken():
+        with self._taken(before):
             self.start(service)
         assert self.address(service) not in ("", before)
 
@@ -84,16 +84,29 @@ class Containers:
         self.of(service).exec_run(list(command), detach=True)
 
     @contextmanager
-    def _taken(self) -> Iterator[None]:
-        """Somebody else has the address that was freed last; or the next one, where the engine counts on."""
+    def _taken(self, address: str) -> Iterator[None]:
+        """Somebody else has the address. An engine gives the lowest that is free, so that those below it, of whatever
+        is dead, are taken too; one that counts on instead never comes back to it."""
+        others: list[Container] = []
+        try:
+            while len(others) < MOST_TAKEN and address not in [self._address_of(other) for other in others]:
+                others.append(self._idle())
+            yield
+        finally:
+            for other in others:
+                other.remove(force=True)
+
+    def _idle(self) -> Container:
         image = self.of("control").image
         other = self._client.containers.run(
             image, ["600"], entrypoint=["sleep"], network=self._network.name, detach=True
         )
-        try:
-            yield
-        finally:
-            other.remove(force=True)
+        other.reload()
+        return other
+
+    def _address_of(self, container: Container) -> str:
+        seen = container.attrs["NetworkSettings"]["Networks"].get(self._network.name, {})
+        return seen.get("IPAddress", "")
 
     @property
     def _network(self) -> Network:
