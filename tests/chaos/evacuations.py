@@ -91,6 +91,24 @@ class Evacuations:
             return f"{seen.phase} {' '.join(at)} {seen.cause}".strip()
         return "it does not answer"
 
+    async def run_of(self, workflow_id: str) -> str:
+        """The newest run of any workflow."""
+        return (await self.client.get_workflow_handle(workflow_id).describe()).run_id
+
+    async def until_has_done(self, workflow_id: str, run_id: str, step: str) -> None:
+        """Until that run has the step behind it."""
+        handle = self.client.get_workflow_handle(workflow_id, run_id=run_id)
+        while True:
+            history = await handle.fetch_history()
+            scheduled = {
+                event.event_id: event.activity_task_scheduled_event_attributes.activity_type.name
+                for event in history.events
+            }
+            done = [event.activity_task_completed_event_attributes.scheduled_event_id for event in history.events]
+            if step in {scheduled.get(event_id) for event_id in done}:
+                return
+            await asyncio.sleep(0.1)
+
     async def cancel(self, name: str) -> None:
         await self._handle(name).cancel()
 

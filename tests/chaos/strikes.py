@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from embedded.processes import ROLE, with_role
+from evacuation.names import return_host_id
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.servers import Postgres
 from tests.chaos.world import DESTINATION, SOURCE
@@ -116,12 +117,11 @@ class Strike:
 
     async def _thaw_source(self) -> None:
         """Its worker is started anew, in the same boot: what the operator said is not so."""
+        before = await self._evacuations.run_of(return_host_id(SOURCE))
         await self._kill(SOURCE)
-        await asyncio.to_thread(self._stack.until, self._evidence_is_void, f"{SOURCE} answers")
-
-    def _evidence_is_void(self) -> bool:
-        with self._stack.services() as services:
-            return services.evidence.current_evidence(SOURCE, self._stack.world().boots[SOURCE]) is None
+        while (run := await self._evacuations.run_of(return_host_id(SOURCE))) == before:
+            await asyncio.sleep(0.1)
+        await self._evacuations.until_has_done(return_host_id(SOURCE), run, "register_host")
 
     def _source_is_back(self) -> bool:
         with self._stack.services() as services:

@@ -103,8 +103,9 @@ def _disks(stack: Stack, world: World, source: str | None) -> Iterator[tuple[str
     root = ProcessRoot(Path(stack.environment["EVACUATE_STATE_DIR"]))
     for instance in world.rows.instances:
         records = read_journal(root.disk(instance.id))
-        for line in breaches(records):
-            yield instance.name, f"disk: {line}"
+        broken = breaches(records)
+        if broken:
+            yield instance.name, f"disk: {broken[0]} ({len(broken)} such)"
         last = runs(records)[-1].host if records else None
         if _lives(world, instance) and last not in (instance.host, source):
             yield instance.name, f"disk: {last} wrote last, and it lives on {instance.host}"
