@@ -35,6 +35,9 @@ class Metal:
         self.stuck: set[str] = set()
         """Hosts whose power cannot be cut just now."""
 
+    def kind_of(self, host: str) -> str:
+        return self.kind
+
     @property
     def hosts(self) -> tuple[str, ...]:
         return tuple(self._boots)

@@ -15,18 +15,19 @@ from services.sql.evidence import current_evidence
 from services.sql.guard import lock, lock_undo
 from services.sql.holdings import bind_ports
 from services.sql.rows import lock_instance
+from services.sql.statements import change
 from services.sql.tables import AllocationRow, EvacuationRow, EvidenceRow, InstanceRow, ResidenceRow
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
 def authorize_accepts_voided_evidence(patch: pytest.MonkeyPatch) -> None:
-    def any_evidence(session: Session, host: str, incarnation: str | None) -> Evidence | None:
+    def any_evidence(session: Session, host: str, incarnation: str | None, instance_id: str) -> Evidence | None:
         said = select(EvidenceRow).where(EvidenceRow.host == host, EvidenceRow.incarnation == (incarnation or ""))
         row = session.exec(said.order_by(col(EvidenceRow.id))).first()
         if row is None:
-            return current_evidence(session, host, incarnation)
-        return Evidence(**row.model_dump(include=set(Evidence.model_fields)))
+            return current_evidence(session, host, incarnation, instance_id)
+        return Evidence(**row.model_dump(include=set(Evidence.model_fields) - {"also"}))
 
     patch.setattr(authorize, "current_evidence", any_evidence)
 
@@ -140,9 +141,8 @@ def end_keeps_the_migrations_hold(patch: pytest.MonkeyPatch) -> None:
 
 
 def end_forgets_the_task(patch: pytest.MonkeyPatch) -> None:
-    def restore(instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
-        instance.fault = message.fault or instance.fault
-        instance.vm_state = message.vm_state or evacuation.vm_state_before
+    def restore(session: Session, instance: InstanceRow, row: EvacuationRow, message: m.AbandonEvacuation) -> None:
+        change(session, instance, vm_state=message.vm_state or row.vm_state_before)
 
     patch.setattr(endings, "_restore", restore)
 
