@@ -59,7 +59,7 @@ class Rounds:
 
     async def play(self, number: int) -> None:
         """Returns when every evacuation of the round has ended and every host that is to be back is powered on."""
-        instances, hosts = await asyncio.to_thread(self._look)
+        instances, hosts = await self._look()
         self.evacuations = Evacuations(self._client, instances, settings_for().tuning)
         late, self._late = self._late, set()
         up = [host.name for host in hosts if host.state == HostState.UP]
@@ -81,7 +81,15 @@ class Rounds:
             await self._power_on(host)
         self._late = set()
 
-    def _look(self) -> tuple[Sequence[InstanceView], Sequence[HostView]]:
+    async def _look(self) -> tuple[Sequence[InstanceView], Sequence[HostView]]:
+        """A store that is away just now comes back."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._read)
+            except EvacuateError:
+                await asyncio.sleep(PAUSE)
+
+    def _read(self) -> tuple[Sequence[InstanceView], Sequence[HostView]]:
         with self._stack.services() as services:
             return services.views.instances(), services.views.hosts()
 
