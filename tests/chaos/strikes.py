@@ -22,7 +22,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Strike:
-    """`release` takes the hold off the struck steps. `stand_in`: another control worker is started for a frozen one."""
+    """`release` takes the hold off the struck steps. `stand_in`: another control worker is started for a frozen one;
+    without it there are several, and it is the newest one that is struck."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Strike:
         await asyncio.gather(*(self._evacuations.reset(name) for name in names))
 
     async def _kill(self, role: str) -> None:
-        os.kill(self._stack.worker(role), signal.SIGKILL)
+        os.kill(self._stack.worker(role, newest=not self._stand_in), signal.SIGKILL)
 
     async def _power_off(self) -> None:
         answer = await asyncio.to_thread(self._stack.run, f"host kill {self._destination}")
@@ -83,7 +84,7 @@ class Strike:
 
     async def _freeze(self, role: str) -> None:
         """Released while it is stopped: the held step goes on when it thaws, and nobody waits for it any more."""
-        worker = self._stack.worker(role)
+        worker = self._stack.worker(role, newest=not self._stand_in)
         os.kill(worker, signal.SIGSTOP)
         self._release()
         if role == "control" and self._stand_in:

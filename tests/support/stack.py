@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -156,18 +157,11 @@ class Stack:
         root = ProcessRoot(Path(self.environment["EVACUATE_STATE_DIR"]))
         return [process.pid for host in root.hosts() for process in processes_of(root, host)]
 
-    def worker(self, role: str) -> int:
-        """The pid of the control worker, or of a host's."""
-        for process in stack_processes(Path(self.environment["EVACUATE_STATE_DIR"])):
-            with suppress(Exception):
-                words = process.cmdline()
-                programs = [n for n, word in enumerate(words) if Path(word).name in ("worker.py", "evacuate-worker")]
-                programs += [n + 1 for n, word in enumerate(words[:-1]) if words[n : n + 2] == ["-m", "worker"]]
-                for n in programs:
-                    given = words[n + 1 :]
-                    if given[:1] == [role] or (given[:1] == ["host"] and role in given):
-                        return process.pid
-        raise AssertionError(f"no worker {role} runs")
+    def worker(self, role: str, *, newest: bool = False) -> int:
+        """The pid of the control worker, or of a host's; of several, the first or the newest one."""
+        found = [each for each in stack_processes(Path(self.environment["EVACUATE_STATE_DIR"])) if _serves(each, role)]
+        assert found, f"no worker {role} runs"
+        return max(found, key=lambda each: each.create_time()).pid if newest else found[0].pid
 
     @contextmanager
     def services(self) -> Iterator[SqlServices]:
@@ -255,6 +249,16 @@ class Stack:
         while not condition():
             assert time.monotonic() < deadline, f"never: {what}"
             time.sleep(0.05)
+
+
+def _serves(process: psutil.Process, role: str) -> bool:
+    with suppress(Exception):
+        words = process.cmdline()
+        programs = [n for n, word in enumerate(words) if Path(word).name in ("worker.py", "evacuate-worker")]
+        programs += [n + 1 for n, word in enumerate(words[:-1]) if words[n : n + 2] == ["-m", "worker"]]
+        given = [words[n + 1 :] for n in programs]
+        return any(each[:1] == [role] or (each[:1] == ["host"] and role in each) for each in given)
+    return False
 
 
 def plain(text: str) -> str:
