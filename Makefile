@@ -61,7 +61,7 @@ format: install
 bench: install
 	$(BIN)/python -m tests.benchmarks.throughput
 
-# The whole fault matrix, written to docs/fault-matrix.md; about an hour. CHAOS="--kind hang --step spawn_guest": a part.
+# The whole fault matrix, written to docs/fault-matrix.md; an hour or two. CHAOS="--kind hang --step spawn_guest": a part.
 chaos: install
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
