@@ -46,10 +46,10 @@ STEPS: dict[Route, tuple[str, ...]] = {
 BATCHES: tuple[tuple[tuple[Route, ...], tuple[At, ...]], ...] = (
     (("forward",), ("before",)),
     (("forward",), ("after",)),
-    (("undoing", "ending", "deleted"), ("before", "after")),
-    (("silent",), ("before", "after")),
+    (("undoing", "deleted"), ("before", "after")),
+    (("silent", "ending"), ("before", "after")),
 )
-"""Cells that share a stack, at most 20."""
+"""Cells that share a stack, at most 20: those that come to their step in about the same time."""
 
 UNDECIDED = ("check_request", "fence_source", "begin_evacuation")
 """A refusal there ends the evacuation, as it must: nothing of it has begun."""

@@ -199,9 +199,11 @@ class Batch:
         return {ANYBODY: [text for text in found if not text.endswith(" recovered")]}
 
     def _look(self) -> Reasons:
-        """After what came too late has come."""
+        """After what came too late has come, and every host that is on has reconciled its guests."""
         self._stack.set_faults([])
         time.sleep(LATE)
+        for host in [host for host, boot in self._stack.world().boots.items() if boot is not None]:
+            self._stack.run(f"host start {host}")
         return invariants(self._stack, self._names)
 
     def _return(self) -> Reasons:
