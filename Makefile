@@ -59,7 +59,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 bench: install
-	$(BIN)/python -m tests.benchmarks.throughput
+	$(BIN)/python -m tests.benchmarks.throughput --control-workers 2 --window 24
 
 # The whole fault matrix, written to docs/fault-matrix.md; an hour or two. CHAOS="--kind hang --step spawn_guest": a part.
 chaos: install
