@@ -13,7 +13,7 @@ steps      one after the other, each a mapping:
   terminate | reset: INSTANCE         as the Web UI's buttons
   sql: STATEMENT                      out of band
   until: QUERY                        wait until its first column is true
-  until_log: LOG, says: TEXT          wait until that log of the stack has the text
+  until_log: LOG, says: TEXT          wait until that log of the stack has the text, or one of a list of them
   faults: […]                         from here on
 end        what must hold: instances, migrations, ports, volumes, guests (where they really run), disks, check
 """
@@ -110,7 +110,8 @@ class Telling:
 
     def _until_log(self, step: dict[str, Any]) -> None:
         log = Path(self.stack.environment["EVACUATE_STATE_DIR"]) / "logs" / f"{step['until_log']}.log"
-        self.stack.until(lambda: step["says"] in log.read_text(), str(step))
+        texts = [step["says"]] if isinstance(step["says"], str) else step["says"]
+        self.stack.until(lambda: any(text in log.read_text() for text in texts), str(step))
 
     def _signal(self, step: dict[str, Any]) -> None:
         verb = next(key for key in step if key in SIGNALS)
