@@ -31,7 +31,16 @@ class FencingActivities:
         self._fencing = fencing
         self._policy = policy or FencingPolicy()
         self._storage = storage
-        self.all = [self.fence_source, self.fence_destination, self.find_evidence]
+        self.all = [self.read_power, self.fence_source, self.fence_destination, self.find_evidence]
+
+    @activity.defn
+    def read_power(self, host: m.HostRef) -> bool:
+        """Whether the host's power reads off by now. False: it reads on, or nothing here can read it. Proves nothing:
+        nothing is recorded, and the fence reads it again."""
+        try:
+            return self._can_cut(host.host) and self._fencing.is_off(host.host)
+        except FenceFailedError:
+            return False
 
     @activity.defn(no_thread_cancel_exception=True)
     def fence_source(self, request: m.FenceRequest) -> Evidence:

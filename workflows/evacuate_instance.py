@@ -14,6 +14,7 @@ from evacuation import messages as m
 from evacuation.model import EvidenceKind
 from evacuation.request import refuse_answering_source, refuse_unfenced
 from evacuation.transitions import EndingCause
+from workflows.asking import ask_host
 from workflows.attempts import FINAL_CAUSES, NO_HOST, Attempts
 from workflows.backward import AFTER_REFUSED_CAPACITY, EVERYTHING, Backward
 from workflows.compensation import Shield
@@ -143,7 +144,7 @@ class EvacuateInstance:
         """The source's own worker is asked: an answer means up, silence only that nobody answers. Then evidence."""
         facts = self._state.facts
         if facts.evidence is None or facts.evidence.kind != EvidenceKind.POWER_OFF:
-            answer = await self._steps.probe(facts.instance.source, facts.source_uuid)
+            answer = await ask_host(self._steps, facts.instance.source, facts.source_uuid)
             refusal = refuse_answering_source(facts) if answer is not None else None
             if refusal is not None:
                 raise Ended(EndingCause.REFUSED, failure_of_refusal(refusal))

@@ -8,6 +8,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 HELPERS = (
+    "workflows.asking",
     "workflows.attempts",
     "workflows.backward",
     "workflows.calls",

@@ -59,6 +59,8 @@ class FakeCloud:
         self.evidence: Evidence | None = None
         self.source_answers = False
         self.probe_silent_for = 0
+        self.reads_off: Answer = False
+        self.reading_takes = 0.0
         self.wanted = VmState.ACTIVE
 
     def answers(self, name: str, *answers: Answer) -> None:
@@ -111,6 +113,14 @@ class FakeCloud:
             no_host=self.no_host,
         )
         return await self._do("check_request", request, checked)
+
+    @activity.defn
+    async def read_power(self, host: m.HostRef) -> bool:
+        """Not one of the steps: it is asked beside the probe, and nothing is done by it."""
+        await asyncio.sleep(self.reading_takes)
+        if isinstance(self.reads_off, BaseException):
+            raise self.reads_off
+        return bool(self.reads_off)
 
     @activity.defn
     async def fence_source(self, request: m.FenceRequest) -> Evidence:

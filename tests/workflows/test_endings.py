@@ -156,7 +156,7 @@ async def test_locked_disk_is_not_tried_on_another_host(run):
 async def test_cancel_undoes_whatever_had_run(run, step):
     cloud = FakeCloud()
     cloud.answers(step, Hang())
-    evacuation = await run(cloud)
+    evacuation = (await run(cloud)).faster()
     handle = await evacuation.start()
     await evacuation.until(step)
     await handle.cancel()
@@ -176,7 +176,7 @@ async def test_cancel_undoes_whatever_had_run(run, step):
 async def test_cancel_counts_when_the_fence_comes_to_its_end_all_the_same(run):
     cloud = FakeCloud()
     cloud.answers("fence_source", Deaf())
-    evacuation = await run(cloud)
+    evacuation = (await run(cloud)).faster()
     handle = await evacuation.start()
     await evacuation.until("fence_source")
     await handle.cancel()
@@ -214,7 +214,7 @@ async def test_cancel_that_finds_the_guest_running_is_too_late(run):
     cloud = FakeCloud()
     cloud.answers("spawn_guest", Hang())
     cloud.answers("settle_guest", m.Settled(forward=True, incarnation="boot-1"))
-    evacuation = await run(cloud)
+    evacuation = (await run(cloud)).faster()
     handle = await evacuation.start()
     await evacuation.until("spawn_guest")
     await handle.cancel()

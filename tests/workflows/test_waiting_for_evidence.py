@@ -21,7 +21,7 @@ def refusing(times: int = 1000) -> FakeCloud:
 
 async def test_evacuation_waits_in_the_open_with_cause_and_remedy_and_goes_on_at_a_word(run):
     cloud = refusing()
-    evacuation: Run = (await run(cloud)).patient()
+    evacuation: Run = (await run(cloud)).faster().patient()
     handle = await evacuation.start()
     progress = await evacuation.until_phase("blocked")
     assert (progress.cause, progress.remedy) == (UNMET.message, UNMET.remedy)
@@ -33,14 +33,14 @@ async def test_evacuation_waits_in_the_open_with_cause_and_remedy_and_goes_on_at
 
 async def test_evacuation_looks_again_by_itself(run):
     cloud = refusing(3)
-    assert (await (await run(cloud)).patient().outcome()).outcome == "recovered"
+    assert (await (await run(cloud)).faster().patient().outcome()).outcome == "recovered"
     assert cloud.asked.count("fence_source") == 4
 
 
 async def test_evacuation_is_accepted_where_nothing_here_can_fence(run):
     cloud = refusing(1)
     cloud.can_fence = False
-    evacuation: Run = (await run(cloud)).patient()
+    evacuation: Run = (await run(cloud)).faster().patient()
     assert (await evacuation.ask()).source == "cmp-1"
     assert (await (await evacuation.of_this_run()).result()).outcome == "recovered"
 
@@ -58,14 +58,14 @@ async def test_waiting_ends_when_the_source_answers_before_its_power_is_touched_
     cloud = refusing()
     cloud.source_answers = True
     cloud.probe_silent_for = 1
-    failure = await (await run(cloud)).patient().failure()
+    failure = await (await run(cloud)).faster().patient().failure()
     assert failure.type == "SourceAnswersError"
     assert cloud.asked.count("fence_source") == 1
 
 
 async def test_waiting_ends_with_a_cancel_and_nothing_was_written(run):
     cloud = refusing()
-    evacuation: Run = (await run(cloud)).patient()
+    evacuation: Run = (await run(cloud)).faster().patient()
     handle = await evacuation.start()
     await evacuation.until_phase("blocked")
     await handle.cancel()
@@ -78,7 +78,7 @@ async def test_waiting_ends_with_a_cancel_and_nothing_was_written(run):
 async def test_waiting_does_not_begin_when_the_cancel_came_during_the_fence(run):
     cloud = FakeCloud()
     cloud.answers("fence_source", Deaf(UNMET))
-    evacuation: Run = (await run(cloud)).patient()
+    evacuation: Run = (await run(cloud)).faster().patient()
     handle = await evacuation.start()
     await evacuation.until("fence_source")
     await handle.cancel()
@@ -90,7 +90,7 @@ async def test_waiting_does_not_begin_when_the_cancel_came_during_the_fence(run)
 
 async def test_waiting_ends_with_the_instance(run):
     cloud = refusing()
-    evacuation: Run = (await run(cloud)).patient()
+    evacuation: Run = (await run(cloud)).faster().patient()
     handle = await evacuation.start()
     await evacuation.until_phase("blocked")
     await handle.signal(EvacuateInstance.instance_deleted)

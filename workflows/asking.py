@@ -1,0 +1,41 @@
+"""Whether a host is there: its own worker is asked, and its power is read beside that."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from evacuation.messages import HostRef, ProbeAnswer
+from workflows.calls import call
+from workflows.policies import PROBE
+from workflows.steps import Steps
+
+with workflow.unsafe.imports_passed_through():
+    from activities.fencing import FencingActivities
+
+READS_POWER = "source-power-is-read-beside-the-probe"
+"""Patch: runs from before it wait for the whole silence of a source."""
+GRACE = 0.5
+"""Seconds in which a host whose power reads off may still answer: a BMC entry may name the wrong machine."""
+
+
+async def ask_host(steps: Steps, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | None:
+    """The answer of the host's own worker, or None: nobody answers. The whole silence is waited for only where the
+    host's power does not read off."""
+    if not workflow.patched(READS_POWER):
+        return await steps.probe(host, hypervisor_uuid)
+    answer = asyncio.create_task(steps.probe(host, hypervisor_uuid))
+    power = asyncio.create_task(_reads_off(steps, host))
+    await workflow.wait([answer, power], return_when=asyncio.FIRST_COMPLETED)
+    if answer.done() or not power.result():
+        return await answer
+    await workflow.wait([answer], timeout=GRACE * steps.tuning.scale)
+    return answer.result() if answer.done() else None
+
+
+async def _reads_off(steps: Steps, host: str) -> bool:
+    about, asked = f"does the power of {host} read off?", HostRef(host=host, incarnation=None)
+    try:
+        return await call(FencingActivities.read_power, asked, policy=PROBE, tuning=steps.tuning, about=about)
+    except ActivityError:
+        return False
