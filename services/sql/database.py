@@ -27,6 +27,13 @@ PATIENCE = 8.0
 
 COLLISIONS = 3
 THREADS = 40
+_POOL: Mapping[str, Any] = {
+    "pool_size": THREADS,
+    "max_overflow": 8,
+    "pool_timeout": TIMEOUT,
+    # The one that was used last: as few as are needed keep their caches of pages and of prepared statements warm.
+    "pool_use_lifo": True,
+}
 _SILENCE = {"idle": 5, "interval": 2, "count": 3}
 """TCP keepalives, seconds: either end gives up a connection whose other end is gone without a word, the server with the
 transaction and the locks that it holds. What was sent and never acknowledged is under `tcp_user_timeout` instead."""
@@ -141,19 +148,11 @@ def _engine(url: str) -> Engine:
         "tcp_user_timeout": seconds * 1000,
         **{f"keepalives_{name}": value for name, value in _SILENCE.items()},
     }
-    return create_engine(
-        url, pool_size=THREADS, max_overflow=8, pool_timeout=TIMEOUT, pool_recycle=1800, connect_args=arguments
-    )
+    return create_engine(url, **_POOL, pool_recycle=1800, connect_args=arguments)
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=THREADS,
-        max_overflow=8,
-        pool_timeout=TIMEOUT,
-        connect_args={"timeout": TIMEOUT, "check_same_thread": False},
-    )
+    engine = create_engine(url, **_POOL, connect_args={"timeout": TIMEOUT, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
