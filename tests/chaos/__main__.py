@@ -1,16 +1,22 @@
 """The fault matrix: python -m tests.chaos --help"""
 
 import argparse
+import multiprocessing
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.chaos.matrix import SCALE, Matrix, batches
-from tests.chaos.plan import KINDS, STEPS
+from tests.chaos.plan import KINDS, STEPS, Cell
 from tests.chaos.play import Verdict
 from tests.chaos.report import Run, write
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
+JOBS = 2
 
 
 def parse() -> argparse.Namespace:
@@ -21,16 +27,42 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--locks", choices=("on", "off", "both"), default="both", help="disk locks of the fleet")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random; a failure's seed replays it")
     parser.add_argument("--scale", type=float, default=SCALE, help="of every timeout")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="batches at once, each with servers of its own")
     parser.add_argument("--out", type=Path, help="a folder for fault-matrix.md and .json; docs/ for a whole matrix")
     return parser.parse_args()
 
 
-def say(verdicts: list[Verdict], took: float) -> None:
-    first = verdicts[0]
-    counts = {result: sum(v.result == result for v in verdicts) for result in ("green", "red", "n/a")}
+class Played(NamedTuple):
+    verdicts: list[Verdict]
+    instances: int
+    strikes: int
+    seconds: float
+
+
+def play(number: int, batch: Sequence[Cell], *, seed: int, scale: float) -> Played:
+    """In a process of its own, with servers of its own."""
+    since = time.monotonic()
+    with Matrix(seed=seed, scale=scale) as matrix:
+        verdicts = matrix.play(batch, number)
+    return Played(verdicts, matrix.instances, matrix.strikes, time.monotonic() - since)
+
+
+def play_all(wanted: Sequence[tuple[int, Sequence[Cell]]], options: argparse.Namespace) -> Iterator[Played]:
+    """As they end."""
+    fresh = multiprocessing.get_context("spawn")
+    one = partial(play, seed=options.seed, scale=options.scale)
+    with ProcessPoolExecutor(options.jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
+        for each in as_completed([pool.submit(one, number, batch) for number, batch in wanted]):
+            yield each.result()
+
+
+def say(played: Played, progress: str) -> None:
+    first = played.verdicts[0]
+    counts = {result: sum(v.result == result for v in played.verdicts) for result in ("green", "red", "n/a")}
     lock = "locks" if first.disk_lock else "no locks"
-    print(f"{first.kind}, {lock}: {counts} in {took:.0f} s", file=sys.stderr, flush=True)
-    for verdict in verdicts:
+    text = f"{progress} {first.kind}, {first.route} {first.at}, {lock}: {counts} in {played.seconds:.0f} s"
+    print(text, file=sys.stderr, flush=True)
+    for verdict in played.verdicts:
         if verdict.result == "red":
             text = f"  RED {verdict.at} {verdict.step} ({verdict.outcome}): {'; '.join(verdict.reasons)}"
             print(text, file=sys.stderr, flush=True)
@@ -39,22 +71,21 @@ def say(verdicts: list[Verdict], took: float) -> None:
 def main() -> int:
     options = parse()
     locks = {"on": (True,), "off": (False,), "both": (True, False)}[options.locks]
-    began, verdicts = time.monotonic(), list[Verdict]()
-    with Matrix(seed=options.seed, scale=options.scale) as matrix:
-        for number, batch in batches(kinds=options.kind, steps=options.step, locks=locks):
-            since = time.monotonic()
-            found = matrix.play(batch, number)
-            say(found, time.monotonic() - since)
-            verdicts += found
-        whole = not options.kind and not options.step and options.locks == "both"
-        run = Run(
-            command=" ".join(["python -m tests.chaos", *sys.argv[1:]]),
-            seed=options.seed,
-            scale=options.scale,
-            minutes=(time.monotonic() - began) / 60,
-            instances=matrix.instances,
-            strikes=matrix.strikes,
-        )
+    whole = not options.kind and not options.step and options.locks == "both"
+    wanted = list(batches(kinds=options.kind, steps=options.step, locks=locks))
+    began, played = time.monotonic(), list[Played]()
+    for each in play_all(wanted, options):
+        played.append(each)
+        say(each, f"{len(played)}/{len(wanted)}")
+    verdicts = [verdict for each in played for verdict in each.verdicts]
+    run = Run(
+        command=" ".join(["python -m tests.chaos", *sys.argv[1:]]),
+        seed=options.seed,
+        scale=options.scale,
+        minutes=(time.monotonic() - began) / 60,
+        instances=sum(each.instances for each in played),
+        strikes=sum(each.strikes for each in played),
+    )
     folder = options.out or (DOCS if whole else None)
     if folder is not None:
         write(verdicts, run, folder / "fault-matrix.md", folder / "fault-matrix.json")

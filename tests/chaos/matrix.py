@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.chaos.plan import KINDS, Cell, cells
-from tests.chaos.play import Batch, Verdict, verdict
+from tests.chaos.play import END, Batch, Verdict, verdict
 from tests.chaos.servers import Postgres, database, postgres
 from tests.chaos.world import bystanders, fleet
 from tests.support.stack import Stack, temporal_server
@@ -23,8 +23,12 @@ QUICK = 0.4
 class Matrix:
     """Servers that the stacks share, for as long as it is open. `settings`: more of the stacks' environment."""
 
-    def __init__(self, *, seed: int, scale: float = SCALE, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *, seed: int, scale: float = SCALE, settings: dict[str, str] | None = None, patience: float = END
+    ) -> None:
+        """`patience`: seconds after which an evacuation that has not ended is taken for stuck."""
         self._seed = seed
+        self._patience = patience
         self._scale = scale
         self._settings = settings or {}
         self._open = ExitStack()
@@ -65,7 +69,7 @@ class Matrix:
             own.callback(stack.down)
             try:
                 stack.up(fleet(batch, disk_lock=disk_lock), [])
-                return Batch(stack, batch, server, seed=f"{self._seed}/{name}").play()
+                return Batch(stack, batch, server, seed=f"{self._seed}/{name}", patience=self._patience).play()
             except Exception as error:
                 return [verdict(cell, "red", reasons=(f"{type(error).__name__}: {error}",)) for cell in batch]
 

@@ -12,6 +12,7 @@ from typing import Any
 from cli.requests import delete
 from embedded.faults import keys_of, read_faults
 from embedded.state import StateDir, settings_for
+from evacuation.invariants import World
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import Frozen
 from evacuation.views import InstanceView
@@ -30,6 +31,8 @@ ARRIVAL = 45.0
 END = 150.0
 """Seconds after a strike within which every evacuation has ended."""
 JITTER = 0.4
+COMING = 40.0
+"""Seconds within which a host that is on is up."""
 LATE = 1.0
 """Seconds within which a step that hung goes on, once it may."""
 
@@ -63,8 +66,11 @@ def verdict(cell: Cell, result: str, **more: Any) -> Verdict:
 class Batch:
     """The stack is up and its source alive; it is left up, with the source returned."""
 
-    def __init__(self, stack: Stack, cells: Sequence[Cell], postgres: Postgres | None, *, seed: str) -> None:
+    def __init__(
+        self, stack: Stack, cells: Sequence[Cell], postgres: Postgres | None, *, seed: str, patience: float
+    ) -> None:
         self._stack = stack
+        self._patience = patience
         self._cells = tuple(cells)
         self._kind = cells[0].kind
         self._names = [cell.instance for cell in cells]
@@ -181,11 +187,11 @@ class Batch:
         tasks = {name: asyncio.create_task(end(name, task)) for name, task in zip(names, asking, strict=False)}
         for task in asking[len(names) :]:
             await task
-        deadline = time.monotonic() + END
+        deadline = time.monotonic() + self._patience
         while not all(task.done() for task in tasks.values()) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
         stuck = [name for name, task in tasks.items() if not task.done()]
-        phases = {name: [f"it goes on after {END:g} s: {await evacuations.phase(name)}"] for name in stuck}
+        phases = {name: [f"it goes on after {self._patience:g} s: {await evacuations.phase(name)}"] for name in stuck}
         for name in stuck:
             tasks[name].cancel()
         ended = {name: task.result() for name, task in tasks.items() if name not in stuck}
@@ -203,13 +209,19 @@ class Batch:
         self._stack.set_faults([])
         time.sleep(LATE)
         for host in [host for host, boot in self._stack.world().boots.items() if boot is not None]:
-            self._stack.run(f"host start {host}")
-        return invariants(self._stack, self._names)
+            self._stack.run(f"host start {host} --no-wait")
+        within = min(COMING, self._patience)
+        deadline = time.monotonic() + within
+        while (coming := not_up(self._stack.world())) and time.monotonic() < deadline:
+            time.sleep(0.3)
+        found = invariants(self._stack, self._names)
+        stuck = [f"{host} is on, and after {within:g} s it is not up" for host in coming]
+        return found | {ANYBODY: [*found.get(ANYBODY, []), *stuck]}
 
     def _return(self) -> Reasons:
         """Every dead host comes back: what was evacuated stays away, what was not runs again."""
         off = [host for host, boot in self._stack.world().boots.items() if boot is None]
-        answers = [self._stack.run(f"host start {host}") for host in off]
+        answers = [self._stack.run(f"host start {host} --no-wait") for host in off]
         failed = [f"return of {host}: {answer}" for host, answer in zip(off, answers, strict=True) if answer.code]
         found = {name: [f"after the return: {r}" for r in reasons] for name, reasons in self._look().items()}
         return found | {ANYBODY: [*found.get(ANYBODY, []), *failed]}
@@ -228,6 +240,14 @@ class Batch:
         struck = {path.name.rsplit(".", 1)[0] for path in strikes.glob("*")}
         keys = dict(zip(keys_of(rules), rules, strict=True))
         return {str(rule.instance) for key, rule in keys.items() if rule.times == 1 and key not in struck}
+
+
+def not_up(world: World) -> list[str]:
+    """Hosts that are on, not in service, and not held by an evacuation that relies on their being off."""
+    held = {each.source for each in world.rows.evacuations if each.open}
+    on = [host for host in world.rows.hosts if world.boots.get(host.name) is not None]
+    served = [host.name for host in on if (host.state, host.incarnation) == ("up", world.boots[host.name])]
+    return [host.name for host in on if host.name not in served and host.name not in held]
 
 
 def route_rules(cell: Cell) -> list[Rule]:

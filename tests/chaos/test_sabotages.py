@@ -3,17 +3,21 @@
 import pytest
 
 from tests.chaos.matrix import Matrix, batches
-from tests.chaos.play import Verdict
+from tests.chaos.play import END, Verdict
 from tests.chaos.sabotages import environment
 
 ONE_TRY = {"EVACUATE_ATTEMPTS_PER_HOST": "1"}
 """The second attempt goes elsewhere: what comes late finds no newer guest where it comes to."""
+PATIENCE = 10.0
+"""What is broken may be stuck, too: enough to see that."""
 
 
-def play(sabotage: str, kind: str, *steps: str) -> list[Verdict]:
-    """Without disk locks, so that nothing but the product itself is in the way."""
-    with Matrix(seed=1, settings=environment(sabotage) | ONE_TRY) as matrix:
-        return [v for n, batch in batches(kinds=[kind], steps=steps, locks=[False]) for v in matrix.play(batch, n)]
+def play(sabotage: str, kind: str, *steps: str, patience: float) -> list[Verdict]:
+    """The first batch with such a step: before its effect. Without disk locks, so that nothing but the product itself
+    is in the way."""
+    number, batch = next(iter(batches(kinds=[kind], steps=steps, locks=[False])))
+    with Matrix(seed=1, settings=environment(sabotage) | ONE_TRY, patience=patience) as matrix:
+        return matrix.play(batch, number)
 
 
 def reds(verdicts: list[Verdict]) -> dict[str, str]:
@@ -31,10 +35,10 @@ def reds(verdicts: list[Verdict]) -> dict[str, str]:
     ],
 )
 def test_broken_product_turns_cells_red(sabotage: str, kind: str, steps: list[str], witness: str):
-    found = reds(play(sabotage, kind, *steps))
+    found = reds(play(sabotage, kind, *steps, patience=PATIENCE))
     assert any(witness in reasons for reasons in found.values()), found
 
 
 @pytest.mark.timeout(300)
 def test_last_look_alone_may_be_missing_since_the_tombstone_stops_a_late_spawn():
-    assert reds(play("no-last-look", "hang", "spawn_guest")) == {}
+    assert reds(play("no-last-look", "hang", "spawn_guest", patience=END)) == {}
