@@ -1,18 +1,13 @@
 """The fault matrix: python -m tests.chaos --help"""
 
 import argparse
-import multiprocessing
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from tests.chaos.matrix import SCALE, Matrix, batches
-from tests.chaos.plan import KINDS, STEPS, Cell
-from tests.chaos.play import Verdict
+from tests.chaos.jobs import Played, play_all
+from tests.chaos.matrix import SCALE, batches
+from tests.chaos.plan import KINDS, STEPS
 from tests.chaos.report import Run, write
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -30,30 +25,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=JOBS, help="batches at once, each with servers of its own")
     parser.add_argument("--out", type=Path, help="a folder for fault-matrix.md and .json; docs/ for a whole matrix")
     return parser.parse_args()
-
-
-class Played(NamedTuple):
-    verdicts: list[Verdict]
-    instances: int
-    strikes: int
-    seconds: float
-
-
-def play(number: int, batch: Sequence[Cell], *, seed: int, scale: float) -> Played:
-    """In a process of its own, with servers of its own."""
-    since = time.monotonic()
-    with Matrix(seed=seed, scale=scale) as matrix:
-        verdicts = matrix.play(batch, number)
-    return Played(verdicts, matrix.instances, matrix.strikes, time.monotonic() - since)
-
-
-def play_all(wanted: Sequence[tuple[int, Sequence[Cell]]], options: argparse.Namespace) -> Iterator[Played]:
-    """As they end."""
-    fresh = multiprocessing.get_context("spawn")
-    one = partial(play, seed=options.seed, scale=options.scale)
-    with ProcessPoolExecutor(options.jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
-        for each in as_completed([pool.submit(one, number, batch) for number, batch in wanted]):
-            yield each.result()
 
 
 def say(played: Played, progress: str) -> None:
@@ -74,7 +45,7 @@ def main() -> int:
     whole = not options.kind and not options.step and options.locks == "both"
     wanted = list(batches(kinds=options.kind, steps=options.step, locks=locks))
     began, played = time.monotonic(), list[Played]()
-    for each in play_all(wanted, options):
+    for each in play_all(wanted, jobs=options.jobs, seed=options.seed, scale=options.scale):
         played.append(each)
         say(each, f"{len(played)}/{len(wanted)}")
     verdicts = [verdict for each in played for verdict in each.verdicts]

@@ -11,6 +11,7 @@ PART = (
     ("refuse", 3, False),
     ("hang", 1, False),
     ("reply-lost", 2, False),
+    ("cancelled", 1, True),
     ("cancelled", 3, False),
     ("terminated", 2, True),
     ("reset", 3, True),

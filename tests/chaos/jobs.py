@@ -1,0 +1,36 @@
+"""Batches side by side, each in a process of its own with servers of its own."""
+
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from typing import NamedTuple
+
+from tests.chaos.matrix import Matrix
+from tests.chaos.plan import Cell
+from tests.chaos.play import Verdict
+
+
+class Played(NamedTuple):
+    verdicts: list[Verdict]
+    instances: int
+    strikes: int
+    seconds: float
+
+
+def play(number: int, batch: Sequence[Cell], *, seed: int, scale: float) -> Played:
+    """In a process of its own, with servers of its own."""
+    since = time.monotonic()
+    with Matrix(seed=seed, scale=scale) as matrix:
+        verdicts = matrix.play(batch, number)
+    return Played(verdicts, matrix.instances, matrix.strikes, time.monotonic() - since)
+
+
+def play_all(wanted: Sequence[tuple[int, Sequence[Cell]]], *, jobs: int, seed: int, scale: float) -> Iterator[Played]:
+    """As they end."""
+    fresh = multiprocessing.get_context("spawn")
+    one = partial(play, seed=seed, scale=scale)
+    with ProcessPoolExecutor(jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
+        for each in as_completed([pool.submit(one, number, batch) for number, batch in wanted]):
+            yield each.result()
