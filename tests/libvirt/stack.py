@@ -2,12 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -21,11 +22,13 @@ from tests.libvirt.lab import guests
 from tests.libvirt.lab.host import LabHost
 from tests.libvirt.lab.lab import Lab
 from tests.libvirt.lab.shell import is_alive, until
+from tests.libvirt.power import Power
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVACUATE = Path(sys.executable).with_name("evacuate")
 NETWORK = "10.77.0.0/24"
 PATIENCE = 120.0
+Stack = TypeVar("Stack", bound="LibvirtStack")
 
 
 def fleet_of(hosts: Sequence[str], instances: dict[str, str]) -> dict[str, Any]:
@@ -46,39 +49,52 @@ def fleet_of(hosts: Sequence[str], instances: dict[str, str]) -> dict[str, Any]:
 
 
 class LibvirtStack:
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Lab, power: Power | None = None) -> None:
+        """`power`: what the hosts are fenced by; without it by an operator's word."""
         self.lab = lab
+        self.power = power
         self.directory = lab.directory / "stack"
         self.directory.mkdir()
         self.template = lab.shared / "template.xml"
-        self._address = free_address()
+        self.address_of_temporal = free_address()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("EVACUATE_", "TEMPORAL_"))}
         self._common = clean | {
-            "EVACUATE_TEMPORAL_ADDRESS": self._address,
+            "EVACUATE_TEMPORAL_ADDRESS": self.address_of_temporal,
             "EVACUATE_HYPERVISOR": "libvirt",
             "EVACUATE_FENCING": "operator",
             "PYTHONPATH": str(REPOSITORY),
         }
         self._control = self._common | {"EVACUATE_STATE_DIR": str(self.directory)}
+        if power is not None:
+            self._control |= power.settings
 
     def up(self, instances: dict[str, str]) -> None:
         """Every host is in service, and every guest runs and has said so."""
-        self.template.write_text(guests.template(self.lab.image, self.lab.shared))
+        self.template.write_text(self.guest_template())
         self.start_temporal()
         self.evacuate("store", "migrate")
         fleet = self.directory / "fleet.yaml"
-        fleet.write_text(yaml.safe_dump(fleet_of(list(self.lab.hosts), instances)))
+        fleet.write_text(yaml.safe_dump(self.fleet(instances)))
         self.evacuate("fleet", "load", str(fleet))
-        for instance in self.instances():
-            self.lab.disk(instance.id)
+        self.make_disks()
         self.start_control()
         for host in self.lab.hosts.values():
             self.start_worker(host)
         until(self.is_ready, f"every guest runs (see {self.directory})", within=PATIENCE)
 
+    def fleet(self, instances: dict[str, str]) -> dict[str, Any]:
+        return fleet_of(list(self.lab.hosts), instances)
+
+    def guest_template(self) -> str:
+        return guests.template(self.lab.image, self.lab.shared)
+
+    def make_disks(self) -> None:
+        for instance in self.instances():
+            self.lab.disk(instance.id)
+
     def start_temporal(self) -> None:
-        server = temporal_command(StateDir(self.directory), self._address, None)
+        server = temporal_command(StateDir(self.directory), self.address_of_temporal, None)
         self._spawn("temporal", list(server), self._common)
 
     def start_control(self) -> None:
@@ -109,12 +125,23 @@ class LibvirtStack:
         self._processes[f"host-{host.name}"] = host.start(command, log=log, environment=environment)
 
     def power_off(self, name: str) -> None:
-        """The host, its guests and its worker are gone at once."""
+        """The host, its guests and its worker are gone at once. Off already: no change."""
         self.lab.hosts[name].power_off()
-        self._processes.pop(f"host-{name}").wait(10)
+        if (worker := self._processes.pop(f"host-{name}", None)) is not None:
+            worker.wait(10)
+
+    def kill(self, pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def power_on(self, name: str) -> None:
+        """On already: no change."""
+        if self.lab.hosts[name].is_on:
+            return
+        self.power_off(name)
         self.lab.hosts[name].power_on()
+        if self.power is not None:
+            self.power.plug_in(name)
         self.start_worker(self.lab.hosts[name])
 
     def evacuate(self, *words: str, exit_code: int = 0) -> str:
@@ -131,8 +158,10 @@ class LibvirtStack:
         assert done.returncode == exit_code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def begin_evacuation(self, instance: str, why: str) -> "subprocess.Popen[str]":
-        words = ["instance", "evacuate", instance, "--source-confirmed-off", why, "--json"]
+    def begin_evacuation(self, instance: str, why: str | None = None) -> "subprocess.Popen[str]":
+        """`why`: an operator's word that the source is off."""
+        word = ["--source-confirmed-off", why] if why else []
+        words = ["instance", "evacuate", instance, *word, "--json"]
         return subprocess.Popen(
             [str(EVACUATE), *words],
             cwd=REPOSITORY,
@@ -191,8 +220,13 @@ class LibvirtStack:
 
 
 @contextmanager
-def stack_on(lab: Lab, instances: dict[str, str]) -> Generator[LibvirtStack]:
-    stack = LibvirtStack(lab)
+def stack_on(lab: Lab, instances: dict[str, str], power: Power | None = None) -> Generator[LibvirtStack]:
+    with running(LibvirtStack(lab, power), instances) as stack:
+        yield stack
+
+
+@contextmanager
+def running(stack: Stack, instances: dict[str, str]) -> Generator[Stack]:
     try:
         stack.up(instances)
         yield stack

@@ -23,7 +23,13 @@ class Machine:
 
     def power_on(self) -> None:
         sleeper = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
-        self._pid.write_text(str(subprocess.Popen(sleeper).pid))
+        self.be(subprocess.Popen(sleeper).pid)
+
+    def be(self, pid: int) -> None:
+        """On, as that process."""
+        fresh = self._pid.with_suffix(".new")
+        fresh.write_text(str(pid))
+        fresh.replace(self._pid)
 
     @property
     def is_on(self) -> bool:

@@ -11,6 +11,8 @@ from tests.libvirt.lab.guest_image import GuestImage
 from tests.libvirt.lab.shell import run
 
 SECTOR = 512
+MOST = 8 << 20
+"""Bytes of a disk that are looked at: an hour of records."""
 UP = "GUEST-UP"
 
 DOMAIN = """<domain type="qemu"><name>{name}</name><uuid>{instance}</uuid>
@@ -76,13 +78,14 @@ def definition(
     )
 
 
-def template(image: GuestImage, shared: Path) -> str:
-    """For instances without a stored definition: it knows host and epoch, so that every record names its writer."""
+def template(image: GuestImage, shared: Path, kind: str | None = "raw") -> str:
+    """For instances without a stored definition: it knows host and epoch, so that every record names its writer. `kind`
+    of its disk on the shared storage; None: it has none of its own there."""
     return definition(
         image,
         "$instance_id",
         name="$name",
-        disk=file_disk(f"{shared}/$instance_id.raw"),
+        disk=file_disk(f"{shared}/$instance_id.{kind}", kind) if kind else "",
         mac="$mac",
         ip="$ip",
         host="$host",
@@ -93,7 +96,7 @@ def template(image: GuestImage, shared: Path) -> str:
 
 def journal(path: Path, kind: str = "raw") -> list[Record]:
     """Every record on the disk, in the order of the sectors: that of the counter, whoever wrote."""
-    return parse(b"\n".join(_sectors(_raw(path, kind))))
+    return parse(b"\n".join(_sectors(_raw(path, kind)[:MOST])))
 
 
 def newest(path: Path) -> Record | None:

@@ -93,6 +93,11 @@ class LabHost:
         return self.home / "run" / "evacuate" / "incarnation"
 
     @property
+    def init(self) -> int | None:
+        """Its PID 1, as the machine knows it; None while it is off."""
+        return self._init if self.is_on else None
+
+    @property
     def is_on(self) -> bool:
         return self._init is not None and is_alive(self._init)
 

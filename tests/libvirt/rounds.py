@@ -1,0 +1,162 @@
+"""Real guests under random faults, for as many rounds as are asked for: python -m tests.libvirt.rounds --help
+
+In each round a host loses its power, its worker, or everybody's sight of it (partitioned: its guests write on), its
+guests are evacuated, and something else may go wrong meanwhile; then every host comes back. After each round every
+guest runs once, in one place, and its disk has one writer after the other and no lost record.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from services.hypervisors.process.disk import breaches, runs
+from tests.libvirt.conftest import missing
+from tests.libvirt.lab.lab import lab_of
+from tests.libvirt.lab.shell import until
+from tests.libvirt.power import power_of
+from tests.libvirt.stack import LibvirtStack, stack_on
+
+PATIENCE = 170.0
+LOSSES = ("power lost", "partitioned", "worker killed")
+"""Of the source. In the last two its guests live and write, until the fence has cut the power."""
+TROUBLES = ("nothing", "nothing", "source comes back", "destination's libvirtd killed", "destination loses power")
+"""What else happens while the guests are evacuated."""
+LATEST = 4.0
+"""Seconds after the requests within which it happens: fences take one, and guests boot for some."""
+
+
+class Rounds:
+    def __init__(self, stack: LibvirtStack, seed: str) -> None:
+        self._stack = stack
+        self._random = random.Random(seed)
+        self.moves: Counter[str] = Counter()
+
+    def play(self) -> str:
+        """What was done, for the reader. Raises AssertionError, TimeoutError: something is not as it must be."""
+        source = self._random.choice(sorted({each.host or "" for each in self._stack.instances()}))
+        loss, trouble = self._random.choice(LOSSES), self._random.choice(TROUBLES)
+        lost = [each.name for each in self._stack.instances() if each.host == source]
+        self._lose(source, loss)
+        asked = [self._stack.begin_evacuation(name) for name in lost]
+        time.sleep(self._random.uniform(0.5, LATEST))
+        struck = self._make(trouble, source)
+        outcomes = Counter(outcome(process) for process in asked)
+        if struck is not None:
+            self._evacuate_what_was_on(struck)
+        self._bring_everything_back()
+        self._look()
+        self.moves.update({loss: 1, trouble: 1} | outcomes)
+        return f"{source} {loss}, {trouble}: {', '.join(f'{count} {name}' for name, count in outcomes.items())}"
+
+    def _lose(self, name: str, loss: str) -> None:
+        host = self._stack.lab.hosts[name]
+        if loss == "power lost":
+            self._stack.power_off(name)
+            return
+        if loss == "partitioned":
+            host.partition()
+        for pid in host.processes("python"):
+            os.kill(pid, signal.SIGSTOP if loss == "partitioned" else signal.SIGKILL)
+
+    def _make(self, trouble: str, source: str) -> str | None:
+        """The second host that lost its power, if one did."""
+        others = [name for name in self._stack.lab.hosts if name != source]
+        busy = [name for name in others if self._stack.lab.hosts[name].guests()]
+        chosen = self._random.choice(busy or others)
+        if trouble == "source comes back":
+            self._stack.power_on(source)
+        elif trouble == "destination's libvirtd killed":
+            self._stack.lab.hosts[chosen].signal_libvirtd(signal.SIGKILL)
+            self._stack.lab.hosts[chosen].start_libvirtd()
+        elif trouble == "destination loses power":
+            self._stack.power_off(chosen)
+            return chosen
+        return None
+
+    def _evacuate_what_was_on(self, host: str) -> None:
+        left = [each.name for each in self._stack.instances() if each.host == host]
+        self.moves.update(outcome(self._stack.begin_evacuation(name)) for name in left)
+
+    def _bring_everything_back(self) -> None:
+        """A host whose worker was killed or partitioned, and which was not fenced after all, is power-cycled."""
+        for name, host in self._stack.lab.hosts.items():
+            host.heal()
+            if not host.processes("python"):
+                self._stack.power_off(name)
+            self._stack.power_on(name)
+
+    def _look(self) -> None:
+        try:
+            until(self._is_whole, "every host is up, and every guest runs once", within=PATIENCE)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}: {self._places()}") from None
+        for each in self._stack.instances():
+            before = len(self._stack.journal(each.name))
+            until(lambda each=each, n=before: len(self._stack.journal(each.name)) > n, f"{each.name} writes")
+            journal = self._stack.journal(each.name)
+            assert breaches(journal) == [], breaches(journal)
+            assert runs(journal)[-1].host == each.host, f"{each.name} is on {each.host}, and {runs(journal)[-1]} writes"
+        self._stack.evacuate("check")
+
+    def _is_whole(self) -> bool:
+        """Every host is up; guests run where the store has them, and nowhere else."""
+        instances = self._stack.instances()
+        counts = {name: len(host.guests()) for name, host in self._stack.lab.hosts.items()}
+        wanted = Counter(each.host for each in instances)
+        up = all(host.state == "up" for host in self._stack.hosts())
+        settled = up and all((each.vm_state, each.power_state, each.task_state) == RUNS for each in instances)
+        return settled and all(counts[name] == wanted[name] for name in counts)
+
+    def _places(self) -> str:
+        states = [f"{e.name} {e.vm_state} {e.task_state} on {e.host}" for e in self._stack.instances()]
+        counts = {name: len(host.guests()) for name, host in self._stack.lab.hosts.items()}
+        return f"{states}, {[f'{host.name} {host.state}' for host in self._stack.hosts()]}, guests {counts}"
+
+
+RUNS = ("active", "running", None)
+
+
+def outcome(process: "subprocess.Popen[str]") -> str:
+    """How it ended, or why it was refused: as the command says it."""
+    out, err = process.communicate(timeout=PATIENCE)
+    if not out.strip():
+        return f"refused ({err.strip().splitlines()[-1] if err.strip() else process.returncode})"
+    said = json.loads(out)
+    return said["outcome"] if "outcome" in said else f"refused ({said.get('error_type')})"
+
+
+def placed(guests: int, hosts: Sequence[str]) -> dict[str, str]:
+    return {f"vm-{number}": hosts[number % len(hosts)] for number in range(guests)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.libvirt.rounds", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--guests", type=int, default=4)
+    parser.add_argument("--seed", default="1", help="of all that is random")
+    options = parser.parse_args()
+    if why := missing():
+        print(f"error: {why}: see deploy/libvirt-packages.sh", file=sys.stderr)
+        return 2
+    hosts, began = ("a", "b", "c"), time.monotonic()
+    with (
+        lab_of(*hosts) as lab,
+        power_of(lab) as power,
+        stack_on(lab, placed(options.guests, hosts), power) as stack,
+    ):
+        rounds = Rounds(stack, options.seed)
+        for number in range(1, options.rounds + 1):
+            print(f"{time.monotonic() - began:6.1f} s  round {number}: {rounds.play()}", flush=True)
+        print(f"{options.rounds} rounds, no guest ran twice, no write lost: {dict(rounds.moves)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

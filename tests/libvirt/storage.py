@@ -1,0 +1,74 @@
+"""Real guests on network volumes: the volume service's daemon listens on the lab's storage server."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from services.hypervisors.process.disk import Record
+from services.volumes.nbd import Layout
+from tests.libvirt.lab import guests
+from tests.libvirt.lab.fabric import NETWORK, STORAGE
+from tests.libvirt.lab.lab import Lab
+from tests.libvirt.power import Power
+from tests.libvirt.stack import LibvirtStack
+
+ADDRESS = f"{NETWORK}.{STORAGE}:10809"
+DAEMON = "qemu-storage-daemon"
+
+
+class Qcow2Stack(LibvirtStack):
+    """Disks on the shared directory, as qcow2."""
+
+    def guest_template(self) -> str:
+        return guests.template(self.lab.image, self.lab.shared, kind="qcow2")
+
+    def make_disks(self) -> None:
+        for instance in self.instances():
+            self.lab.disk(instance.id, "qcow2")
+
+    def journal(self, name: str) -> list[Record]:
+        return guests.journal(self.lab.shared / f"{self.instance(name).id}.qcow2", "qcow2")
+
+
+class StorageStack(LibvirtStack):
+    """Each guest's one disk is a volume; `policy`: what proves a host empty."""
+
+    def __init__(self, lab: Lab, power: Power | None, policy: str) -> None:
+        super().__init__(lab, power)
+        self.layout = Layout.of(self.directory / "nbd", ADDRESS)
+        self._control |= {
+            "EVACUATE_VOLUMES": "nbd",
+            "EVACUATE_NBD_ADDRESS": ADDRESS,
+            "EVACUATE_NBD_DIR": str(self.directory / "nbd"),
+            "EVACUATE_NBD_CREATE": "true",
+            "EVACUATE_FENCING_POLICY": policy,
+        }
+
+    def fleet(self, instances: dict[str, str]) -> dict[str, Any]:
+        fleet = super().fleet(instances)
+        for each in fleet["instances"]:
+            each |= {"root_disk": "volume", "volumes": [f"{each['name']}-root"]}
+        return fleet | {"volumes": [{"name": f"{name}-root", "size_gb": 1} for name in instances]}
+
+    def guest_template(self) -> str:
+        return guests.template(self.lab.image, self.lab.shared, kind=None)
+
+    def make_disks(self) -> None:
+        """The service makes them; its daemon is started in the storage server's namespace."""
+        place = self.directory / "bin"
+        place.mkdir()
+        program, daemon = place / DAEMON, shutil.which(DAEMON)
+        program.write_text(f'#!/bin/sh\nexec ip netns exec {self.lab.fabric.namespace("st")} {daemon} "$@"\n')
+        program.chmod(0o755)
+        path = f"{place}{os.pathsep}{os.environ['PATH']}"
+        self._spawn("storage", [sys.executable, "worker.py", "storage"], self._control | {"PATH": path})
+
+    def volume(self, name: str) -> Path:
+        volumes = json.loads(self.evacuate("volume", "list", "--json"))
+        return self.layout.image(next(each["id"] for each in volumes if each["name"] == f"{name}-root"))
+
+    def journal(self, name: str) -> list[Record]:
+        return guests.journal(self.volume(name))

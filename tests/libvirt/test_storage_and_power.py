@@ -1,0 +1,89 @@
+"""Whole evacuations of real guests from every kind of storage, proven by power over Redfish or by storage alone."""
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from services.hypervisors.process.disk import breaches, runs
+from services.sql import open_services
+from tests.libvirt.lab import guests
+from tests.libvirt.lab.lab import Lab, lab_of
+from tests.libvirt.lab.shell import until
+from tests.libvirt.power import Power, power_of
+from tests.libvirt.stack import LibvirtStack, running
+from tests.libvirt.storage import Qcow2Stack, StorageStack
+
+
+@pytest.fixture
+def fresh(can_run: None) -> Iterator[Lab]:
+    with lab_of("a", "b", "c", named=3) as lab:
+        yield lab
+
+
+@pytest.fixture
+def power(fresh: Lab) -> Iterator[Power]:
+    with power_of(fresh) as power:
+        yield power
+
+
+def lose_sight_of(stack: LibvirtStack, name: str) -> None:
+    """Nobody answers for the host any more; its guests run, and write."""
+    host = stack.lab.hosts[name]
+    host.signal_libvirtd(signal.SIGKILL)
+    for pid in host.processes("python"):
+        stack.kill(pid)
+
+
+def recovered(stack: LibvirtStack, name: str) -> str:
+    """Where it is now, and goes on as one guest with one history."""
+    process = stack.begin_evacuation(name)
+    out, err = process.communicate(timeout=170)
+    assert process.returncode == 0, f"{out}\n{err}\n{stack.log('control')[-3000:]}"
+    destination = json.loads(out)["destination"]
+    until(lambda: len(runs(stack.journal(name))) > 1, f"{name} goes on")
+    first, second = runs(stack.journal(name))
+    assert (first.host, second.host) == ("a", destination)
+    assert second.first.counter == first.last.counter + 1
+    return destination
+
+
+def proofs(stack: LibvirtStack, name: str) -> list[str]:
+    services = open_services(f"sqlite:///{stack.directory / 'state.db'}")
+    try:
+        return [each.proof for each in services.views.residences() if each.instance == name and each.proof]
+    finally:
+        services.close()
+
+
+@pytest.mark.parametrize("kind", [LibvirtStack, Qcow2Stack], ids=["raw", "qcow2"])
+def test_living_host_is_switched_off_over_redfish_before_its_guest_starts_elsewhere(
+    fresh: Lab, power: Power, kind: type[LibvirtStack]
+) -> None:
+    with running(kind(fresh, power), {"vm-1": "a"}) as stack:
+        until(lambda: len(stack.journal("vm-1")) > 3, "vm-1 writes")
+        lose_sight_of(stack, "a")
+        assert recovered(stack, "vm-1") in ("b", "c")
+        assert power.orders() == ["a ForceOff"]
+        assert fresh.hosts["a"].processes() == []
+        assert breaches(stack.journal("vm-1")) == []
+        stack.evacuate("check")
+
+
+def test_guest_moves_to_its_volume_elsewhere_and_the_old_one_can_write_nothing_when_the_bmc_is_dead(
+    fresh: Lab, power: Power
+) -> None:
+    with running(StorageStack(fresh, power, "1 of power, storage"), {"vm-1": "a"}) as stack:
+        until(lambda: len(stack.journal("vm-1")) > 3, "vm-1 writes")
+        lose_sight_of(stack, "a")
+        power.lose_bmc("a")
+        (old,) = fresh.hosts["a"].guests()
+        assert recovered(stack, "vm-1") in ("b", "c")
+        console = fresh.shared / "vm-1.a.console"
+        until(lambda: guests.console_lines(console, "WRITE-ERROR"), "the old guest cannot write")
+        assert fresh.hosts["a"].guests() == [old], "it runs on, on a host that nobody can switch off"
+        before = len(stack.journal("vm-1"))
+        until(lambda: len(stack.journal("vm-1")) > before + 3, "vm-1 writes elsewhere")
+        assert breaches(stack.journal("vm-1")) == []
+        assert proofs(stack, "vm-1")[-1].startswith("storage-revoked")
