@@ -41,7 +41,10 @@ STEPS: dict[Route, tuple[str, ...]] = {
     # The instance is deleted while it spawns.
     "deleted": ("destroy_guest",),
 }
-"""Steps on a host come last: an execution there is not repeated, so that it is not to be held for long."""
+
+HASTY = ("prepare_destination", "connect_volumes", "spawn_guest", "settle_guest", "disconnect_volumes", "destroy_guest")
+"""Steps on a host: an execution there is not repeated, so that it is not to be held for long. Who is to be struck there
+is evacuated once the others of the batch are where they are to be struck."""
 
 BATCHES: tuple[tuple[tuple[Route, ...], tuple[At, ...]], ...] = (
     (("forward",), ("before",)),

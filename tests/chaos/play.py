@@ -18,7 +18,7 @@ from evacuation.model import Frozen
 from evacuation.views import InstanceView
 from services.temporal import connect
 from tests.chaos.evacuations import Evacuations
-from tests.chaos.plan import Cell
+from tests.chaos.plan import HASTY, Cell
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
 from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, outcomes_as_expected
@@ -92,7 +92,13 @@ class Batch:
         with self._stack.services() as services:
             now = {each.name: each for each in services.views.instances()}
         ends = {name: how_it_ended(outcome, now[name]) for name, outcome in outcomes.items()}
-        reasons = [outcomes_as_expected(self._cells, ends), phases, self._strays(ends), self._look(), self._return()]
+        reasons = [
+            outcomes_as_expected(self._cells, ends, outcomes),
+            phases,
+            self._strays(ends),
+            self._look(),
+            self._return(),
+        ]
         return [self._verdict(cell, ends, ended_at, reasons) for cell in self._cells]
 
     def _lose_source(self) -> None:
@@ -123,15 +129,26 @@ class Batch:
         settings = settings_for()
         client = await connect(settings)
         evacuations = Evacuations(client, instances.values(), settings.tuning)
-        asking = [asyncio.create_task(evacuations.ask(name)) for name in self._names]
-        bystanders = [asyncio.create_task(self._later(evacuations, name)) for name in self._bystanders]
+        asking: dict[str, asyncio.Task[None]] = {}
         try:
+            await self._ask_in_turn(evacuations, asking)
             await self._prelude(evacuations, instances)
             strike = await self._strike(evacuations)
-            return await self._follow(evacuations, [*asking, *bystanders, *strike.again])
+            asked = [asking[name] for name in (*self._names, *self._bystanders)]
+            return await self._follow(evacuations, [*asked, *strike.again])
         finally:
-            for task in [*asking, *bystanders]:
+            for task in asking.values():
                 task.cancel()
+
+    async def _ask_in_turn(self, evacuations: Evacuations, asking: dict[str, asyncio.Task[None]]) -> None:
+        """Those that can be held for long first, until they are held."""
+        hasty = [cell for cell in self._cells if self._kind.rule is None and cell.step in HASTY]
+        first = [cell for cell in self._cells if cell not in hasty]
+        asking |= {cell.instance: asyncio.create_task(evacuations.ask(cell.instance)) for cell in first}
+        if hasty:
+            await self._until_at(evacuations, {cell.instance: cell.step for cell in first})
+        asking |= {cell.instance: asyncio.create_task(evacuations.ask(cell.instance)) for cell in hasty}
+        asking |= {name: asyncio.create_task(self._later(evacuations, name)) for name in self._bystanders}
 
     async def _later(self, evacuations: Evacuations, name: str) -> None:
         await asyncio.sleep(self._random.random() * JITTER)
@@ -166,11 +183,16 @@ class Batch:
 
     async def _until_at(self, evacuations: Evacuations, steps: dict[str, str]) -> set[str]:
         """Those that did not come to their step."""
+
+        async def without(names: set[str]) -> set[str]:
+            at = await asyncio.gather(*(evacuations.is_at(name, steps[name]) for name in sorted(names)))
+            return {name for name, there in zip(sorted(names), at, strict=True) if not there}
+
         deadline, missing = time.monotonic() + ARRIVAL, set(steps)
         while missing and time.monotonic() < deadline:
-            at = await asyncio.gather(*(evacuations.is_at(name, steps[name]) for name in sorted(steps)))
-            missing = {name for name, there in zip(sorted(steps), at, strict=True) if not there}
             await asyncio.sleep(0.1)
+            # Whoever was there first may have gone on while the others came.
+            missing = await without(missing) or await without(set(steps))
         self._seen = {name: await evacuations.phase(name) for name in missing}
         return missing
 

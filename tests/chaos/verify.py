@@ -41,12 +41,16 @@ def expected(cell: Cell) -> frozenset[str]:
     return frozenset({"not_recovered" if cell.route == "ending" else "recovered"})
 
 
-def outcomes_as_expected(cells: Sequence[Cell], outcomes: Mapping[str, str]) -> Reasons:
+def outcomes_as_expected(
+    cells: Sequence[Cell], ends: Mapping[str, str], outcomes: Mapping[str, EvacuationOutcome | None]
+) -> Reasons:
+    """`ends`: what `how_it_ended` says of each; `outcomes` have the reasons."""
     found: Reasons = defaultdict(list)
     for cell in cells:
-        outcome = outcomes.get(cell.instance, "never ended")
-        if outcome not in expected(cell):
-            found[cell.instance].append(f"it ended {outcome}, not {' or '.join(sorted(expected(cell)))}")
+        end, outcome = ends.get(cell.instance, "never ended"), outcomes.get(cell.instance)
+        if end not in expected(cell):
+            why = f" ({outcome.error_type}: {outcome.reason})" if outcome and outcome.error_type else ""
+            found[cell.instance].append(f"it ended {end}{why}, not {' or '.join(sorted(expected(cell)))}")
     return found
 
 

@@ -39,10 +39,11 @@ class Rounds:
         self.moves: Counter[str] = Counter()
 
     def play(self) -> str:
-        """What was done, for the reader. Raises AssertionError, TimeoutError: something is not as it must be."""
+        """How the evacuations ended. Raises AssertionError, TimeoutError: something is not as it must be."""
         source = self._random.choice(sorted({each.host or "" for each in self._stack.instances()}))
         loss, trouble = self._random.choice(LOSSES), self._random.choice(TROUBLES)
         lost = [each.name for each in self._stack.instances() if each.host == source]
+        print(f"{source} with {', '.join(lost)}: {loss}; {trouble}", end="", flush=True)
         self._lose(source, loss)
         asked = [self._stack.begin_evacuation(name) for name in lost]
         time.sleep(self._random.uniform(0.5, LATEST))
@@ -53,7 +54,7 @@ class Rounds:
         self._bring_everything_back()
         self._look()
         self.moves.update({loss: 1, trouble: 1} | outcomes)
-        return f"{source} {loss}, {trouble}: {', '.join(f'{count} {name}' for name, count in outcomes.items())}"
+        return ", ".join(f"{count} {name}" for name, count in outcomes.items())
 
     def _lose(self, name: str, loss: str) -> None:
         host = self._stack.lab.hosts[name]
@@ -125,7 +126,11 @@ RUNS = ("active", "running", None)
 
 def outcome(process: "subprocess.Popen[str]") -> str:
     """How it ended, or why it was refused: as the command says it."""
-    out, err = process.communicate(timeout=PATIENCE)
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"it does not end: {process.communicate()[1]}") from None
     if not out.strip():
         return f"refused ({err.strip().splitlines()[-1] if err.strip() else process.returncode})"
     said = json.loads(out)
@@ -153,7 +158,8 @@ def main() -> int:
     ):
         rounds = Rounds(stack, options.seed)
         for number in range(1, options.rounds + 1):
-            print(f"{time.monotonic() - began:6.1f} s  round {number}: {rounds.play()}", flush=True)
+            print(f"{time.monotonic() - began:6.1f} s  round {number}: ", end="", flush=True)
+            print(f": {rounds.play()}", flush=True)
         print(f"{options.rounds} rounds, no guest ran twice, no write lost: {dict(rounds.moves)}")
     return 0
 

@@ -36,6 +36,7 @@ from workflows.evacuate_instance import EvacuateInstance
 
 SCALE = "0.2"
 PATIENCE = 50.0
+PAUSE = 0.1
 EVACUATE = str(Path(sys.executable).parent / "evacuate")
 
 
@@ -233,7 +234,7 @@ class Stack:
                 return seen.phase == step or any((s.name, s.state) == (step, "running") for s in seen.steps)
             return False
 
-        self.until(lambda: self.with_workflow(name, look), f"{name} is at {step}")
+        self._until_workflow(name, look, f"{name} is at {step}")
 
     def until_cancel_is_asked(self, name: str) -> None:
         """Until the request to cancel is in the workflow's history."""
@@ -242,7 +243,18 @@ class Stack:
             history = await handle.fetch_history()
             return any(e.HasField("workflow_execution_cancel_requested_event_attributes") for e in history.events)
 
-        self.until(lambda: self.with_workflow(name, look), f"a cancel of {name} is asked for")
+        self._until_workflow(name, look, f"a cancel of {name} is asked for")
+
+    def _until_workflow(self, name: str, look: Callable[[Client, WorkflowHandle[Any, Any]], Any], what: str) -> None:
+        """One client asks, until it is so."""
+
+        async def wait(client: Client, handle: WorkflowHandle[Any, Any]) -> None:
+            deadline = time.monotonic() + PATIENCE
+            while not await look(client, handle):
+                assert time.monotonic() < deadline, f"never: {what}"
+                await asyncio.sleep(PAUSE)
+
+        self.with_workflow(name, wait)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE
