@@ -24,7 +24,7 @@ demo: install
 	$(BIN)/evacuate demo
 
 test: install
-	$(BIN)/python -m pytest -n 3 --dist worksteal tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 
 # Needs root and Debian's docker.io, iptables, iproute2 and mmdebstrap; or DOCKER_HOST.
 test-containers: install
