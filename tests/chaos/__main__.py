@@ -59,6 +59,7 @@ def main() -> int:
     )
     folder = options.out or (DOCS if whole else None)
     if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
         write(verdicts, run, folder / "fault-matrix.md", folder / "fault-matrix.json")
     red = sum(verdict.result == "red" for verdict in verdicts)
     print(f"{len(verdicts)} cells, {red} red, {run.minutes:.1f} minutes", file=sys.stderr)
