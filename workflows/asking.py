@@ -21,15 +21,15 @@ GRACE = 0.5
 
 async def ask_host(steps: Steps, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | None:
     """The answer of the host's own worker, or None: nobody answers. The whole silence is waited for only where the
-    host's power does not read off."""
+    host's power does not read off. A question that is not needed any more, after a cancel too, is left to its own
+    timeout: to cancel it would be one more race for nothing."""
     if not workflow.patched(READS_POWER):
         return await steps.probe(host, hypervisor_uuid)
     answer = asyncio.create_task(steps.probe(host, hypervisor_uuid))
     power = asyncio.create_task(_reads_off(steps, host))
     await workflow.wait([answer, power], return_when=asyncio.FIRST_COMPLETED)
-    if answer.done() or not power.result():
-        return await answer
-    await workflow.wait([answer], timeout=GRACE * steps.tuning.scale)
+    is_off = not answer.done() and power.result()
+    await workflow.wait([answer], timeout=GRACE * steps.tuning.scale if is_off else None)
     return answer.result() if answer.done() else None
 
 
