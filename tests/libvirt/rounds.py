@@ -7,7 +7,6 @@ guest runs once, in one place, and its disk has one writer after the other and n
 
 import argparse
 import json
-import os
 import random
 import signal
 import subprocess
@@ -63,8 +62,9 @@ class Rounds:
             return
         if loss == "partitioned":
             host.partition()
+        # Its worker speaks to Temporal past the lab's network: cut off is as good as dead.
         for pid in host.processes("python"):
-            os.kill(pid, signal.SIGSTOP if loss == "partitioned" else signal.SIGKILL)
+            self._stack.kill(pid)
 
     def _make(self, trouble: str, source: str) -> str | None:
         """The second host that lost its power, if one did."""
