@@ -1,4 +1,4 @@
-"""Evacuations of single instances: asked for, followed, cancelled; and deletions."""
+"""Evacuations of single instances: asked for, followed, cancelled."""
 
 import asyncio
 import getpass
@@ -13,7 +13,7 @@ from cli.access import open_store, require_name
 from cli.durations import read_duration
 from cli.instances import find_instance
 from cli.output import print_json, print_one, say
-from cli.requests import Accepted, Handle, delete, find_running, new_request_id, request_evacuation
+from cli.requests import Accepted, Handle, find_running, new_request_id, request_evacuation
 from cli.watching import follow
 from evacuation.errors import (
     ContradictoryOptionsError,
@@ -132,7 +132,7 @@ async def _evacuate(
     accepted = await _patiently(asking, f"no answer for {instance.name} yet: does a control worker run?")
     _say_accepted(accepted, instance)
     if not options.wait:
-        _print(await _started(accepted, instance), as_json=as_json)
+        print_one(await _started(accepted, instance), as_json=as_json)
         return DONE
     outcome = await _follow(accepted.handle, instance, accepted)
     return _end(outcome, as_json=as_json)
@@ -193,14 +193,10 @@ def recorded(instance_id: str, evacuation_id: str | None) -> EvacuationOutcome |
 
 
 def _end(outcome: EvacuationOutcome, *, as_json: bool) -> int:
-    _print(outcome, as_json=as_json)
+    print_one(outcome, as_json=as_json)
     if outcome.outcome != "recovered":
         say("error: " + " ".join(f"{outcome.outcome}: {outcome.reason or outcome.error_type or ''}".split()))
     return CODES[outcome.outcome]
-
-
-def _print(document: Frozen, *, as_json: bool) -> None:
-    print_one(document, as_json=as_json)
 
 
 def watch_evacuation(settings: Settings, instance: InstanceView, *, as_json: bool) -> int:
@@ -221,7 +217,7 @@ def cancel_evacuation(settings: Settings, asked: str, *, as_json: bool) -> int:
     with refusals_as_outcomes(asked, as_json=as_json):
         instance = find_instance(asked)
         outcome = asyncio.run(_cancel(settings, instance))
-    _print(outcome, as_json=as_json)
+    print_one(outcome, as_json=as_json)
     if outcome.outcome == "recovered":
         raise TooLateError(
             f"too late to cancel: {instance.name} had started on {outcome.destination}, and an evacuation goes only"
@@ -238,15 +234,3 @@ async def _cancel(settings: Settings, instance: InstanceView) -> EvacuationOutco
     await handle.cancel()
     say(f"asked the evacuation of {instance.name} to stop; waiting until it is undone")
     return await _follow(handle, instance)
-
-
-def delete_instance(settings: Settings, asked: str, *, as_json: bool) -> None:
-    """Prints the instance as it is then. Raises InstanceNotFoundError."""
-
-    async def run(instance: InstanceView) -> None:
-        await delete(await connect(settings), instance, settings.tuning)
-
-    with refusals_as_outcomes(asked, as_json=as_json):
-        instance = find_instance(asked)
-        asyncio.run(run(instance))
-        _print(find_instance(instance.id), as_json=as_json)

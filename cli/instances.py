@@ -94,6 +94,6 @@ def cancel_instance(instance: InstanceArgument, as_json: JsonOption = False, sta
 @instance_app.command("delete", epilog=examples("instance delete web-01"))
 def delete_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """Delete an instance, also in the midst of its evacuation."""
-    from cli.evacuations import delete_instance as delete
+    from cli.deletions import delete_instance as delete
 
     delete(settings(), instance, as_json=as_json)

@@ -21,7 +21,7 @@ async def follow(handles: Mapping[str, Handle], *, details: bool = True) -> dict
     show = _Table() if stderr().is_terminal else _Lines()
     with show:
         while not all(end.done() for end in ends.values()):
-            await asyncio.wait(ends.values(), timeout=INTERVAL)  # noqa: TID251
+            await asyncio.wait(ends.values(), timeout=INTERVAL)  # noqa: TID251 (in a command, not in a workflow)
             show.update(await _progress(list(handles.values())))
     return {key: await end for key, end in ends.items()}
 

@@ -1,0 +1,23 @@
+"""Deletions of instances, also in the middle of an evacuation."""
+
+import asyncio
+
+from cli.evacuations import refusals_as_outcomes
+from cli.instances import find_instance
+from cli.output import print_one
+from cli.requests import delete
+from evacuation.views import InstanceView
+from services.settings import Settings
+from services.temporal import connect
+
+
+def delete_instance(settings: Settings, asked: str, *, as_json: bool) -> None:
+    """Prints the instance as it is then. Raises InstanceNotFoundError."""
+
+    async def run(instance: InstanceView) -> None:
+        await delete(await connect(settings), instance, settings.tuning)
+
+    with refusals_as_outcomes(asked, as_json=as_json):
+        instance = find_instance(asked)
+        asyncio.run(run(instance))
+        print_one(find_instance(instance.id), as_json=as_json)
