@@ -12,20 +12,19 @@ from typing import Any
 from cli.requests import delete
 from embedded.faults import keys_of, read_faults
 from embedded.state import StateDir, settings_for
-from evacuation.invariants import World
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import Frozen
 from evacuation.views import InstanceView
 from services.temporal import connect
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.plan import HASTY, Cell
+from tests.chaos.rules import cell_rule, prelude_rules, route_rules
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
-from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, outcomes_as_expected
+from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, not_up, outcomes_as_expected
 from tests.chaos.world import SOURCE, bystanders, homes
 from tests.support.stack import Stack
 
-Rule = dict[str, Any]
 ARRIVAL = 45.0
 """Seconds within which every instance is at its step: a destination is taken for silent only after some."""
 END = 150.0
@@ -262,28 +261,3 @@ class Batch:
         struck = {path.name.rsplit(".", 1)[0] for path in strikes.glob("*")}
         keys = dict(zip(keys_of(rules), rules, strict=True))
         return {str(rule.instance) for key, rule in keys.items() if rule.times == 1 and key not in struck}
-
-
-def not_up(world: World) -> list[str]:
-    """Hosts that are on, not in service, and not held by an evacuation that relies on their being off."""
-    held = {each.source for each in world.rows.evacuations if each.open}
-    on = [host for host in world.rows.hosts if world.boots.get(host.name) is not None]
-    served = [host.name for host in on if (host.state, host.incarnation) == ("up", world.boots[host.name])]
-    return [host.name for host in on if host.name not in served and host.name not in held]
-
-
-def route_rules(cell: Cell) -> list[Rule]:
-    """What sends an evacuation along the cell's route."""
-    refused = {"activity": "spawn_guest", "at": "before", "do": "refuse", "instance": cell.instance}
-    return {"undoing": [refused | {"times": 1}], "ending": [refused]}.get(cell.route, [])
-
-
-def prelude_rules(cell: Cell) -> list[Rule]:
-    held = {"activity": "spawn_guest", "do": "hold", "instance": cell.instance}
-    return {"silent": [held | {"at": "before"}], "deleted": [held | {"at": "after"}]}.get(cell.route, [])
-
-
-def cell_rule(cell: Cell) -> Rule:
-    """The fault itself; or the hold, under which it is done from outside. A hold holds every try of the step."""
-    rule = {"activity": cell.step, "at": cell.at, "instance": cell.instance}
-    return rule | ({"do": cell.kind.rule, "times": 1} if cell.kind.rule else {"do": "hold"})

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.chaos.jobs import play_all
 from tests.chaos.matrix import Matrix, batches
 from tests.chaos.plan import BATCHES, KINDS, Cell
 from tests.chaos.play import Verdict
@@ -43,6 +44,14 @@ def test_matrix_has_every_step_before_and_after_under_every_fault_once():
     assert len(cells) == len(KINDS) * 25 * 2 * 2
     assert all(len(each) <= 20 for _, each in batches())
     assert sum(len(routes) for routes, _ in BATCHES[1:]) == 5
+
+
+def test_batches_are_played_in_processes_of_their_own_and_all_verdicts_come_back():
+    impossible = batch("reply-lost", 1, True)
+    wanted = [(1, impossible[:3]), (2, impossible[3:5])]
+    played = list(play_all(wanted, jobs=2, seed=1, scale=1.0))
+    assert sorted(v.step for each in played for v in each.verdicts) == sorted(cell.step for cell in impossible[:5])
+    assert {v.result for each in played for v in each.verdicts} == {"n/a"}
 
 
 def test_report_counts_what_was_played_and_names_what_is_red(tmp_path):

@@ -115,3 +115,11 @@ def _disks(stack: Stack, world: World, source: str | None) -> Iterator[tuple[str
             yield instance.name, f"disk: {last} wrote last, and it lives on {instance.host}"
         if not records:
             yield instance.name, "disk: nothing was ever written"
+
+
+def not_up(world: World) -> list[str]:
+    """Hosts that are on, not in service, and not held by an evacuation that relies on their being off."""
+    held = {each.source for each in world.rows.evacuations if each.open}
+    on = [host for host in world.rows.hosts if world.boots.get(host.name) is not None]
+    served = [host.name for host in on if (host.state, host.incarnation) == ("up", world.boots[host.name])]
+    return [host.name for host in on if host.name not in served and host.name not in held]

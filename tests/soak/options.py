@@ -56,5 +56,5 @@ def parse(words: Sequence[str] | None = None) -> Options:
     try:
         return Options.model_validate(given)
     except ValueError as error:
-        first = error.errors()[0]  # type: ignore[attr-defined]
+        first = error.errors()[0]  # type: ignore[attr-defined]  # pydantic's ValidationError
         parser.error(f"--{first['loc'][0]}: {first['msg']}")

@@ -12,7 +12,7 @@ from evacuation.invariants import World
 from evacuation.model import Frozen
 from services.temporal import connect
 from tests.chaos.servers import Postgres
-from tests.chaos.verify import invariants
+from tests.chaos.verify import invariants, not_up
 from tests.soak.leftovers import Longest, histories, longest, rows_left, table_sizes, unbounded
 from tests.soak.memory import Memory, growing
 from tests.soak.options import Options
@@ -184,6 +184,4 @@ def restless(world: World) -> Sequence[str]:
     """What is still under way."""
     rows = world.rows
     flights = [f"the evacuation of {each.instance} is open ({each.phase})" for each in rows.evacuations if each.open]
-    hosts = [host for host in rows.hosts if world.boots.get(host.name) is not None]
-    coming = [host.name for host in hosts if (host.state, host.incarnation) != ("up", world.boots[host.name])]
-    return [*flights, *(f"{host} is powered on and not up" for host in coming)]
+    return [*flights, *(f"{host} is powered on and not up" for host in not_up(world))]
