@@ -16,7 +16,7 @@ from evacuation.errors import (
     StorageNotRevokedError,
 )
 from evacuation.fencing import FencingPolicy
-from evacuation.messages import FenceRequest
+from evacuation.messages import FenceRequest, HostRef
 from evacuation.model import Evidence, EvidenceKind
 
 REQUEST = FenceRequest(host="cmp-1", incarnation="boot-1", instance_id="i-1")
@@ -276,3 +276,29 @@ def test_destination_whose_power_cannot_be_read_keeps_its_place_in_the_store():
     with pytest.raises(BmcUnreachableError):
         ground.fence_destination()
     assert not ground.notes.opened
+
+
+class Unreadable(Power):
+    def is_off(self, host: str) -> bool:
+        raise FenceFailedError(UNREADABLE)
+
+
+@pytest.mark.parametrize(
+    ("power", "policy", "reads_off"),
+    [
+        (Power(on=False), "1 of power", True),
+        (Power(), "1 of power", False),
+        (Power(on=False, able=False), "1 of power", False),
+        (Power(on=False), "1 of operator", False),
+        (Unreadable(on=False), "1 of power", False),
+    ],
+    ids=["off", "on", "nothing switches it", "power does not count", "unreadable"],
+)
+def test_reading_the_power_says_off_only_where_it_reads_off_and_records_nothing(
+    power: Power, policy: str, reads_off: bool
+):
+    notes = Notebook()
+    activities = FencingActivities(notes, power, policy=FencingPolicy.parse(policy))
+    asked = HostRef(host="cmp-1", incarnation=None)
+    assert ActivityEnvironment().run(activities.read_power, asked) is reads_off
+    assert notes.known is None and not notes.opened

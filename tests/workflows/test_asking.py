@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from temporalio.exceptions import ApplicationError
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError, CancelledError
 
 from tests.workflows.conftest import Run
 from tests.workflows.fakes import FakeCloud
@@ -53,3 +54,15 @@ async def test_answer_counts_for_more_than_a_power_that_reads_off(run):
     failure = await (await run(cloud)).failure()
     assert failure.type == "SourceAnswersError"
     assert "fence_source" not in cloud.asked
+
+
+async def test_cancel_that_comes_while_the_source_is_asked_ends_it_before_anything_is_switched_off(run):
+    cloud = FakeCloud()
+    evacuation: Run = await run(cloud)
+    handle = await evacuation.start()
+    await evacuation.until("check_request")
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert cloud.asked == ["check_request"]
