@@ -77,7 +77,7 @@ class Floor:
         await self._step(FloorActivities.host_step, host_queue(self._input.destination), policy, step)
 
     async def _step(self, what: object, queue: str, policy: Policy, about: str) -> None:
-        await call(what, Done(), policy=policy, tuning=self._input.tuning, about=about, queue=queue)  # type: ignore[arg-type]
+        await call(what, Done(), policy=policy, tuning=self._input.tuning, about=about, queue=queue)  # type: ignore[arg-type]  # a name for a method
 
     def _publish(self, phase: str) -> None:
         workflow.upsert_search_attributes([PHASE.value_set(phase), DESTINATION.value_set(self._input.destination)])

@@ -99,11 +99,11 @@ def times(stack: LibvirtStack, name: str, lost: float, wrote: float) -> Times:
 
 def started_at(stack: LibvirtStack, name: str) -> float:
     """When the guest's QEMU was started, by the kernel's account."""
-    id = stack.instance(name).id
+    instance_id = stack.instance(name).id
     for host in stack.lab.hosts.values():
         for pid in host.guests():
             process = psutil.Process(pid)
-            if any(id in word for word in process.cmdline()):
+            if any(instance_id in word for word in process.cmdline()):
                 return process.create_time()
     raise AssertionError(f"{name} runs nowhere")
 

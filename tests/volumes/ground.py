@@ -40,7 +40,7 @@ class Ground:
 
     def start(self) -> None:
         self.service.look()
-        self.services.volumes = NbdVolumes(self.services.volumes, self.services.exports, self.exports)  # type: ignore[assignment]
+        self.services.volumes = NbdVolumes(self.services.volumes, self.services.exports, self.exports)  # type: ignore[assignment]  # the port
         self.services.hosts = NbdHosts(self.services.database, self.exports)
         self.world = World(self.services, FLEET)
 

@@ -75,7 +75,7 @@ class Site:
 
     def attachment(self, volume: str) -> dict[str, str]:
         view = next(each for each in self.read("volume", "list") if each["name"] == volume)
-        return {"volume": view["id"], **view["attachments"][0]}  # type: ignore[index]
+        return {"volume": view["id"], **view["attachments"][0]}  # type: ignore[index]  # JSON
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_storage_proves_nothing_about_guests_that_write_to_files_of_their_own(
     served = volume_services(settings, open_services(f"sqlite:///{volumes.directory / 'store.db'}"))
     assert (served.storage is not None) == proves
     evacuation = volumes.ready()
-    volumes.services.volumes = served.volumes  # type: ignore[assignment]
+    volumes.services.volumes = served.volumes  # type: ignore[assignment]  # the port, not the class
     evacuation.detach()
     known = volumes.services.evidence.current_evidence("cmp-1", "boot-1", volumes.world.id_of("web-01"))
     assert (known is not None) == proves

@@ -42,14 +42,14 @@ def main() -> None:
     directory, address, store, work, point, when = sys.argv[1:]
     services = open_services(store, FencingPolicy.parse("1 of power, storage"))
     exports = Exports(Layout.of(Path(directory), address), services.exports, create=True)
-    services.volumes = NbdVolumes(services.volumes, services.exports, exports)  # type: ignore[assignment]
+    services.volumes = NbdVolumes(services.volumes, services.exports, exports)  # type: ignore[assignment]  # the port, not the class
     die_at(point, when)
     world = Seen(services)
     if work == "revoke":
         request = m.FenceRequest(host="cmp-1", incarnation="boot-1", instance_id=world.id_of("web-01"))
         NbdStorageFence(services.exports, exports).revoke(request, lambda: None)
         return
-    evacuation = Evacuation(world, "web-01", "ev-1", "run-1")  # type: ignore[arg-type]
+    evacuation = Evacuation(world, "web-01", "ev-1", "run-1")  # type: ignore[arg-type]  # only its services are asked for
     evacuation.detach()
     evacuation.attach()
 

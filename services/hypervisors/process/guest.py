@@ -32,8 +32,8 @@ class Guest:
         self.incarnation = given["--incarnation"]
         self.locks = given["--disk-lock"] == "yes"
         self.held = int(given["--held"])
-        self.disk = os.path.join(given["--root"], "disks", f"{self.instance}.disk")  # noqa: PTH118
-        self.power = os.path.join(given["--root"], "hosts", self.host, "power.json")  # noqa: PTH118
+        self.disk = os.path.join(given["--root"], "disks", f"{self.instance}.disk")  # noqa: PTH118 (pathlib would cost every guest its memory)
+        self.power = os.path.join(given["--root"], "hosts", self.host, "power.json")  # noqa: PTH118 (pathlib would cost every guest its memory)
 
     def start(self) -> int:
         """Open the disk and write the first record; 0, or the code of the failure with nothing written."""
@@ -51,7 +51,7 @@ class Guest:
     def is_powered(self) -> bool:
         """Read after this process has become visible in the process table: who cuts the power writes its mark before
         looking there, so that one of the two sees the other."""
-        with open(self.power, encoding="utf-8") as file:  # noqa: PTH123
+        with open(self.power, encoding="utf-8") as file:  # noqa: PTH123 (as above)
             text = file.read()
         return '"off":false' in text and f'"incarnation":"{self.incarnation}"' in text
 

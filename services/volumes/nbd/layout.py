@@ -88,7 +88,7 @@ def _make_image(path: Path, size: int) -> None:
     # What guests keep is for nobody else on this machine.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 (Path.open takes no descriptor)
         file.truncate(size)
         os.fsync(file.fileno())
     try:

@@ -32,7 +32,7 @@ def until(condition: Callable[[], object], what: str, *, within: float = 60.0) -
 def is_alive(pid: int) -> bool:
     """A zombie is not: it neither runs nor writes."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 (asked many times a second)
             return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
     except OSError:
         return False
