@@ -156,7 +156,7 @@ class LabHost:
         if not self.is_on:
             return []
         mine = Path(f"/proc/{self._init}/ns/pid").readlink()
-        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_in(pid, mine, command)]  # noqa: PTH208
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_in(pid, mine, command)]  # noqa: PTH208 (names alone: it is asked all the time)
 
     def guests(self) -> list[int]:
         """Pids of the QEMUs that are guests: libvirtd also starts some to ask what they can do."""
