@@ -13,7 +13,8 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowHandle
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.exceptions import ApplicationError, TimeoutType
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
@@ -41,6 +42,12 @@ from workflows.evacuate_instance import EvacuateInstance
 T = TypeVar("T")
 Event = Callable[["Call"], None]
 PATIENCE = 60.0
+WORDS = (
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+)
+ASKED_BESIDE = ("probe_host", "read_power")
+"""Side by side, so in no order: nothing befalls them."""
 CALLS_UNTIL_THE_WORLD_IS_WELL = 150
 
 
@@ -51,6 +58,8 @@ class Call:
         self.stage = stage
         self.name = activity.info().activity_type
         self.workflow_id = activity.info().workflow_id or ""
+        run_id = activity.info().workflow_run_id
+        self.run: WorkflowHandle[Any, Any] = stage.client.get_workflow_handle(self.workflow_id, run_id=run_id)
         self.host = host
         self.input = input
         self.is_executed = True
@@ -83,6 +92,8 @@ class Stage:
         self.cloud: Cloud
         self.script: Mapping[int, Event] = {}
         self.asked: list[str] = []
+        self.turn = asyncio.Lock()
+        """One call at a time, so that an example goes the same way each time; what comes late is `frozen`."""
         self.frozen: list[Callable[[], None]] = []
         self.after: Callable[[], None] = lambda: None
         self.client: Client
@@ -150,6 +161,7 @@ class Stage:
             request=m.EvacuationRequest(request_id=str(uuid.uuid4()), instance_id=instance_id, **request)
         )
         status = self.run(self._evacuate(instance_id, input))
+        self.run(self._end_of_the_last_call())
         assert not self.broken, self.broken[0]
         return status
 
@@ -165,9 +177,29 @@ class Stage:
             return status.name if status else "?"
         return "COMPLETED"
 
+    async def _end_of_the_last_call(self) -> None:
+        """A run that was terminated in the middle of a call does not wait for it."""
+        async with self.turn:
+            pass
+
+    async def tell(self, run: WorkflowHandle[Any, Any], word: Coroutine[Any, Any, None]) -> None:
+        """Returns when the run has seen the word. For the time-skipping server rejects, again and again, a workflow
+        task that cancels an activity which has ended meanwhile (temporalio/sdk-java#2391); a real server does not."""
+        await word
+        while not _has_looked(await run.fetch_history()):
+            await asyncio.sleep(0.01)
+
     def soon(self, work: Coroutine[Any, Any, Any]) -> None:
         """From a thread of an activity: asked for before the activity goes on."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+
+
+def _has_looked(history: WorkflowHistory) -> bool:
+    """Whether a workflow task that began after the last word has been completed."""
+    kinds = [event.event_type for event in history.events]
+    last = max(number for number, kind in enumerate(kinds) if kind in WORDS)
+    begun = [number for number, kind in enumerate(kinds) if kind == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED]
+    return any(EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED in kinds[number:] for number in begun if number > last)
 
 
 class Current:
@@ -196,8 +228,12 @@ class _Struck(ActivityInboundInterceptor):
         self._host = fate.host
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        async with self._stage.turn:
+            return await self._in_turn(input)
+
+    async def _in_turn(self, input: ExecuteActivityInput) -> Any:
         stage, call = self._stage, Call(self._stage, input, self._host)
-        if call.name != "probe_host":
+        if call.name not in ASKED_BESIDE:
             await self._befall(call)
         if self._host is not None and self._host not in stage.cloud.metal.serving:
             raise timed_out(TimeoutType.SCHEDULE_TO_START)

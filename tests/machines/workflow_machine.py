@@ -47,11 +47,11 @@ def refuses(_: Call) -> None:
 
 
 def is_cancelled(call: Call) -> None:
-    call.stage.soon(call.stage.client.get_workflow_handle(call.workflow_id).cancel())
+    call.stage.soon(call.stage.tell(call.run, call.run.cancel()))
 
 
 def is_terminated(call: Call) -> None:
-    call.stage.soon(call.stage.client.get_workflow_handle(call.workflow_id).terminate())
+    call.stage.soon(call.run.terminate())
 
 
 def is_terminated_and_freezes(call: Call) -> None:
@@ -63,8 +63,7 @@ def is_deleted(call: Call) -> None:
     """As the deletion's workflow does it first; the rest comes after the evacuation's end."""
     instance_id = call.workflow_id.removeprefix(evacuate_instance_id(""))
     call.stage.cloud.services.hosts.plan_deletion(instance_id)
-    handle = call.stage.client.get_workflow_handle(call.workflow_id)
-    call.stage.soon(handle.signal("instance_deleted"))
+    call.stage.soon(call.stage.tell(call.run, call.run.signal("instance_deleted")))
 
 
 def dies_inside(fuse: int) -> Event:
@@ -194,7 +193,8 @@ class WorkflowMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_broken(self) -> None:
-        assert find_breaches(self.cloud.world()) == (), self.stage.asked
+        breaches = find_breaches(self.cloud.world())
+        assert not breaches, f"{breaches}, after {self.stage.asked}"
 
     def teardown(self) -> None:
         try:
