@@ -63,16 +63,14 @@ class Database:
         """All that the work reads is from one moment. Raises StoreUnavailableError."""
         return self._persistently(lambda: self._once(self._reading, lambda session: work(session, *args, **kwargs)))
 
-    @contextmanager
-    def connect(self) -> Generator[Connection]:
-        """A writing transaction on a bare connection. Raises StoreUnavailableError."""
-        try:
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """As `write`, on a bare connection. Raises StoreUnavailableError."""
+
+        def transaction() -> T:
             with self._writing.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            if not _is_unavailability(error):
-                raise
-            raise unavailable(error) from error
+                return work(connection)
+
+        return self._persistently(transaction)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -18,22 +18,25 @@ _LOCK = 0x65766163
 def migrate(url: str) -> None:
     """The schema is this release's. Two at once: the second waits, and finds nothing to do. Raises
     StoreUnavailableError, StoreSchemaError (the store is newer than this release)."""
-    from alembic import command
-    from alembic.config import Config
-
     _require_directory(url)
     database = connect_database(url)
     try:
-        with database.connect() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            _refuse_newer(_revision(connection))
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        database.run(_upgrade)
     finally:
         database.close()
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    _refuse_newer(_revision(connection))
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def check_revision(connection: Connection) -> None:

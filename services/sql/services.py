@@ -41,8 +41,7 @@ def open_services(url: str, policy: FencingPolicy | None = None) -> SqlServices:
     require_file(url)
     database = connect_database(url, {FencingPolicy: policy})
     try:
-        with database.connect() as connection:
-            check_revision(connection)
+        database.run(check_revision)
     except BaseException:
         database.close()
         raise

@@ -2,10 +2,9 @@
 
 Each story is told once undisturbed; then, for every step of it, on worlds that are disturbed at every step."""
 
+import multiprocessing
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,9 +12,11 @@ import pytest
 
 from evacuation.errors import StaleAttemptError
 from services.hypervisors.process import ProcessHost
-from tests.activities.world import FLEET, STORIES, World
+from tests.activities.world import FLEET, STORIES, World, run_and_die
 
 Disturb = Callable[[World, str], None]
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([run_and_die.__module__])
 
 
 @pytest.fixture
@@ -43,9 +44,10 @@ def twice(world: World, step: str) -> None:
 
 
 def killed(world: World, step: str) -> None:
-    command = [sys.executable, "-m", "tests.activities.world", str(world.root), step]
-    died = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
-    assert died.returncode == -signal.SIGKILL, died.stderr
+    process = PROCESSES.Process(target=run_and_die, args=(world.root, step))
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
     before = world.snapshot()
     world.run(step)
     assert world.snapshot() == before, f"{step} has a second effect after a kill"

@@ -1,14 +1,12 @@
 """One evacuation as a list of steps on real parts: SQLite, guest processes, the power of hosts.
 
 A step is an activity and the message that the workflow would send it. What steps answered is kept in a file, so that
-another process can go on where one was killed: python -m tests.activities.world ROOT STEP runs the step, and dies
-after its effect, before its answer."""
+another process can go on where one was killed."""
 
 import asyncio
 import os
 import pickle
 import signal
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,11 +110,6 @@ class World:
         answer = asyncio.run(result) if asyncio.iscoroutine(result) else result
         self._answers.write_bytes(pickle.dumps(self.answers | {step: answer}))
         return answer
-
-    def run_and_die(self, step: str) -> None:
-        activity, message = STEPS[step](self)
-        ActivityEnvironment().run(activity, message)
-        os.kill(os.getpid(), signal.SIGKILL)
 
     def snapshot(self) -> dict[str, Any]:
         """All that the store, the hypervisors and the power marks say, without times."""
@@ -337,5 +330,8 @@ STORIES = {
 }
 
 
-if __name__ == "__main__":
-    World(Path(sys.argv[1])).run_and_die(sys.argv[2])
+def run_and_die(root: Path, step: str) -> None:
+    """Killed between the step's effect and its answer."""
+    activity, message = STEPS[step](World(root))
+    ActivityEnvironment().run(activity, message)
+    os.kill(os.getpid(), signal.SIGKILL)

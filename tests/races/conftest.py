@@ -1,6 +1,6 @@
 """Stores on both databases, and the embedded stack, as the scenarios have it."""
 
 from tests.scenarios.conftest import stack, temporal
-from tests.support.stores import empty_url, postgres, services, url
+from tests.support.stores import postgres, postgres_original, services, sqlite_original, url
 
-__all__ = ["empty_url", "postgres", "services", "stack", "temporal", "url"]
+__all__ = ["postgres", "postgres_original", "services", "sqlite_original", "stack", "temporal", "url"]

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import MetaData, func, select
+from sqlalchemy import Connection, MetaData, func, select
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
@@ -119,10 +119,13 @@ def table_sizes(url: str) -> dict[str, int]:
     """Rows of every table of the store."""
     database = connect_database(url)
     try:
-        with database.connect() as connection:
-            tables = MetaData()
-            tables.reflect(connection)
-            counts = {each.name: select(func.count()).select_from(each) for each in tables.sorted_tables}
-            return {name: connection.scalar(count) or 0 for name, count in sorted(counts.items())}
+        return database.run(_count)
     finally:
         database.close()
+
+
+def _count(connection: Connection) -> dict[str, int]:
+    tables = MetaData()
+    tables.reflect(connection)
+    counts = {each.name: select(func.count()).select_from(each) for each in tables.sorted_tables}
+    return {name: connection.scalar(count) or 0 for name, count in sorted(counts.items())}

@@ -52,6 +52,22 @@ def _database(server: str, how: str) -> Iterator[str]:
         _execute(server, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+def empty(database: str) -> None:
+    """Without a row, but for the number of its schema. Connections that a test left behind are closed."""
+    _execute(
+        database,
+        """
+        DO $$ DECLARE tables text; BEGIN
+          PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid();
+          SELECT string_agg(format('%I', tablename), ', ') INTO tables
+            FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version';
+          EXECUTE 'TRUNCATE ' || tables || ' RESTART IDENTITY CASCADE';
+        END $$
+        """,
+    )
+
+
 def _execute(server: str, statement: str) -> None:
     plain = make_url(server).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:

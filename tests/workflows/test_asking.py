@@ -30,7 +30,7 @@ async def time_until_the_fence(evacuation: Run) -> timedelta:
 async def test_source_whose_power_reads_off_is_not_waited_for(run):
     cloud = FakeCloud()
     cloud.reads_off = True
-    assert timedelta(seconds=GRACE) <= await time_until_the_fence(await run(cloud)) < WHOLE_SILENCE
+    assert timedelta(seconds=GRACE) <= await time_until_the_fence((await run(cloud)).at_full_scale()) < WHOLE_SILENCE
     assert cloud.asked[:2] == ["check_request", "fence_source"]
 
 
@@ -38,7 +38,7 @@ async def test_source_whose_power_reads_off_is_not_waited_for(run):
 async def test_source_whose_power_does_not_read_off_is_waited_for(run, reading: object):
     cloud = FakeCloud()
     cloud.reads_off = reading
-    assert await time_until_the_fence(await run(cloud)) >= WHOLE_SILENCE
+    assert await time_until_the_fence((await run(cloud)).at_full_scale()) >= WHOLE_SILENCE
 
 
 async def test_source_whose_bmc_does_not_answer_is_waited_for_no_longer_than_without_one(run):

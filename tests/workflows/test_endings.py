@@ -80,7 +80,7 @@ async def test_no_host_at_the_first_claim_ends_in_error_with_each_host_named(run
 async def test_capacity_that_never_comes_ends_as_no_host(run):
     cloud = FakeCloud()
     cloud.answers("claim_capacity", *[CapacityNotYetError("no host fits: every host is full")] * 500)
-    failure = await (await run(cloud)).failure(wait_for_capacity=timedelta(minutes=10))
+    failure = await (await run(cloud)).failure(wait_for_capacity=timedelta(minutes=1))
     assert failure.type == "NoValidHostError"
     [ending] = cloud.messages["abandon_evacuation"]
     assert (ending.vm_state, ending.migration_status) == ("error", "error")
