@@ -87,7 +87,11 @@ class LibvirtStack:
         return fleet_of(list(self.lab.hosts), instances)
 
     def guest_template(self) -> str:
-        return guests.template(self.lab.image, self.lab.shared)
+        return guests.template(self.lab.image, self.lab.shared, self.disk_xml())
+
+    def disk_xml(self) -> str:
+        """Of a guest's own disk, if it has one beside its volumes."""
+        return guests.file_disk(f"{self.lab.shared}/$instance_id.raw")
 
     def make_disks(self) -> None:
         for instance in self.instances():

@@ -1,4 +1,5 @@
-"""Real guests on network volumes: the volume service's daemon listens on the lab's storage server."""
+"""Real guests on other storage than raw files: qcow2, a SAN, and network volumes whose daemon listens on the lab's
+storage server."""
 
 import json
 import os
@@ -22,8 +23,8 @@ DAEMON = "qemu-storage-daemon"
 class Qcow2Stack(LibvirtStack):
     """Disks on the shared directory, as qcow2."""
 
-    def guest_template(self) -> str:
-        return guests.template(self.lab.image, self.lab.shared, kind="qcow2")
+    def disk_xml(self) -> str:
+        return guests.file_disk(f"{self.lab.shared}/$instance_id.qcow2", "qcow2")
 
     def make_disks(self) -> None:
         for instance in self.instances():
@@ -31,6 +32,20 @@ class Qcow2Stack(LibvirtStack):
 
     def journal(self, name: str) -> list[Record]:
         return guests.journal(self.lab.shared / f"{self.instance(name).id}.qcow2", "qcow2")
+
+
+class SanStack(LibvirtStack):
+    """Each disk is a LUN, on each host a block device of its own at one path: no lock of a host reaches another."""
+
+    def disk_xml(self) -> str:
+        return guests.block_disk(f"{self.lab.shared}/$instance_id.lun")
+
+    def make_disks(self) -> None:
+        for instance in self.instances():
+            disk, lun = self.lab.disk(instance.id), self.lab.shared / f"{instance.id}.lun"
+            lun.touch()
+            for host in self.lab.hosts.values():
+                host.run("mount", "--bind", self.lab.loop_device(disk), str(lun))
 
 
 class StorageStack(LibvirtStack):
@@ -53,8 +68,8 @@ class StorageStack(LibvirtStack):
             each |= {"root_disk": "volume", "volumes": [f"{each['name']}-root"]}
         return fleet | {"volumes": [{"name": f"{name}-root", "size_gb": 1} for name in instances]}
 
-    def guest_template(self) -> str:
-        return guests.template(self.lab.image, self.lab.shared, kind=None)
+    def disk_xml(self) -> str:
+        return ""
 
     def make_disks(self) -> None:
         """The service makes them; its daemon is started in the storage server's namespace."""

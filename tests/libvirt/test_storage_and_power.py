@@ -13,7 +13,7 @@ from tests.libvirt.lab.lab import Lab, lab_of
 from tests.libvirt.lab.shell import until
 from tests.libvirt.power import Power, power_of
 from tests.libvirt.stack import LibvirtStack, running
-from tests.libvirt.storage import Qcow2Stack, StorageStack
+from tests.libvirt.storage import Qcow2Stack, SanStack, StorageStack
 
 
 @pytest.fixture
@@ -36,12 +36,16 @@ def lose_sight_of(stack: LibvirtStack, name: str) -> None:
         stack.kill(pid)
 
 
-def recovered(stack: LibvirtStack, name: str) -> str:
-    """Where it is now, and goes on as one guest with one history."""
-    process = stack.begin_evacuation(name)
+def destination_of(stack: LibvirtStack, name: str, word: str | None = None) -> str:
+    process = stack.begin_evacuation(name, word)
     out, err = process.communicate(timeout=170)
     assert process.returncode == 0, f"{out}\n{err}\n{stack.log('control')[-3000:]}"
-    destination = json.loads(out)["destination"]
+    return str(json.loads(out)["destination"])
+
+
+def recovered(stack: LibvirtStack, name: str) -> str:
+    """Where it is now, and goes on as one guest with one history."""
+    destination = destination_of(stack, name)
     until(lambda: len(runs(stack.journal(name))) > 1, f"{name} goes on")
     first, second = runs(stack.journal(name))
     assert (first.host, second.host) == ("a", destination)
@@ -57,7 +61,7 @@ def proofs(stack: LibvirtStack, name: str) -> list[str]:
         services.close()
 
 
-@pytest.mark.parametrize("kind", [LibvirtStack, Qcow2Stack], ids=["raw", "qcow2"])
+@pytest.mark.parametrize("kind", [LibvirtStack, Qcow2Stack, SanStack], ids=["raw", "qcow2", "san"])
 def test_living_host_is_switched_off_over_redfish_before_its_guest_starts_elsewhere(
     fresh: Lab, power: Power, kind: type[LibvirtStack]
 ) -> None:
@@ -69,6 +73,17 @@ def test_living_host_is_switched_off_over_redfish_before_its_guest_starts_elsewh
         assert fresh.hosts["a"].processes() == []
         assert breaches(stack.journal("vm-1")) == []
         stack.evacuate("check")
+
+
+def test_corruption_is_seen_when_a_lie_lets_a_second_guest_write_to_a_san(fresh: Lab) -> None:
+    """No lock of one host reaches the other: there, fencing is all that keeps the data."""
+    with running(SanStack(fresh), {"vm-1": "a"}) as stack:
+        until(lambda: len(stack.journal("vm-1")) > 3, "vm-1 writes")
+        lose_sight_of(stack, "a")
+        assert destination_of(stack, "vm-1", "somebody said that it is off") in ("b", "c")
+        assert fresh.hosts["a"].guests(), "and it was not"
+        until(lambda: breaches(stack.journal("vm-1")), "both have written")
+        assert any("two guests wrote" in line for line in breaches(stack.journal("vm-1")))
 
 
 def test_guest_moves_to_its_volume_elsewhere_and_the_old_one_can_write_nothing_when_the_bmc_is_dead(

@@ -78,14 +78,13 @@ def definition(
     )
 
 
-def template(image: GuestImage, shared: Path, kind: str | None = "raw") -> str:
-    """For instances without a stored definition: it knows host and epoch, so that every record names its writer. `kind`
-    of its disk on the shared storage; None: it has none of its own there."""
+def template(image: GuestImage, shared: Path, disk: str) -> str:
+    """For instances without a stored definition: it knows host and epoch, so that every record names its writer."""
     return definition(
         image,
         "$instance_id",
         name="$name",
-        disk=file_disk(f"{shared}/$instance_id.{kind}", kind) if kind else "",
+        disk=disk,
         mac="$mac",
         ip="$ip",
         host="$host",
