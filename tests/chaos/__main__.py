@@ -3,14 +3,18 @@
 import argparse
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.chaos.jobs import Played, play_all
-from tests.chaos.matrix import SCALE, batches
+from tests.chaos.jobs import Batches, Played, play_all
+from tests.chaos.matrix import SCALE, batches, batches_with
 from tests.chaos.plan import KINDS, STEPS
-from tests.chaos.report import Run, write
+from tests.chaos.play import Verdict
+from tests.chaos.report import Run, corrected, read, write
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGE, DATA = "fault-matrix.md", "fault-matrix.json"
+TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 JOBS = 2
 
 
@@ -23,6 +27,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of all that is random; a failure's seed replays it")
     parser.add_argument("--scale", type=float, default=SCALE, help="of every timeout")
     parser.add_argument("--jobs", type=int, default=JOBS, help="batches at once, each with servers of its own")
+    parser.add_argument(
+        "--again", action="store_true", help="only the batches with a red cell in the folder's matrix, in its place"
+    )
     parser.add_argument("--out", type=Path, help="a folder for fault-matrix.md and .json; docs/ for a whole matrix")
     return parser.parse_args()
 
@@ -39,28 +46,47 @@ def say(played: Played, progress: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
 
-def main() -> int:
-    options = parse()
-    locks = {"on": (True,), "off": (False,), "both": (True, False)}[options.locks]
-    whole = not options.kind and not options.step and options.locks == "both"
-    wanted = list(batches(kinds=options.kind, steps=options.step, locks=locks))
-    began, played = time.monotonic(), list[Played]()
+def play(wanted: Batches, options: argparse.Namespace) -> list[Played]:
+    played = list[Played]()
     for each in play_all(wanted, jobs=options.jobs, seed=options.seed, scale=options.scale):
         played.append(each)
         say(each, f"{len(played)}/{len(wanted)}")
-    verdicts = [verdict for each in played for verdict in each.verdicts]
+    return played
+
+
+def anew(options: argparse.Namespace) -> tuple[list[Verdict], Run]:
+    locks = {"on": (True,), "off": (False,), "both": (True, False)}[options.locks]
+    began = time.monotonic()
+    played = play(list(batches(kinds=options.kind, steps=options.step, locks=locks)), options)
     run = Run(
         command=" ".join(["python -m tests.chaos", *sys.argv[1:]]),
+        day=TODAY,
         seed=options.seed,
         scale=options.scale,
         minutes=(time.monotonic() - began) / 60,
         instances=sum(each.instances for each in played),
         strikes=sum(each.strikes for each in played),
     )
-    folder = options.out or (DOCS if whole else None)
+    return [verdict for each in played for verdict in each.verdicts], run
+
+
+def again(options: argparse.Namespace, folder: Path) -> tuple[list[Verdict], Run]:
+    verdicts, run = read(folder / DATA)
+    red = {verdict.key for verdict in verdicts if verdict.result == "red"}
+    if not red:
+        return verdicts, run
+    played = play(list(batches_with(red)), options)
+    return corrected(verdicts, run, [verdict for each in played for verdict in each.verdicts], TODAY)
+
+
+def main() -> int:
+    options = parse()
+    whole = not options.kind and not options.step and options.locks == "both"
+    folder = options.out or (DOCS if whole or options.again else None)
+    verdicts, run = again(options, folder or DOCS) if options.again else anew(options)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        write(verdicts, run, folder / "fault-matrix.md", folder / "fault-matrix.json")
+        write(verdicts, run, folder / PAGE, folder / DATA)
     red = sum(verdict.result == "red" for verdict in verdicts)
     print(f"{len(verdicts)} cells, {red} red, {run.minutes:.1f} minutes", file=sys.stderr)
     return 1 if red or not verdicts else 0

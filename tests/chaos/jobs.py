@@ -11,6 +11,9 @@ from tests.chaos.matrix import Matrix
 from tests.chaos.plan import Cell
 from tests.chaos.play import Verdict
 
+Batches = Sequence[tuple[int, Sequence[Cell]]]
+"""Each with its number among those of its kind."""
+
 
 class Played(NamedTuple):
     verdicts: list[Verdict]
@@ -27,7 +30,7 @@ def play(number: int, batch: Sequence[Cell], *, seed: int, scale: float) -> Play
     return Played(verdicts, matrix.instances, matrix.strikes, time.monotonic() - since)
 
 
-def play_all(wanted: Sequence[tuple[int, Sequence[Cell]]], *, jobs: int, seed: int, scale: float) -> Iterator[Played]:
+def play_all(wanted: Batches, *, jobs: int, seed: int, scale: float) -> Iterator[Played]:
     """As they end."""
     fresh = multiprocessing.get_context("spawn")
     one = partial(play, seed=seed, scale=scale)

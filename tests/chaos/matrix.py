@@ -1,11 +1,11 @@
 """Plays batches, each on a stack of its own, and gives the verdicts."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.chaos.plan import KINDS, Cell, cells
+from tests.chaos.plan import KINDS, Cell, Key, cells
 from tests.chaos.play import END, Batch, Verdict, verdict
 from tests.chaos.servers import Postgres, database, postgres
 from tests.chaos.world import bystanders, fleet
@@ -96,3 +96,10 @@ def batches(
                 wanted = tuple(cell for cell in batch if not steps or cell.step in steps)
                 if wanted and (not kinds or kind.name in kinds):
                     yield number, wanted
+
+
+def batches_with(keys: Collection[Key]) -> Iterator[tuple[int, tuple[Cell, ...]]]:
+    """The whole batches in which one of the cells is."""
+    for number, batch in batches():
+        if any(cell.key in keys for cell in batch):
+            yield number, batch

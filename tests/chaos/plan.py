@@ -94,6 +94,10 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+Key = tuple[str, str, str, bool]
+"""A cell's kind, step, before or after, and whether disks are locked: there is one of each in the matrix."""
+
+
 @dataclass(frozen=True)
 class Cell:
     kind: Kind
@@ -101,6 +105,10 @@ class Cell:
     step: str
     at: At
     disk_lock: bool
+
+    @property
+    def key(self) -> Key:
+        return self.kind.name, self.step, self.at, self.disk_lock
 
     @property
     def instance(self) -> str:

@@ -17,7 +17,7 @@ from evacuation.model import Frozen
 from evacuation.views import InstanceView
 from services.temporal import connect
 from tests.chaos.evacuations import Evacuations
-from tests.chaos.plan import HASTY, Cell
+from tests.chaos.plan import HASTY, Cell, Key
 from tests.chaos.rules import cell_rule, prelude_rules, route_rules
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
@@ -48,6 +48,10 @@ class Verdict(Frozen):
     outcome: str = ""
     seconds: float | None = None
     reasons: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.step, self.at, self.disk_lock
 
 
 def verdict(cell: Cell, result: str, **more: Any) -> Verdict:

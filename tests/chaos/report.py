@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -22,21 +21,44 @@ NOVA = {
 """What Nova 34.0.0 did in the nearest situation: the same size of machine, real services, fake hypervisor."""
 
 
+class Again(Frozen):
+    """Batches that were played again after the run, for the cells that were red in it: red, as the page named them."""
+
+    day: str
+    red: tuple[str, ...]
+    cells: int
+
+
 class Run(Frozen):
     """How the matrix was made. `instances`: of cells and of those that were evacuated beside them."""
 
     command: str
+    day: str
     seed: int
     scale: float
     minutes: float
     instances: int
     strikes: int
+    again: tuple[Again, ...] = ()
 
 
 def write(verdicts: Sequence[Verdict], run: Run, markdown: Path, data: Path) -> None:
     markdown.write_text("\n".join(_page(verdicts, run)) + "\n", encoding="utf-8")
     rows = [verdict.model_dump(mode="json") for verdict in verdicts]
     data.write_text(json.dumps({"run": run.model_dump(), "cells": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+def read(data: Path) -> tuple[list[Verdict], Run]:
+    """What `write` wrote."""
+    content = json.loads(data.read_text(encoding="utf-8"))
+    return [Verdict.model_validate(cell) for cell in content["cells"]], Run.model_validate(content["run"])
+
+
+def corrected(verdicts: Sequence[Verdict], run: Run, played: Sequence[Verdict], day: str) -> tuple[list[Verdict], Run]:
+    """The matrix with what was played again in the place of what it was before; the page tells of it."""
+    newer = {each.key: each for each in played}
+    again = Again(day=day, red=tuple(_line(v) for v in verdicts if v.result == "red"), cells=len(played))
+    return [newer.get(v.key, v) for v in verdicts], run.model_copy(update={"again": (*run.again, again)})
 
 
 def _page(verdicts: Sequence[Verdict], run: Run) -> Iterable[str]:
@@ -52,7 +74,7 @@ def _page(verdicts: Sequence[Verdict], run: Run) -> Iterable[str]:
         "returned."
     )
     yield ""
-    yield f"Made by `{run.command}` on {datetime.now(UTC):%Y-%m-%d}, seed {run.seed}, timeouts × {run.scale:g}."
+    yield f"Made by `{run.command}` on {run.day}, seed {run.seed}, timeouts × {run.scale:g}."
     yield ""
     yield (
         f"**{counts['green']} green, {counts['red']} red, {counts['n/a']} impossible** of {len(verdicts)} cells; "
@@ -68,8 +90,9 @@ def _page(verdicts: Sequence[Verdict], run: Run) -> Iterable[str]:
     yield from (f"- **{kind.name}**: {kind.what}" for kind in KINDS)
     yield ""
     yield from _impossible(verdicts)
-    yield from _times(verdicts, run)
+    yield from _times(verdicts)
     yield from _red(verdicts)
+    yield from _again(run)
 
 
 def _table(verdicts: Sequence[Verdict]) -> Iterable[str]:
@@ -98,7 +121,7 @@ def _impossible(verdicts: Sequence[Verdict]) -> Iterable[str]:
         yield ""
 
 
-def _times(verdicts: Sequence[Verdict], run: Run) -> Iterable[str]:
+def _times(verdicts: Sequence[Verdict]) -> Iterable[str]:
     yield "## Time to recover"
     yield ""
     yield (
@@ -122,6 +145,20 @@ def _red(verdicts: Sequence[Verdict]) -> Iterable[str]:
         return
     yield "## Red"
     yield ""
-    for v in red:
-        lock = "with" if v.disk_lock else "without"
-        yield f"- {v.kind} {v.at} {v.step} {lock} disk locks ({v.outcome}): {'; '.join(v.reasons)}"
+    yield from (f"- {_line(verdict)}" for verdict in red)
+    yield ""
+
+
+def _again(run: Run) -> Iterable[str]:
+    for each in run.again:
+        yield "## Played again"
+        yield ""
+        yield f"On {each.day} with `--again`: {each.cells} cells, those of every batch in which one was red in the run:"
+        yield ""
+        yield from (f"- {line}" for line in each.red)
+        yield ""
+
+
+def _line(v: Verdict) -> str:
+    lock = "with" if v.disk_lock else "without"
+    return f"{v.kind} {v.at} {v.step} {lock} disk locks ({v.outcome}): {'; '.join(v.reasons)}"

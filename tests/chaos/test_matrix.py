@@ -5,15 +5,12 @@ import pytest
 from tests.chaos.jobs import play_all
 from tests.chaos.matrix import Matrix, batches
 from tests.chaos.plan import BATCHES, KINDS, Cell
-from tests.chaos.play import Verdict
-from tests.chaos.report import Run, write
 
 PART = (
     ("refuse", 3, False),
     ("hang", 1, False),
     ("reply-lost", 2, False),
     ("cancelled", 1, True),
-    ("cancelled", 3, False),
     ("terminated", 2, True),
     ("reset", 3, True),
     ("control-killed", 1, True),
@@ -52,17 +49,3 @@ def test_batches_are_played_in_processes_of_their_own_and_all_verdicts_come_back
     played = list(play_all(wanted, jobs=2, seed=1, scale=1.0))
     assert sorted(v.step for each in played for v in each.verdicts) == sorted(cell.step for cell in impossible[:5])
     assert {v.result for each in played for v in each.verdicts} == {"n/a"}
-
-
-def test_report_counts_what_was_played_and_names_what_is_red(tmp_path):
-    cell = {"kind": "fail", "route": "forward", "step": "spawn_guest", "disk_lock": True}
-    verdicts = [
-        Verdict(**cell, at="before", result="green", outcome="recovered"),
-        Verdict(**cell, at="after", result="red", outcome="cancelled", reasons=("two copies",)),
-    ]
-    run = Run(command="make chaos", seed=7, scale=1, minutes=3, instances=5, strikes=2)
-    write(verdicts, run, tmp_path / "matrix.md", tmp_path / "matrix.json")
-    page = (tmp_path / "matrix.md").read_text()
-    assert "**1 green, 1 red, 0 impossible** of 2 cells; 5 instances evacuated under 2 faults" in page
-    assert "| spawn_guest | before | ✓ |" in page
-    assert "- fail after spawn_guest with disk locks (cancelled): two copies" in page
