@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(libvirt-daemon-system libvirt-clients libvirt-dev qemu-system-x86 qemu-utils qemu-block-extra busybox-static
-  cpio lz4 zstd pkg-config gcc iproute2 iputils-ping openssl)
+  cpio lz4 zstd pkg-config gcc iproute2 iputils-ping openssl openvswitch-switch)
 missing=()
 for each in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$each" 2>/dev/null)" = installed ] || missing+=("$each")

@@ -16,6 +16,8 @@ SCALE = 1.0
 """Of the timeouts: as in production, where a step is held until the fault is done from outside."""
 HOLD = "5"
 """Seconds (times the scale) for which a silent destination is asked before it is fenced."""
+SLOTS = {"EVACUATE_HOST_ACTIVITIES": "20"}
+"""As many as a batch has cells: a step that is held takes one until the others have come to theirs."""
 QUICK = 0.4
 """Where the worker strikes itself, and the timeouts are all that is waited for."""
 
@@ -59,7 +61,7 @@ class Matrix:
         name = f"{kind.name}-{number}-{'locks' if disk_lock else 'no-locks'}"
         with ExitStack() as own:
             scale = self._scale * (QUICK if kind.rule else 1)
-            settings = {"EVACUATE_TIME_SCALE": str(scale), "EVACUATE_HOLD": HOLD} | self._settings
+            settings = {"EVACUATE_TIME_SCALE": str(scale), "EVACUATE_HOLD": HOLD, **SLOTS} | self._settings
             if kind.false_word:
                 settings["EVACUATE_FENCING"] = "operator"
             server = self._server() if kind.store == "postgres" or not disk_lock else None

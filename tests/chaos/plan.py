@@ -44,7 +44,10 @@ STEPS: dict[Route, tuple[str, ...]] = {
 
 HASTY = ("prepare_destination", "connect_volumes", "spawn_guest", "settle_guest", "disconnect_volumes", "destroy_guest")
 """Steps on a host: an execution there is not repeated, so that it is not to be held for long. Who is to be struck there
-is evacuated once the others of the batch are where they are to be struck."""
+is evacuated once the others of the batch are where they are to be struck, or on their way there."""
+
+PRELUDE: tuple[Route, ...] = ("silent", "deleted")
+"""Routes that something from outside sends an evacuation along, once its spawn is held."""
 
 BATCHES: tuple[tuple[tuple[Route, ...], tuple[At, ...]], ...] = (
     (("forward",), ("before",)),

@@ -17,7 +17,7 @@ from evacuation.model import Frozen
 from evacuation.views import InstanceView
 from services.temporal import connect
 from tests.chaos.evacuations import Evacuations
-from tests.chaos.plan import HASTY, Cell, Key
+from tests.chaos.plan import HASTY, PRELUDE, Cell, Key
 from tests.chaos.rules import cell_rule, prelude_rules, route_rules
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
@@ -134,8 +134,9 @@ class Batch:
         evacuations = Evacuations(client, instances.values(), settings.tuning)
         asking: dict[str, asyncio.Task[None]] = {}
         try:
-            await self._ask_in_turn(evacuations, asking)
+            await self._ask(evacuations, asking)
             await self._prelude(evacuations, instances)
+            self._ask_hasty(evacuations, asking)
             strike = await self._strike(evacuations)
             asked = [asking[name] for name in (*self._names, *self._bystanders)]
             return await self._follow(evacuations, [*asked, *strike.again])
@@ -143,15 +144,21 @@ class Batch:
             for task in asking.values():
                 task.cancel()
 
-    async def _ask_in_turn(self, evacuations: Evacuations, asking: dict[str, asyncio.Task[None]]) -> None:
-        """Those that can be held for long first, until they are held."""
-        hasty = [cell for cell in self._cells if self._kind.rule is None and cell.step in HASTY]
-        first = [cell for cell in self._cells if cell not in hasty]
+    async def _ask(self, evacuations: Evacuations, asking: dict[str, asyncio.Task[None]]) -> None:
+        """For all that can be held for long, until they are held, or wait for the prelude."""
+        first = [cell for cell in self._cells if not self._is_hasty(cell)]
         asking |= {cell.instance: asyncio.create_task(evacuations.ask(cell.instance)) for cell in first}
-        if hasty:
-            await self._until_at(evacuations, {cell.instance: cell.step for cell in first})
+        if len(first) < len(self._cells):
+            at = {cell.instance: cell.step for cell in first if cell.route not in PRELUDE}
+            await self._until_at(evacuations, at)
+
+    def _ask_hasty(self, evacuations: Evacuations, asking: dict[str, asyncio.Task[None]]) -> None:
+        hasty = [cell for cell in self._cells if self._is_hasty(cell)]
         asking |= {cell.instance: asyncio.create_task(evacuations.ask(cell.instance)) for cell in hasty}
         asking |= {name: asyncio.create_task(self._later(evacuations, name)) for name in self._bystanders}
+
+    def _is_hasty(self, cell: Cell) -> bool:
+        return self._kind.rule is None and cell.step in HASTY and cell.route not in PRELUDE
 
     async def _later(self, evacuations: Evacuations, name: str) -> None:
         await asyncio.sleep(self._random.random() * JITTER)
@@ -159,7 +166,7 @@ class Batch:
 
     async def _prelude(self, evacuations: Evacuations, instances: dict[str, InstanceView]) -> None:
         """What brings an evacuation to steps that it does not come to by itself."""
-        spawning = [cell for cell in self._cells if cell.route in ("silent", "deleted")]
+        spawning = [cell for cell in self._cells if cell.route in PRELUDE]
         if not spawning:
             return
         await self._until_at(evacuations, {cell.instance: "spawn_guest" for cell in spawning})
