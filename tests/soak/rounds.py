@@ -53,20 +53,19 @@ class Rounds:
         self._client = client
         self._seed = seed
         self._tally = tally
-        self._late: set[str] = set()
         self.open: set[str] = set()
         self.evacuations = Evacuations(client, [], settings_for().tuning)
 
     async def play(self, number: int) -> None:
-        """Returns when every evacuation of the round has ended and every host that is to be back is powered on."""
+        """Returns when every evacuation of the round has ended. Hosts that are off at its beginning are powered on in
+        it, also those that had come back and were fenced once more; and of those that die now, those that are to be."""
         instances, hosts = await self._look()
         self.evacuations = Evacuations(self._client, instances, settings_for().tuning)
-        late, self._late = self._late, set()
         up = [host.name for host in hosts if host.state == HostState.UP]
         names = [host.name for host in hosts]
         dying = deaths(self._seed, number, up, fewest_up(len(hosts)))
         async with asyncio.TaskGroup() as tasks:
-            for host in sorted(late):
+            for host in sorted({*names} - {*up}):
                 tasks.create_task(self._power_on(host))
             for death in dying:
                 tasks.create_task(self._die(death))
@@ -77,9 +76,9 @@ class Rounds:
 
     async def bring_back(self) -> None:
         """Every host is powered on."""
-        for host in sorted(self._late):
-            await self._power_on(host)
-        self._late = set()
+        _, hosts = await self._look()
+        for host in hosts:
+            await self._power_on(host.name)
 
     async def _look(self) -> tuple[Sequence[InstanceView], Sequence[HostView]]:
         """A store that is away just now comes back."""
@@ -96,9 +95,7 @@ class Rounds:
     async def _die(self, death: Death) -> None:
         await asyncio.sleep(death.after)
         await asyncio.to_thread(self._power(death.host).power_off)
-        if death.back is None:
-            self._late.add(death.host)
-        else:
+        if death.back is not None:
             await asyncio.sleep(death.back)
             await self._power_on(death.host)
 

@@ -127,7 +127,9 @@ class Soak:
         return [reason for each in reasons.values() for reason in each]
 
     def _left(self) -> list[str]:
-        return [f"left over: {each}" for each in rows_left(self._stack.world())]
+        world = self._stack.world()
+        off = [f"{host} is off" for host, boot in world.boots.items() if boot is None]
+        return [f"left over: {each}" for each in (*rows_left(world), *off)]
 
     def _blame(self, reasons: Iterable[str]) -> None:
         for reason in reasons:
