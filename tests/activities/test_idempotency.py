@@ -44,7 +44,7 @@ def twice(world: World, step: str) -> None:
 
 
 def killed(world: World, step: str) -> None:
-    process = PROCESSES.Process(target=run_and_die, args=(world.root, step))
+    process = PROCESSES.Process(target=run_and_die, args=(world.root, step), daemon=True)
     process.start()
     process.join(30)
     assert process.exitcode == -signal.SIGKILL

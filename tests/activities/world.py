@@ -103,11 +103,14 @@ class World:
     def answer(self, step: str) -> Any:
         return self.answers[step]
 
-    def run(self, step: str) -> Any:
-        """Execute the step's activity; its answer is kept."""
+    def execute(self, step: str) -> Any:
         activity, message = STEPS[step](self)
         result = ActivityEnvironment().run(activity, message)
-        answer = asyncio.run(result) if asyncio.iscoroutine(result) else result
+        return asyncio.run(result) if asyncio.iscoroutine(result) else result
+
+    def run(self, step: str) -> Any:
+        """Execute the step's activity; its answer is kept."""
+        answer = self.execute(step)
         self._answers.write_bytes(pickle.dumps(self.answers | {step: answer}))
         return answer
 
@@ -332,6 +335,5 @@ STORIES = {
 
 def run_and_die(root: Path, step: str) -> None:
     """Killed between the step's effect and its answer."""
-    activity, message = STEPS[step](World(root))
-    ActivityEnvironment().run(activity, message)
+    World(root).execute(step)
     os.kill(os.getpid(), signal.SIGKILL)

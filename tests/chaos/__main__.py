@@ -31,7 +31,12 @@ def parse() -> argparse.Namespace:
         "--again", action="store_true", help="only the batches with a red cell in the folder's matrix, in its place"
     )
     parser.add_argument("--out", type=Path, help="a folder for fault-matrix.md and .json; docs/ for a whole matrix")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.again and (options.kind or options.step or options.locks != "both"):
+        parser.error("--again plays what was red: it takes no --kind, --step or --locks")
+    if options.again and not ((options.out or DOCS) / DATA).is_file():
+        parser.error(f"there is no {DATA} in {options.out or DOCS}: play the matrix first")
+    return options
 
 
 def say(played: Played, progress: str) -> None:
@@ -46,9 +51,9 @@ def say(played: Played, progress: str) -> None:
             print(text, file=sys.stderr, flush=True)
 
 
-def play(wanted: Batches, options: argparse.Namespace) -> list[Played]:
+def play(wanted: Batches, *, jobs: int, seed: int, scale: float) -> list[Played]:
     played = list[Played]()
-    for each in play_all(wanted, jobs=options.jobs, seed=options.seed, scale=options.scale):
+    for each in play_all(wanted, jobs=jobs, seed=seed, scale=scale):
         played.append(each)
         say(each, f"{len(played)}/{len(wanted)}")
     return played
@@ -57,7 +62,8 @@ def play(wanted: Batches, options: argparse.Namespace) -> list[Played]:
 def anew(options: argparse.Namespace) -> tuple[list[Verdict], Run]:
     locks = {"on": (True,), "off": (False,), "both": (True, False)}[options.locks]
     began = time.monotonic()
-    played = play(list(batches(kinds=options.kind, steps=options.step, locks=locks)), options)
+    wanted = list(batches(kinds=options.kind, steps=options.step, locks=locks))
+    played = play(wanted, jobs=options.jobs, seed=options.seed, scale=options.scale)
     run = Run(
         command=" ".join(["python -m tests.chaos", *sys.argv[1:]]),
         day=TODAY,
@@ -71,11 +77,12 @@ def anew(options: argparse.Namespace) -> tuple[list[Verdict], Run]:
 
 
 def again(options: argparse.Namespace, folder: Path) -> tuple[list[Verdict], Run]:
+    """With the seed and the scale of the run."""
     verdicts, run = read(folder / DATA)
     red = {verdict.key for verdict in verdicts if verdict.result == "red"}
     if not red:
         return verdicts, run
-    played = play(list(batches_with(red)), options)
+    played = play(list(batches_with(red)), jobs=options.jobs, seed=run.seed, scale=run.scale)
     return corrected(verdicts, run, [verdict for each in played for verdict in each.verdicts], TODAY)
 
 
