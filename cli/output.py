@@ -100,6 +100,7 @@ def _plain(value: object) -> str:
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S")
         case tuple() | frozenset():
+            # What is in it is not known to the checker, and _plain takes anything.
             return ", ".join(_plain(part) for part in value)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
         case Frozen():
             return str(getattr(value, "message", None) or value.model_dump_json())

@@ -61,7 +61,7 @@ def awaited_signal(domain: Element, guest: GuestSpec, options: LibvirtOptions) -
             remedy=f"known: {', '.join(get_args(GuestSignal))}",
         )
     awaited = AwaitedSignal(
-        kind=guest.signal or kind or options.signal,  # pyright: ignore[reportArgumentType]
+        kind=guest.signal or kind or options.signal,  # pyright: ignore[reportArgumentType]  # checked above
         instance_id=guest.instance_id,
         epoch=guest.epoch,
         line=line or options.signal_line,
@@ -99,7 +99,7 @@ def _keep_console(domain: Element, name: str, path: Path) -> None:
     console = domain.find("devices/console")
     if console is not None and (console.find("target") is None or console.find("target[@type='serial']") is not None):
         # libvirt makes it anew from the serial device, of which it is a copy.
-        domain.find("devices").remove(console)  # pyright: ignore[reportOptionalMemberAccess]
+        domain.find("devices").remove(console)  # pyright: ignore[reportOptionalMemberAccess]  # the console is in it
 
 
 def _has_agent(domain: Element) -> bool:

@@ -1,4 +1,6 @@
-"""Column types that mean the same on SQLite and PostgreSQL."""
+"""Column types that mean the same on SQLite and PostgreSQL.
+
+SQLModel annotates `sa_type` as a class and takes an instance as well: hence the ignores where a type has parameters."""
 
 import re
 from datetime import UTC, datetime
@@ -27,7 +29,7 @@ class Row(SQLModel):
     )
 
     @declared_attr.directive
-    def __tablename__(cls) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def __tablename__(cls) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # a str there
         """`HostRow` is table `host`, `ServerGroupRow` is `server_group`."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__.removesuffix("Row")).lower()
 
