@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 
@@ -21,30 +21,36 @@ NOBODY = "127.0.0.1:1"
 Command = Callable[..., Answer]
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[StateDir]:
-    """The selected state directory; the environment is as before afterwards."""
+@contextmanager
+def selected(path: Path, **environment: str) -> Iterator[StateDir]:
+    """The state directory is selected, by the environment; the environment is as before afterwards."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(("EVACUATE_", "TEMPORAL_"))]:
         del os.environ[name]
-    os.environ["EVACUATE_STATE_DIR"] = str(tmp_path / "state")
-    os.environ["EVACUATE_TEMPORAL_ADDRESS"] = NOBODY
-    yield StateDir(tmp_path / "state")
+    os.environ.update(environment | {"EVACUATE_STATE_DIR": str(path)})
+    yield StateDir(path)
     os.environ.clear()
     os.environ.update(before)
 
 
-@pytest.fixture
-def evacuate(state: StateDir) -> Command:
+def called(*words: str) -> Answer:
     """A command, in this process."""
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(list(words))
+    return Answer(code, out.getvalue(), err.getvalue())
 
-    def command(*words: str) -> Answer:
-        out, err = StringIO(), StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = run(list(words))
-        return Answer(code, out.getvalue(), err.getvalue())
 
-    return command
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[StateDir]:
+    """The selected state directory."""
+    with selected(tmp_path / "state", EVACUATE_TEMPORAL_ADDRESS=NOBODY) as state:
+        yield state
+
+
+@pytest.fixture
+def evacuate() -> Command:
+    return called
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The embedded stack as a whole: it comes up, keeps itself up, and leaves nothing behind."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,21 +13,47 @@ import pytest
 from embedded.processes import guest_processes, stack_processes, supervisor_of
 from embedded.state import StateDir
 from services.hypervisors.process import ProcessHost
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, called, selected
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture
-def up(state: StateDir, evacuate: Command) -> Iterator[StateDir]:
+def is_up() -> None:
     """The default fleet, on its own Temporal."""
-    del os.environ["EVACUATE_TEMPORAL_ADDRESS"]
-    answer = evacuate("up", "--detach")
+    answer = called("up", "--detach")
     assert answer.code == 0, answer
-    yield state
-    evacuate("down")
+
+
+def is_down(state: StateDir) -> None:
+    called("down")
     assert stack_processes(state.path) == []
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[StateDir]:
+    """A stack that the test may end or damage."""
+    with selected(tmp_path / "state") as state:
+        is_up()
+        yield state
+        is_down(state)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("shared") / "state"
+    with selected(path) as state:
+        is_up()
+    yield path
+    with selected(path) as state:
+        is_down(state)
+
+
+@pytest.fixture
+def standing(shared: Path) -> Iterator[StateDir]:
+    """A stack of several tests: each leaves it as it was."""
+    with selected(shared) as state:
+        yield state
 
 
 def until(condition: Callable[[], bool], *, timeout: float = 30) -> None:
@@ -47,7 +72,7 @@ def pids(processes: list[psutil.Process]) -> set[int]:
     return {process.pid for process in processes}
 
 
-def test_up_returns_when_every_guest_runs_and_every_host_is_up(up: StateDir, evacuate: Command) -> None:
+def test_up_returns_when_every_guest_runs_and_every_host_is_up(standing: StateDir, evacuate: Command) -> None:
     instances = evacuate("instance", "list", "--json").json
     wanted = {"active": "running", "stopped": "shutdown"}
     assert [each["power_state"] for each in instances] == [wanted[each["vm_state"]] for each in instances]
@@ -55,44 +80,44 @@ def test_up_returns_when_every_guest_runs_and_every_host_is_up(up: StateDir, eva
     assert evacuate("check", "--json").json == []
 
 
-def test_up_is_refused_when_the_state_directory_is_in_use(up: StateDir, evacuate: Command) -> None:
-    before = pids(stack_processes(up.path))
+def test_up_is_refused_when_the_state_directory_is_in_use(standing: StateDir, evacuate: Command) -> None:
+    before = pids(stack_processes(standing.path))
     answer = evacuate("up", "--detach")
     assert (answer.code, "already" in answer.err, len(answer.err.splitlines())) == (2, True, 1)
-    assert pids(stack_processes(up.path)) == before
+    assert pids(stack_processes(standing.path)) == before
     assert evacuate("up").code == 2
-    assert pids(stack_processes(up.path)) == before, "a refused foreground `up` ends nobody's stack"
+    assert pids(stack_processes(standing.path)) == before, "a refused foreground `up` ends nobody's stack"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_in_the_foreground_ends_everything_when_it_is_interrupted(state: StateDir, number: signal.Signals) -> None:
-    del os.environ["EVACUATE_TEMPORAL_ADDRESS"]
-    with subprocess.Popen([sys.executable, str(ROOT / "starter.py"), "up"], stderr=subprocess.PIPE, text=True) as up:
+def test_up_in_the_foreground_ends_everything_when_it_is_interrupted(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, str(ROOT / "starter.py"), "up"]
+    with selected(tmp_path / "state") as state, subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as up:
         assert up.stderr is not None
         assert any("Ctrl-C" in line for line in up.stderr)
         assert guest_processes(state.path, "cmp-1") != []
         up.send_signal(number)
         assert up.wait(60) == 0
-    assert stack_processes(state.path) == []
+        assert stack_processes(state.path) == []
 
 
-def test_worker_is_refused_when_another_one_serves_its_host(up: StateDir) -> None:
+def test_worker_is_refused_when_another_one_serves_its_host(standing: StateDir) -> None:
     command = [sys.executable, str(ROOT / "worker.py"), "host", "--host", "cmp-1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "running already" in done.stderr
 
 
-def test_dead_worker_is_replaced_and_its_guests_are_untouched(up: StateDir) -> None:
-    worker, guests = worker_of(up.path, "cmp-2"), pids(guest_processes(up.path, "cmp-2"))
+def test_dead_worker_is_replaced_and_its_guests_are_untouched(standing: StateDir) -> None:
+    worker, guests = worker_of(standing.path, "cmp-2"), pids(guest_processes(standing.path, "cmp-2"))
     assert worker is not None
     worker.kill()
-    until(lambda: (new := worker_of(up.path, "cmp-2")) is not None and new.pid != worker.pid)
-    assert pids(guest_processes(up.path, "cmp-2")) == guests != set()
+    until(lambda: (new := worker_of(standing.path, "cmp-2")) is not None and new.pid != worker.pid)
+    assert pids(guest_processes(standing.path, "cmp-2")) == guests != set()
 
 
-def test_killed_host_stays_off_until_it_is_started_with_a_new_boot(up: StateDir, evacuate: Command) -> None:
-    host = ProcessHost(up.path, "cmp-1")
+def test_killed_host_stays_off_until_it_is_started_with_a_new_boot(standing: StateDir, evacuate: Command) -> None:
+    host = ProcessHost(standing.path, "cmp-1")
     before = host.incarnation()
     assert evacuate("host", "kill", "cmp-1").code == 0
     assert host.is_off()
@@ -101,7 +126,7 @@ def test_killed_host_stays_off_until_it_is_started_with_a_new_boot(up: StateDir,
     assert evacuate("check").code == 0, "a dead host that waits is no breach"
     assert evacuate("host", "start", "cmp-1").code == 0
     assert host.incarnation() != before
-    until(lambda: len(guest_processes(up.path, "cmp-1")) == 3)
+    until(lambda: len(guest_processes(standing.path, "cmp-1")) == 3)
     assert evacuate("check", "--json").json == []
 
 
@@ -127,14 +152,14 @@ def test_up_resumes_when_it_went_down_and_a_host_was_off(up: StateDir, evacuate:
     assert evacuate("check", "--json").json == []
 
 
-def test_two_stacks_run_side_by_side(up: StateDir, evacuate: Command, tmp_path: Path) -> None:
+def test_two_stacks_run_side_by_side(standing: StateDir, evacuate: Command, tmp_path: Path) -> None:
     other = tmp_path / "other"
     try:
         answer = evacuate("up", "--detach", "--state-dir", str(other))
         assert answer.code == 0, answer
         assert evacuate("host", "kill", "cmp-1", "--state-dir", str(other)).code == 0
-        assert guest_processes(up.path, "cmp-1") != []
+        assert guest_processes(standing.path, "cmp-1") != []
     finally:
         assert evacuate("down", "--state-dir", str(other)).code == 0
     assert stack_processes(other) == []
-    assert supervisor_of(up.path) is not None
+    assert supervisor_of(standing.path) is not None

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
 
 from cli.app import run as run_command
-from embedded.processes import stack_processes
+from embedded.processes import end_all, stack_processes, with_role
 from embedded.state import settings_for
 from embedded.temporal_server import command, free_address
 from embedded.world import gather
@@ -35,6 +34,8 @@ from services.temporal import connect
 from workflows.evacuate_instance import EvacuateInstance
 
 SCALE = "0.2"
+QUICK = ("--dynamic-config-value", 'system.namespaceCacheRefreshInterval="100ms"')
+"""A namespace is there at once, not within a second of its registration."""
 PATIENCE = 50.0
 PAUSE = 0.1
 EVACUATE = str(Path(sys.executable).parent / "evacuate")
@@ -47,7 +48,9 @@ def temporal_server(directory: Path, *options: str) -> Iterator[str]:
 
     address = free_address()
     with (directory / "temporal.log").open("wb") as log:
-        server = subprocess.Popen([*command(StateDir(directory), address, None), *options], stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [*command(StateDir(directory), address, None), *QUICK, *options], stdout=log, stderr=log
+        )
     try:
         yield address
     finally:
@@ -144,14 +147,13 @@ class Stack:
         fresh.replace(self.faults)
 
     def down(self) -> None:
-        """Ends everything, and proves it."""
-        for process in self.host_processes():
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGCONT)
+        """Ends everything, and proves it. Nothing is asked to end by itself: that has tests of its own."""
+        state_dir = Path(self.environment["EVACUATE_STATE_DIR"])
+        end_all(lambda: with_role(state_dir, "supervisor"), grace=0, timeout=PATIENCE)
         self.run("down")
         for started in self._background:
             started.end()
-        left = stack_processes(Path(self.environment["EVACUATE_STATE_DIR"]))
+        left = stack_processes(state_dir)
         assert not left, f"left running: {left}"
 
     def host_processes(self) -> list[int]:
