@@ -23,8 +23,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/evacuate demo
 
+# Three at once: on two cores one of them waits for something most of the time.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests
 
 # Needs root and Debian's docker.io, iptables, iproute2 and mmdebstrap; or DOCKER_HOST.
 test-containers: install

@@ -26,10 +26,13 @@ PATIENCE = 8.0
 """Seconds during which a transaction that lost against another one is tried again."""
 
 COLLISIONS = 3
-THREADS = 40
+POSTGRES_CONNECTIONS = 40
+"""One for each thread that a worker has, and `OVERFLOW` for what comes beside."""
+OVERFLOW = 8
+SQLITE_CONNECTIONS = 8
+"""One of them writes at a time and the interpreter lets one read at a time: more would only hold more caches, of up to
+two MiB of pages and a hundred statements each. Who finds none free waits for `TIMEOUT`."""
 _POOL: Mapping[str, Any] = {
-    "pool_size": THREADS,
-    "max_overflow": 8,
     "pool_timeout": TIMEOUT,
     # The one that was used last: as few as are needed keep their caches of pages and of prepared statements warm.
     "pool_use_lifo": True,
@@ -146,11 +149,13 @@ def _engine(url: str) -> Engine:
         "tcp_user_timeout": seconds * 1000,
         **{f"keepalives_{name}": value for name, value in _SILENCE.items()},
     }
-    return create_engine(url, **_POOL, pool_recycle=1800, connect_args=arguments)
+    size = {"pool_size": POSTGRES_CONNECTIONS, "max_overflow": OVERFLOW}
+    return create_engine(url, **_POOL, **size, pool_recycle=1800, connect_args=arguments)
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, **_POOL, connect_args={"timeout": TIMEOUT, "check_same_thread": False})
+    size = {"pool_size": SQLITE_CONNECTIONS, "max_overflow": 0}
+    engine = create_engine(url, **_POOL, **size, connect_args={"timeout": TIMEOUT, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -3,14 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos.sabotages import environment
-from tests.support.stack import Stack, temporal_server
+from tests.support.stack import Stack
 
 DETECTED = 1.0
 """Seconds after the second copy's start within which `check` names it."""
@@ -27,20 +25,15 @@ def fleet(disk_lock: bool) -> dict[str, Any]:
 
 
 @pytest.fixture
-def lied_to(tmp_path: Path) -> Iterator[Any]:
+def lied_to(stack: Any) -> Any:
     """The source's worker is silent, its guest goes on, and the fence says that it is off."""
-    stacks: list[Stack] = []
-    with temporal_server(tmp_path) as temporal:
 
-        def start(disk_lock: bool) -> Stack:
-            stacks.append(Stack(tmp_path, temporal, settings=environment("lying-fence")))
-            stacks[-1].up(fleet(disk_lock), [])
-            os.kill(stacks[-1].worker("cmp-1"), signal.SIGSTOP)
-            return stacks[-1]
+    def start(disk_lock: bool) -> Stack:
+        running = stack(fleet(disk_lock), settings=environment("lying-fence"))
+        os.kill(running.worker("cmp-1"), signal.SIGSTOP)
+        return running
 
-        yield start
-        for stack in stacks:
-            stack.down()
+    return start
 
 
 def guests(stack: Stack) -> list[str]:

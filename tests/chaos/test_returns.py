@@ -1,14 +1,12 @@
 """A host comes back, and something dies at each step of its return: it is up in the end, and every guest is once."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos.sabotages import environment
 from tests.chaos.verify import invariants
-from tests.support.stack import Stack, temporal_server
+from tests.support.stack import Stack
 
 STEPS = (
     "register_host",
@@ -45,26 +43,6 @@ def fleet() -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def temporal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with temporal_server(tmp_path_factory.mktemp("temporal")) as address:
-        yield address
-
-
-@pytest.fixture
-def create(tmp_path: Path, temporal: str) -> Iterator[Any]:
-    stacks: list[Stack] = []
-
-    def create(settings: dict[str, str] | None = None) -> Stack:
-        stacks.append(Stack(tmp_path, temporal, settings=settings))
-        stacks[-1].up(fleet(), [])
-        return stacks[-1]
-
-    yield create
-    for stack in stacks:
-        stack.down()
-
-
 def return_under(stack: Stack, number: int, fault: dict[str, Any]) -> dict[str, list[str]]:
     """A host dies, one of its instances leaves, and it comes back while the fault strikes: what is not as it must be.
     The next time it is the other host."""
@@ -81,15 +59,15 @@ def return_under(stack: Stack, number: int, fault: dict[str, Any]) -> dict[str, 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("at", ["before", "after"])
-def test_host_is_up_and_every_guest_is_once_when_a_worker_dies_at_a_step_of_its_return(create, at: str):
-    stack = create()
+def test_host_is_up_and_every_guest_is_once_when_a_worker_dies_at_a_step_of_its_return(stack: Any, at: str):
+    running = stack(fleet())
     for number, step in enumerate(STEPS):
-        found = return_under(stack, number, {"activity": step, "at": at, "do": "kill"})
+        found = return_under(running, number, {"activity": step, "at": at, "do": "kill"})
         assert found == {}, (step, found)
 
 
 @pytest.mark.timeout(200)
-def test_spawn_that_does_not_read_starts_a_second_copy(create):
-    stack = create(environment("spawn-that-does-not-read"))
-    found = return_under(stack, 0, {"activity": "start_guest", "at": "after", "do": "kill"})
+def test_spawn_that_does_not_read_starts_a_second_copy(stack: Any):
+    running = stack(fleet(), settings=environment("spawn-that-does-not-read"))
+    found = return_under(running, 0, {"activity": "start_guest", "at": "after", "do": "kill"})
     assert any("2 copies run" in reason for reasons in found.values() for reason in reasons), found

@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.machines.stores import Fresh, on_postgres, on_sqlite
-from tests.support.stores import postgres
-
-__all__ = ["postgres"]
 
 
 @pytest.fixture(scope="session")

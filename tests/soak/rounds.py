@@ -30,7 +30,10 @@ class Tally:
     def __init__(self) -> None:
         self.done = 0
         self.deleted = 0
+        self.idle = 0
+        """Rounds in a row in which nobody was recovered."""
         self.reasons: Counter[str] = Counter()
+        self._done_before = 0
 
     def note(self, ended: str, error_type: str | None) -> None:
         if ended == "recovered":
@@ -40,9 +43,9 @@ class Tally:
         else:
             self.reasons[error_type or ended] += 1
 
-    @property
-    def failed(self) -> int:
-        return self.reasons.total()
+    def end_round(self) -> None:
+        self.idle = 0 if self.done > self._done_before else self.idle + 1
+        self._done_before = self.done
 
 
 class Rounds:
@@ -71,7 +74,7 @@ class Rounds:
                 tasks.create_task(self._die(death))
                 mine = [each for each in instances if each.host == death.host and each.vm_state != "deleted"]
                 for each in mine:
-                    asked = ask(self._seed, number, each.name, names)
+                    asked = spared(ask(self._seed, number, each.name, names), instances)
                     tasks.create_task(self._evacuate(each, asked, death.after + asked.after))
 
     async def bring_back(self) -> None:
@@ -158,6 +161,12 @@ class Rounds:
 def fewest_up(hosts: int) -> int:
     """As many as can nearly hold the whole fleet."""
     return max(2, hosts * 3 // 5)
+
+
+def spared(asked: Ask, fleet: Sequence[InstanceView]) -> Ask:
+    """Nothing is created anew: half of the fleet is never deleted, however long the soak."""
+    alive = sum(each.vm_state != "deleted" for each in fleet)
+    return asked.model_copy(update={"fate": "none"}) if asked.fate == "deleted" and alive * 2 <= len(fleet) else asked
 
 
 def _reason(outcome: EvacuationOutcome | None) -> str | None:

@@ -24,6 +24,8 @@ from tests.support.stack import Stack
 SAMPLING = 5.0
 STUCK = 300.0
 """Seconds after which a round that does not end, or a host that does not come back, is stuck."""
+IDLE = 5
+"""Rounds in a row in which nobody is recovered: then nothing is shown any more."""
 LOOKS = 4
 PAUSE = 1.5
 """Seconds between looks: a guest that has just started has not written yet."""
@@ -92,6 +94,9 @@ class Soak:
         async with self._weather.calm():
             if await self._come_to_rest():
                 await self._look(self._faulty)
+        self._tally.end_round()
+        if self._tally.idle >= IDLE:
+            self._blame([f"nobody was recovered in {self._tally.idle} rounds"])
 
     async def _name_the_stuck(self) -> None:
         for name in sorted(self._rounds.open):

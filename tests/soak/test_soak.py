@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.soak import __main__ as program
+from tests.soak import chance, soak
 from tests.soak.chance import ask, deaths, dice, fault
 from tests.soak.fleet import fleet
 from tests.soak.leftovers import MOST_BYTES, MOST_EVENTS, History, longest, rows_left, unbounded
 from tests.soak.memory import SHORTEST, WARM_UP, Series, growing, slope
 from tests.soak.options import Options, parse
 from tests.soak.report import Report, line
+from tests.soak.rounds import Tally, spared
 from tests.soak.soak import Soak
 from tests.support.stack import Stack
 
@@ -55,6 +57,32 @@ def test_soak_names_a_row_that_is_left_over(stack: tuple[Stack, Options]):
         own.sql("DELETE FROM allocation WHERE consumer_id = 'nobody'")
     assert "left over: an allocation on cmp-1 belongs to nobody" in account.reasons
     assert "BREACH" in said.getvalue()
+
+
+@pytest.mark.timeout(300)
+def test_soak_in_which_nobody_is_recovered_is_red(stack: tuple[Stack, Options], monkeypatch: pytest.MonkeyPatch):
+    own, options = stack
+    monkeypatch.setattr(chance, "FATES", {"not asked for": 1})
+    monkeypatch.setattr(soak, "IDLE", 1)
+    account = Soak(own, options.model_copy(update={"rate": 0}), None, Report(None, StringIO())).run()
+    assert "nobody was recovered in 1 rounds" in account.reasons
+
+
+def test_rounds_are_idle_while_nobody_is_recovered():
+    tally, idle = Tally(), []
+    for ended in ("cancelled", "deleted", "recovered", "refused"):
+        tally.note(ended, None)
+        tally.end_round()
+        idle.append(tally.idle)
+    assert idle == [1, 2, 0, 1]
+
+
+def test_half_of_the_fleet_is_never_deleted(stack: tuple[Stack, Options]):
+    fleet = stack[0].world().rows.instances
+    alive, gone = (fleet[0].model_copy(update={"vm_state": state}) for state in ("active", "deleted"))
+    asked = ask("1", 1, alive.name, HOSTS).model_copy(update={"fate": "deleted"})
+    assert spared(asked, [alive, alive, gone]).fate == "deleted"
+    assert spared(asked, [alive, gone]).fate == "none"
 
 
 def test_soak_exits_1_with_the_reason(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -27,8 +27,6 @@ from embedded.temporal_server import command, free_address
 from embedded.world import gather
 from evacuation.invariants import World
 from evacuation.names import evacuate_instance_id
-from services.hypervisors.process import ProcessRoot
-from services.hypervisors.process.table import processes_of
 from services.sql import SqlServices, open_services
 from services.temporal import connect
 from workflows.evacuate_instance import EvacuateInstance
@@ -36,6 +34,8 @@ from workflows.evacuate_instance import EvacuateInstance
 SCALE = "0.2"
 QUICK = ("--dynamic-config-value", 'system.namespaceCacheRefreshInterval="100ms"')
 """A namespace is there at once, not within a second of its registration."""
+LAVISH = {"GOGC": "400"}
+"""Memory for processor time: a server lives for some minutes only."""
 PATIENCE = 50.0
 PAUSE = 0.1
 EVACUATE = str(Path(sys.executable).parent / "evacuate")
@@ -155,10 +155,6 @@ class Stack:
             started.end()
         left = stack_processes(state_dir)
         assert not left, f"left running: {left}"
-
-    def host_processes(self) -> list[int]:
-        root = ProcessRoot(Path(self.environment["EVACUATE_STATE_DIR"]))
-        return [process.pid for host in root.hosts() for process in processes_of(root, host)]
 
     def worker(self, role: str, *, newest: bool = False) -> int:
         """The pid of the control worker, or of a host's; of several, the first or the newest one."""

@@ -4,9 +4,6 @@ import pytest
 
 from services.sql import SqlServices
 from tests.integration.sql.world import World
-from tests.support.stores import empty_url, postgres, postgres_original, services, sqlite_original, url
-
-__all__ = ["empty_url", "postgres", "postgres_original", "services", "sqlite_original", "url"]
 
 
 @pytest.fixture
