@@ -8,6 +8,7 @@ from tests.chaos.sabotages import environment
 from tests.chaos.verify import invariants
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.long
 STEPS = (
     "register_host",
     "destroy_guest",

@@ -6,9 +6,10 @@ from tests.chaos.matrix import Matrix, batches
 from tests.chaos.play import END, Verdict
 from tests.chaos.sabotages import environment
 
+pytestmark = pytest.mark.long
 ONE_TRY = {"EVACUATE_ATTEMPTS_PER_HOST": "1"}
 """The second attempt goes elsewhere: what comes late finds no newer guest where it comes to."""
-PATIENCE = 10.0
+PATIENCE = 20.0
 """What is broken may be stuck, too: enough to see that."""
 
 

@@ -32,8 +32,8 @@ from services.temporal import connect
 from workflows.evacuate_instance import EvacuateInstance
 
 SCALE = "0.2"
-QUICK = ("--dynamic-config-value", 'system.namespaceCacheRefreshInterval="100ms"')
-"""A namespace is there at once, not within a second of its registration."""
+QUICK = ("--dynamic-config-value", 'system.namespaceCacheRefreshInterval="300ms"')
+"""A namespace is there within 0.3 s of its registration, not within one."""
 LAVISH = {"GOGC": "400"}
 """Memory for processor time: a server lives for some minutes only."""
 PATIENCE = 50.0
