@@ -23,8 +23,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/evacuate demo
 
+# Three at once: on two cores one of them waits for something most of the time.
 test: install
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long" tests
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" tests
 
 # The fault matrix on a product that is broken on purpose, and returns of hosts that die at each step: six minutes.
 test-chaos: install

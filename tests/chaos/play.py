@@ -216,9 +216,10 @@ class Batch:
             await asked
             return await evacuations.end_of(name)
 
-        tasks = {name: asyncio.create_task(end(name, task)) for name, task in zip(names, asking, strict=False)}
+        # Of who is asked for again, the first run's end is not the end.
         for task in asking[len(names) :]:
             await task
+        tasks = {name: asyncio.create_task(end(name, task)) for name, task in zip(names, asking, strict=False)}
         deadline = time.monotonic() + self._patience
         while not all(task.done() for task in tasks.values()) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)

@@ -31,7 +31,7 @@ from services.sql import SqlServices, open_services
 from services.temporal import connect
 from workflows.evacuate_instance import EvacuateInstance
 
-SCALE = "0.2"
+SCALE = "0.25"
 QUICK = ("--dynamic-config-value", 'system.namespaceCacheRefreshInterval="300ms"')
 """A namespace is there within 0.3 s of its registration, not within one."""
 LAVISH = {"GOGC": "400"}
