@@ -34,6 +34,8 @@ SCALE = 0.2
 HEARTBEAT = 10 * SCALE
 """Seconds after which a spawn that says nothing is given up."""
 PATIENCE = 150.0
+WAIT = "60s"
+"""For a target that boots just when its next attempt is due: it is down for as long as that takes."""
 
 
 class Plant:
@@ -65,7 +67,8 @@ class Plant:
         self.machinery.kill(self.source)
         self.faults(*rules)
         for name in HERD:
-            answer = self.evacuate(name, "--target", to, "--source-confirmed-off", WORD, "--no-wait")
+            options = ["--target", to, "--source-confirmed-off", WORD, "--wait-for-capacity", WAIT, "--no-wait"]
+            answer = self.evacuate(name, *options)
             assert answer.code == 0, answer
 
     def begin_and_hold(self, to: str, step: str = "spawn_guest", *, at: str = "before") -> None:
