@@ -7,6 +7,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Coroutine
@@ -28,6 +29,9 @@ EXAMPLES = """examples:
 
 async def until_stopped(serve: Coroutine[None, None, None]) -> None:
     """Serve until SIGTERM or SIGINT; then the workers take nothing new and finish what they have."""
+    # What was imported is never garbage. Python puts a full collection off until a quarter of what it has to look
+    # through is new: without this, what ended runs leave in cycles piles up by tens of MiB meanwhile.
+    gc.freeze()
     task, loop = asyncio.ensure_future(serve), asyncio.get_running_loop()
 
     def stop() -> None:
