@@ -70,8 +70,8 @@ def test_two_guests_write_to_a_san_disk_when_nothing_fences_the_source(san: LabW
     san.spawn("b", 2)
     san.until_it_wrote("b", 4)
     san.until_it_wrote("a", 4)
-    until(lambda: breaches(san.journal()), "both guests wrote")
-    assert any("two guests wrote" in line for line in breaches(san.journal()))
+    # One after the other in turn, or over what the other had written: either is seen.
+    until(lambda: breaches(san.journal()), "the corruption is seen")
 
 
 def test_one_guest_writes_to_a_san_disk_when_the_source_was_fenced_first(san: LabWorld) -> None:

@@ -82,8 +82,7 @@ def test_corruption_is_seen_when_a_lie_lets_a_second_guest_write_to_a_san(fresh:
         lose_sight_of(stack, "a")
         assert destination_of(stack, "vm-1", "somebody said that it is off") in ("b", "c")
         assert fresh.hosts["a"].guests(), "and it was not"
-        until(lambda: breaches(stack.journal("vm-1")), "both have written")
-        assert any("two guests wrote" in line for line in breaches(stack.journal("vm-1")))
+        until(lambda: breaches(stack.journal("vm-1")), "the corruption is seen")
 
 
 def test_guest_moves_to_its_volume_elsewhere_and_the_old_one_can_write_nothing_when_the_bmc_is_dead(
