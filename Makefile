@@ -27,7 +27,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" tests
 
-# The fault matrix on a product that is broken on purpose, and returns of hosts that die at each step: six minutes.
+# The fault matrix on a product that is broken on purpose, and returns of hosts that die at each step: three minutes.
 test-chaos: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long tests
 
