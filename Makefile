@@ -8,8 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBVIRT := $(VENV)/.libvirt
 
-.PHONY: install demo demo-libvirt test test-chaos test-containers test-libvirt check format bench chaos soak lock lock-runtime \
-  lock-libvirt clean
+.PHONY: install demo demo-libvirt test test-chaos test-containers test-libvirt check format bench chaos soak \
+  lock lock-runtime lock-libvirt clean
 
 install: $(STAMP)
 
@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/evacuate demo
 
-# Three at once: on two cores one of them waits for something most of the time.
+# Three at once: two leave a quarter of two cores unused.
 test: install
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" tests
 

@@ -30,7 +30,7 @@ EXAMPLES = """examples:
 async def until_stopped(serve: Coroutine[None, None, None]) -> None:
     """Serve until SIGTERM or SIGINT; then the workers take nothing new and finish what they have."""
     # What was imported is never garbage. Python puts a full collection off until a quarter of what it has to look
-    # through is new: without this, what ended runs leave in cycles piles up by tens of MiB meanwhile.
+    # through is new: without this, what ended runs leave in cycles piles up for longer.
     gc.freeze()
     task, loop = asyncio.ensure_future(serve), asyncio.get_running_loop()
 

@@ -9,7 +9,7 @@ from tests.chaos.sabotages import environment
 pytestmark = pytest.mark.long
 ONE_TRY = {"EVACUATE_ATTEMPTS_PER_HOST": "1"}
 """The second attempt goes elsewhere: what comes late finds no newer guest where it comes to."""
-PATIENCE = 20.0
+PATIENCE = 10.0
 """What is broken may be stuck, too: enough to see that."""
 
 

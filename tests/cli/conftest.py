@@ -28,9 +28,11 @@ def selected(path: Path, **environment: str) -> Iterator[StateDir]:
     for name in [name for name in os.environ if name.startswith(("EVACUATE_", "TEMPORAL_"))]:
         del os.environ[name]
     os.environ.update(environment | {"EVACUATE_STATE_DIR": str(path)})
-    yield StateDir(path)
-    os.environ.clear()
-    os.environ.update(before)
+    try:
+        yield StateDir(path)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def called(*words: str) -> Answer:
@@ -49,7 +51,7 @@ def state(tmp_path: Path) -> Iterator[StateDir]:
 
 
 @pytest.fixture
-def evacuate() -> Command:
+def evacuate(state: StateDir) -> Command:
     return called
 
 

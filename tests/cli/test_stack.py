@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -19,41 +20,37 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(180)
 
 
-def is_up() -> None:
-    """The default fleet, on its own Temporal."""
-    answer = called("up", "--detach")
-    assert answer.code == 0, answer
-
-
-def is_down(state: StateDir) -> None:
-    called("down")
-    assert stack_processes(state.path) == []
+@contextmanager
+def stack_in(path: Path) -> Iterator[StateDir]:
+    """The default fleet, on its own Temporal; nothing of it is left afterwards."""
+    with selected(path) as state:
+        try:
+            answer = called("up", "--detach")
+            assert answer.code == 0, answer
+            yield state
+        finally:
+            called("down")
+            assert stack_processes(state.path) == []
 
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[StateDir]:
     """A stack that the test may end or damage."""
-    with selected(tmp_path / "state") as state:
-        is_up()
+    with stack_in(tmp_path / "state") as state:
         yield state
-        is_down(state)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("shared") / "state"
-    with selected(path) as state:
-        is_up()
-    yield path
-    with selected(path) as state:
-        is_down(state)
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
+    """A stack of several tests: each leaves it as it was."""
+    with stack_in(tmp_path_factory.mktemp("standing") / "state") as state:
+        yield state
 
 
 @pytest.fixture
-def standing(shared: Path) -> Iterator[StateDir]:
-    """A stack of several tests: each leaves it as it was."""
-    with selected(shared) as state:
-        yield state
+def evacuate() -> Command:
+    """On the stack that is selected."""
+    return called
 
 
 def until(condition: Callable[[], bool], *, timeout: float = 30) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,6 @@ SCALE = 0.2
 HEARTBEAT = 10 * SCALE
 """Seconds after which a spawn that says nothing is given up."""
 PATIENCE = 150.0
-WAIT = "60s"
-"""For a target that boots just when its next attempt is due: it is down for as long as that takes."""
 
 
 class Plant:
@@ -62,18 +60,19 @@ class Plant:
     def faults(self, *rules: Mapping[str, object]) -> None:
         self.commands.set_faults([dict(rule) for rule in rules])
 
-    def begin(self, to: str, *rules: Mapping[str, object]) -> None:
+    def begin(self, to: str, *rules: Mapping[str, object], options: Sequence[str] = ()) -> None:
         """The herd's host dies, and each of the herd is to go to that host; faults happen by these rules."""
         self.machinery.kill(self.source)
         self.faults(*rules)
         for name in HERD:
-            options = ["--target", to, "--source-confirmed-off", WORD, "--wait-for-capacity", WAIT, "--no-wait"]
-            answer = self.evacuate(name, *options)
+            answer = self.evacuate(name, "--target", to, "--source-confirmed-off", WORD, "--no-wait", *options)
             assert answer.code == 0, answer
 
-    def begin_and_hold(self, to: str, step: str = "spawn_guest", *, at: str = "before") -> None:
+    def begin_and_hold(
+        self, to: str, step: str = "spawn_guest", *, at: str = "before", options: Sequence[str] = ()
+    ) -> None:
         """All of the herd are in that step on that host, and stay in it until the faults are lifted."""
-        self.begin(to, {"activity": step, "host": to, "at": at, "do": "hold"})
+        self.begin(to, {"activity": step, "host": to, "at": at, "do": "hold"}, options=options)
         self.until_herd_is_at(step)
 
     def evacuate(self, name: str, *options: str) -> Answer:

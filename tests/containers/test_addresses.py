@@ -4,6 +4,9 @@ import pytest
 
 from tests.containers.plant import Plant
 
+WAIT = ("--wait-for-capacity", "60s")
+"""Its target may be booting just when the next attempt is due: until it is up it fits nobody."""
+
 
 @pytest.mark.parametrize("service", ["postgres", "temporal", "control"])
 def test_evacuations_recover_when_a_service_comes_back_under_another_address(plant: Plant, service: str) -> None:
@@ -19,7 +22,7 @@ def test_evacuations_recover_when_a_service_comes_back_under_another_address(pla
 def test_evacuations_recover_when_the_destination_boots_under_another_address(plant: Plant) -> None:
     to = plant.to
     before = plant.stack.host(to)
-    plant.begin_and_hold(to)
+    plant.begin_and_hold(to, options=WAIT)
 
     plant.machinery.move(to)
     plant.faults()
@@ -31,7 +34,7 @@ def test_evacuations_recover_when_the_destination_boots_under_another_address(pl
 def test_host_keeps_its_identity_when_its_container_is_made_anew(plant: Plant) -> None:
     to = plant.to
     before, hostname = plant.stack.host(to), plant.machinery.hostname(to)
-    plant.begin_and_hold(to)
+    plant.begin_and_hold(to, options=WAIT)
 
     plant.machinery.kill(to)
     plant.stack.compose("rm", "--force", to).check_returncode()

@@ -9,7 +9,7 @@ from services.hypervisors.libvirt import adopt as adopting
 from services.sql import migrate
 from tests.cli.conftest import Command, evacuate, state
 
-pytest.importorskip("libvirt")
+pytest.importorskip("libvirt", reason="libvirt-python is not installed: make test-libvirt")
 
 __all__ = ["evacuate", "state"]
 

@@ -48,9 +48,8 @@ def temporal_server(directory: Path, *options: str) -> Iterator[str]:
 
     address = free_address()
     with (directory / "temporal.log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command(StateDir(directory), address, None), *QUICK, *options], stdout=log, stderr=log
-        )
+        program = [*command(StateDir(directory), address, None), *QUICK, *options]
+        server = subprocess.Popen(program, env=os.environ | LAVISH, stdout=log, stderr=log)
     try:
         yield address
     finally:

@@ -1,12 +1,15 @@
 """Many threads at once: nothing is oversubscribed, nothing deadlocks."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlmodel import Session
 
 from evacuation.errors import EvacuateError, NoValidHostError
 from evacuation.fleet import Fleet
 from services.sql import SqlServices
+from services.sql.database import OVERFLOW, POSTGRES_CONNECTIONS, SQLITE_CONNECTIONS, connect_database
 from tests.integration.sql.world import Evacuation, World, host, instance
 
 INSTANCES, FIT = 40, 30
@@ -85,3 +88,23 @@ def test_one_of_many_evacuations_of_an_instance_begins(world: World) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(begin, rivals)) == 1
+
+
+def test_write_waits_for_a_connection_when_readers_hold_them_all(url: str) -> None:
+    connections = SQLITE_CONNECTIONS if url.startswith("sqlite") else POSTGRES_CONNECTIONS + OVERFLOW
+    database, held, released = connect_database(url), threading.Semaphore(0), threading.Event()
+
+    def read_slowly(session: Session) -> None:
+        session.connection()
+        held.release()
+        assert released.wait(10)
+
+    with ThreadPoolExecutor(2 * connections + 1) as pool:
+        readers = [pool.submit(database.read, read_slowly) for _ in range(2 * connections)]
+        assert all(held.acquire(timeout=10) for _ in range(connections))
+        written = pool.submit(database.write, lambda session: bool(session.connection()))
+        assert not held.acquire(timeout=0.3) and not written.done()
+        released.set()
+        assert written.result(10)
+        assert [reader.result(10) for reader in readers] == [None] * len(readers)
+    database.close()
