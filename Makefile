@@ -8,8 +8,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBVIRT := $(VENV)/.libvirt
 
-.PHONY: install demo demo-libvirt test test-chaos test-containers test-libvirt check format bench chaos soak \
-  lock lock-runtime lock-libvirt clean
+.PHONY: install demo demo-libvirt test test-chaos test-containers test-volumes test-libvirt check format bench chaos \
+  soak lock lock-runtime lock-libvirt clean
 
 install: $(STAMP)
 
@@ -31,24 +31,23 @@ test: install
 test-chaos: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long tests
 
-# Needs root and Debian's docker.io, iptables, iproute2 and mmdebstrap; or DOCKER_HOST.
+# These need the Debian packages that deploy/packages.sh names, and install them as root with EVACUATE_INSTALL=1 (or
+# CI=true). Those with real guests or containers need root; DOCKER_HOST is used where it is set.
+test-volumes: install
+	deploy/packages.sh volumes
+	EVACUATE_REQUIRE_VOLUMES=1 $(BIN)/python -m pytest tests/volumes
+
 test-containers: install
 	tests/containers/run.sh
 
-# Needs Debian's qemu-system-common, qemu-utils and libnbd-bin.
-.PHONY: test-volumes
-test-volumes: install
-	EVACUATE_REQUIRE_VOLUMES=1 $(BIN)/python -m pytest tests/volumes
-# Needs root and the Debian packages that deploy/libvirt-packages.sh names; with EVACUATE_INSTALL=1 (or CI=true) it
-# installs them.
 test-libvirt: $(LIBVIRT)
 	EVACUATE_REQUIRE_LIBVIRT=1 $(BIN)/python -m pytest tests/libvirt tests/unit/libvirt tests/integration/hypervisors
 
 demo-libvirt: $(LIBVIRT)
 	$(BIN)/python -m tests.libvirt.demo
 
-$(LIBVIRT): $(STAMP) requirements-libvirt.lock deploy/libvirt-packages.sh
-	deploy/libvirt-packages.sh
+$(LIBVIRT): $(STAMP) requirements-libvirt.lock deploy/packages.sh
+	deploy/packages.sh libvirt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --require-hashes \
 	  -r requirements-libvirt.lock
 	touch $(LIBVIRT)

@@ -20,6 +20,7 @@ from services.temporal import connect
 from tests.benchmarks.measure import Measured, measure, median, percentile
 from tests.benchmarks.processes import Processes, processes
 from tests.benchmarks.sides import Baseline, Real, Side, settings_of
+from tests.support.ending import end_early_when_told
 
 SIDES: tuple[Callable[[Client, Settings, int], Side], ...] = (Real, Baseline)
 WINDOW = 20
@@ -162,4 +163,5 @@ def main(arguments: Sequence[str] | None = None) -> list[Line]:
 
 
 if __name__ == "__main__":
+    end_early_when_told()
     main()

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.chaos.matrix import SCALE, batches, batches_with
 from tests.chaos.plan import KINDS, STEPS
 from tests.chaos.play import Verdict
 from tests.chaos.report import Run, corrected, read, write
+from tests.support.ending import end_early_when_told
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE, DATA = "fault-matrix.md", "fault-matrix.json"
@@ -53,9 +55,10 @@ def say(played: Played, progress: str) -> None:
 
 def play(wanted: Batches, *, jobs: int, seed: int, scale: float) -> list[Played]:
     played = list[Played]()
-    for each in play_all(wanted, jobs=jobs, seed=seed, scale=scale):
-        played.append(each)
-        say(each, f"{len(played)}/{len(wanted)}")
+    with closing(play_all(wanted, jobs=jobs, seed=seed, scale=scale)) as batches_played:
+        for each in batches_played:
+            played.append(each)
+            say(each, f"{len(played)}/{len(wanted)}")
     return played
 
 
@@ -100,4 +103,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_early_when_told()
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tests.chaos.matrix import Matrix
 from tests.chaos.plan import Cell
 from tests.chaos.play import Verdict
+from tests.support.ending import end_early_when_told
 
 Batches = Sequence[tuple[int, Sequence[Cell]]]
 """Each with its number among those of its kind."""
@@ -24,16 +25,23 @@ class Played(NamedTuple):
 
 def play(number: int, batch: Sequence[Cell], *, seed: int, scale: float) -> Played:
     """In a process of its own, with servers of its own."""
+    end_early_when_told()
     since = time.monotonic()
     with Matrix(seed=seed, scale=scale) as matrix:
         verdicts = matrix.play(batch, number)
     return Played(verdicts, matrix.instances, matrix.strikes, time.monotonic() - since)
 
 
-def play_all(wanted: Batches, *, jobs: int, seed: int, scale: float) -> Iterator[Played]:
-    """As they end."""
+def play_all(wanted: Batches, *, jobs: int, seed: int, scale: float) -> Generator[Played]:
+    """As they end. What interrupts this ends the batches that run, and their servers."""
     fresh = multiprocessing.get_context("spawn")
     one = partial(play, seed=seed, scale=scale)
     with ProcessPoolExecutor(jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
-        for each in as_completed([pool.submit(one, number, batch) for number, batch in wanted]):
-            yield each.result()
+        try:
+            for each in as_completed([pool.submit(one, number, batch) for number, batch in wanted]):
+                yield each.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise

@@ -7,6 +7,7 @@ export TMPDIR
 trap 'deploy/engine.sh stop; rm -rf "$TMPDIR"' EXIT
 trap 'exit 130' INT TERM
 
+[ -n "${DOCKER_HOST:-}" ] || deploy/packages.sh containers
 deploy/engine.sh start
 deploy/images.sh
 EVACUATE_REQUIRE_CONTAINERS=1 deploy/engine.sh run .venv/bin/python -m pytest "${@:-tests/containers}"

@@ -40,7 +40,7 @@ def can_run() -> None:
         pytest.skip("real guests: make test-libvirt")
     why = missing()
     if why:
-        pytest.fail(f"{why}; see deploy/libvirt-packages.sh")
+        pytest.fail(f"{why}; see deploy/packages.sh")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ python -m tests.libvirt.demo [GUESTS]
 """
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from tests.libvirt.conftest import missing
 from tests.libvirt.lab.lab import lab_of
 from tests.libvirt.lab.shell import until
 from tests.libvirt.stack import LibvirtStack, stack_on
+from tests.support.ending import end_early_when_told
 
 DEAD = "a"
 WHY = "demonstration: its init was killed"
@@ -35,9 +35,8 @@ class Clock:
 def main(guests: int = 4) -> int:
     why = missing()
     if why:
-        print(f"error: {why}: see deploy/libvirt-packages.sh", file=sys.stderr)
+        print(f"error: {why}: see deploy/packages.sh", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, end_early)
     clock = Clock()
     placed = {f"vm-{number}": "aab"[number % 3] for number in range(guests)}
     with lab_of("a", "b", "c") as lab:
@@ -47,12 +46,6 @@ def main(guests: int = 4) -> int:
             proven = show(stack, clock)
     clock.say("nothing is left")
     return 0 if proven else 1
-
-
-def end_early(number: int, frame: object) -> None:
-    """With a clean machine, however often it is asked for."""
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)
 
 
 def show(stack: LibvirtStack, clock: Clock) -> bool:
@@ -107,4 +100,5 @@ def steps(stack: LibvirtStack, name: str) -> str:
 
 
 if __name__ == "__main__":
+    end_early_when_told()
     sys.exit(main(*map(int, sys.argv[1:])))

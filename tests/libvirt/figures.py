@@ -26,6 +26,7 @@ from tests.libvirt.lab.lab import Lab, lab_of
 from tests.libvirt.lab.shell import until
 from tests.libvirt.power import power_of
 from tests.libvirt.stack import LibvirtStack, stack_on
+from tests.support.ending import end_early_when_told
 
 DEAD = "a"
 POLL = 0.01
@@ -124,7 +125,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="of each number; the medians are over all guests of all")
     options = parser.parse_args()
     if why := missing():
-        print(f"error: {why}: see deploy/libvirt-packages.sh", file=sys.stderr)
+        print(f"error: {why}: see deploy/packages.sh", file=sys.stderr)
         return 2
     for count in map(int, options.guests.split(",")):
         found: list[Times] = []
@@ -136,4 +137,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_early_when_told()
     sys.exit(main())

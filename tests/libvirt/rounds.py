@@ -21,6 +21,7 @@ from tests.libvirt.lab.lab import lab_of
 from tests.libvirt.lab.shell import until
 from tests.libvirt.power import power_of
 from tests.libvirt.stack import LibvirtStack, stack_on
+from tests.support.ending import end_early_when_told
 
 PATIENCE = 170.0
 LOSSES = ("power lost", "partitioned", "worker killed")
@@ -148,7 +149,7 @@ def main() -> int:
     parser.add_argument("--seed", default="1", help="of all that is random")
     options = parser.parse_args()
     if why := missing():
-        print(f"error: {why}: see deploy/libvirt-packages.sh", file=sys.stderr)
+        print(f"error: {why}: see deploy/packages.sh", file=sys.stderr)
         return 2
     hosts, began = ("a", "b", "c"), time.monotonic()
     with (
@@ -165,4 +166,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    end_early_when_told()
     sys.exit(main())

@@ -19,7 +19,7 @@ BRIDGE = "br-int"
 def switched(can_run: None) -> Iterator[tuple[LabWorld, dict[str, OpenVSwitch]]]:
     """Hosts of their own: their bridge is taken from them."""
     missing = [each for each in PROGRAMS if shutil.which(each) is None]
-    assert not missing, f"not installed: {', '.join(missing)}; see deploy/libvirt-packages.sh"
+    assert not missing, f"not installed: {', '.join(missing)}; see deploy/packages.sh"
     with lab_of("a", "b", named=5) as lab:
         yield LabWorld(lab), {name: OpenVSwitch(host, BRIDGE) for name, host in lab.hosts.items()}
 

@@ -11,6 +11,7 @@ from tests.soak.fleet import fleet
 from tests.soak.options import Options, parse
 from tests.soak.report import Report
 from tests.soak.soak import Account, Soak
+from tests.support.ending import end_early_when_told
 from tests.support.stack import Stack
 
 HOLD = "5"
@@ -69,4 +70,5 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    end_early_when_told()
     sys.exit(main())

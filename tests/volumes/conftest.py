@@ -16,7 +16,7 @@ PROGRAMS = ("qemu-storage-daemon", "qemu-io", "nbdinfo")
 def require_programs() -> None:
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing and os.environ.get("EVACUATE_REQUIRE_VOLUMES"):
-        pytest.fail(f"not installed: {', '.join(missing)}")
+        pytest.fail(f"not installed: {', '.join(missing)}; see deploy/packages.sh")
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
 

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# What the libvirt tests need of Debian 12. Says what is missing (exit 2); as root with EVACUATE_INSTALL=1 or CI=true it
-# installs that, and starts no service.
+# What the tests with real parts need of Debian 12: packages.sh volumes | libvirt | containers. Says what is missing
+# (exit 2); as root with EVACUATE_INSTALL=1 or CI=true it installs that, and starts no service.
 set -euo pipefail
 
-packages=(libvirt-daemon-system libvirt-clients libvirt-dev qemu-system-x86 qemu-utils qemu-block-extra busybox-static
-  cpio lz4 zstd pkg-config gcc iproute2 iputils-ping openssl openvswitch-switch)
+case "${1:-}" in
+  volumes) packages=(qemu-system-common qemu-utils libnbd-bin) ;;
+  libvirt)
+    packages=(libvirt-daemon-system libvirt-clients libvirt-dev qemu-system-x86 qemu-utils qemu-block-extra
+      busybox-static cpio lz4 zstd pkg-config gcc iproute2 iputils-ping openssl openvswitch-switch) ;;
+  containers) packages=(docker.io iptables iproute2 mmdebstrap) ;;
+  *) echo "usage: packages.sh volumes | libvirt | containers" >&2 && exit 2 ;;
+esac
 missing=()
 for each in "${packages[@]}"; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$each" 2>/dev/null)" = installed ] || missing+=("$each")
