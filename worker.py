@@ -7,7 +7,6 @@
 
 import argparse
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Coroutine
@@ -20,6 +19,7 @@ from embedded.state import settings_for
 from evacuation.errors import EvacuateError
 from services.exits import error_line, exit_code
 from services.logs import configure_logs
+from workers.memory import hold_little
 
 EXAMPLES = """examples:
   evacuate-worker control
@@ -29,9 +29,7 @@ EXAMPLES = """examples:
 
 async def until_stopped(serve: Coroutine[None, None, None]) -> None:
     """Serve until SIGTERM or SIGINT; then the workers take nothing new and finish what they have."""
-    # What was imported is never garbage. Python puts a full collection off until a quarter of what it has to look
-    # through is new: without this, what ended runs leave in cycles piles up for longer.
-    gc.freeze()
+    hold_little()
     task, loop = asyncio.ensure_future(serve), asyncio.get_running_loop()
 
     def stop() -> None:

@@ -1,0 +1,43 @@
+"""What a worker's threads free is not kept in a heap for each."""
+
+import subprocess
+import sys
+
+import pytest
+
+THREADS = 12
+PROGRAM = f"""
+import ctypes, gc, sys, threading
+from workers.memory import LARGE, hold_little
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+if sys.argv[1] == "held":
+    hold_little()
+barrier = threading.Barrier({THREADS})
+def allocate():
+    barrier.wait()
+    for _ in range(100):
+        libc.malloc(1000)
+    barrier.wait()
+threads = [threading.Thread(target=allocate) for _ in range({THREADS})]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(gc.get_freeze_count())
+libc.malloc_stats()
+"""
+
+
+def heaps(mode: str) -> tuple[int, int]:
+    """glibc's own count of its heaps, and how many objects are beyond collection."""
+    ended = subprocess.run([sys.executable, "-c", PROGRAM, mode], capture_output=True, text=True, check=True)
+    return ended.stderr.count("\nArena ") + ended.stderr.startswith("Arena "), int(ended.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_threads_share_one_heap():
+    assert heaps("held")[0] == 1
+    assert heaps("as it was")[0] > 1
+
+
+def test_what_was_imported_is_never_looked_through_again():
+    assert heaps("held")[1] > 1000
