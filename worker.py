@@ -19,7 +19,7 @@ from embedded.state import settings_for
 from evacuation.errors import EvacuateError
 from services.exits import error_line, exit_code
 from services.logs import configure_logs
-from workers.memory import hold_little
+from workers.memory import hold_little, keep_tidy
 
 EXAMPLES = """examples:
   evacuate-worker control
@@ -30,7 +30,7 @@ EXAMPLES = """examples:
 async def until_stopped(serve: Coroutine[None, None, None]) -> None:
     """Serve until SIGTERM or SIGINT; then the workers take nothing new and finish what they have."""
     hold_little()
-    task, loop = asyncio.ensure_future(serve), asyncio.get_running_loop()
+    task, tidying, loop = asyncio.ensure_future(serve), asyncio.create_task(keep_tidy()), asyncio.get_running_loop()
 
     def stop() -> None:
         structlog.stdlib.get_logger("worker").info("stopping")
@@ -40,6 +40,7 @@ async def until_stopped(serve: Coroutine[None, None, None]) -> None:
         loop.add_signal_handler(number, stop)
     with suppress(asyncio.CancelledError):
         await task
+    tidying.cancel()
 
 
 def parse() -> argparse.Namespace:

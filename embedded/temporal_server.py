@@ -12,7 +12,12 @@ from evacuation.errors import TemporalUnavailableError
 from evacuation.names import SEARCH_ATTRIBUTES
 
 PRAGMAS = ("journal_mode=wal", "synchronous=1")
-DYNAMIC = ("history.transferProcessorMaxPollRPS=2000", "matching.enableFairness=true")
+DYNAMIC = (
+    "history.transferProcessorMaxPollRPS=2000",
+    "matching.enableFairness=true",
+    # By default it keeps the last hour's runs in memory, up to 128,000 of them.
+    "history.hostLevelCacheMaxSize=128",
+)
 
 
 def free_address(preferred: str | None = None) -> str:

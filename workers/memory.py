@@ -1,11 +1,14 @@
 """A worker lives for months: what it no longer uses goes back to the system."""
 
+import asyncio
 import ctypes
 import gc
 from contextlib import suppress
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 """As in glibc's malloc.h."""
+TIDY = 10.0
+"""Seconds between full collections, of some milliseconds each."""
 LARGE = 128 * 1024
 """Bytes from which a block is mapped by itself, and goes back as soon as it is freed: glibc's first value, which it
 would raise as it goes."""
@@ -21,6 +24,13 @@ def hold_little() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_MMAP_THRESHOLD, LARGE)
-    # What was imported is never garbage. Python puts a full collection off until a quarter of what it has to look
-    # through is new: without this, what ended runs leave in cycles piles up for longer.
+    # What was imported is never garbage.
     gc.freeze()
+
+
+async def keep_tidy() -> None:
+    """Never returns. Runs that end leave cycles, and Python puts a full collection off until they are a quarter of
+    all that it looks through: the heap would grow to hold them."""
+    while True:
+        await asyncio.sleep(TIDY)
+        gc.collect()

@@ -3,7 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import NamedTuple
 
@@ -32,11 +32,15 @@ def play(number: int, batch: Sequence[Cell], *, seed: int, scale: float) -> Play
     return Played(verdicts, matrix.instances, matrix.strikes, time.monotonic() - since)
 
 
+def alone(number: int, batch: Sequence[Cell], *, seed: int, scale: float) -> Played:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(play, number, batch, seed=seed, scale=scale).result()
+
+
 def play_all(wanted: Batches, *, jobs: int, seed: int, scale: float) -> Generator[Played]:
     """As they end. What interrupts this ends the batches that run, and their servers."""
-    fresh = multiprocessing.get_context("spawn")
-    one = partial(play, seed=seed, scale=scale)
-    with ProcessPoolExecutor(jobs, mp_context=fresh, max_tasks_per_child=1) as pool:
+    one = partial(alone, seed=seed, scale=scale)
+    with ThreadPoolExecutor(jobs) as pool:
         try:
             for each in as_completed([pool.submit(one, number, batch) for number, batch in wanted]):
                 yield each.result()

@@ -13,11 +13,10 @@ WARM_UP = 180.0
 """Seconds of a process's life in which it may still fill its caches."""
 SHORTEST = 90.0
 """Seconds of samples below which a slope says more about the sampling than about the process."""
+BREATHING = {"temporal": 240.0}
+"""As SHORTEST, of a process whose collector lets its memory rise and fall by ten MiB within a minute."""
 MOST_GROWTH = 1.0
 """MiB a minute."""
-NOT_OURS = "temporal"
-"""Temporal's development server keeps histories and task queues of the whole run in caches of its own, sized for a
-server; in production it is somebody else's process. It is reported, and never judged."""
 
 
 class Series(Frozen):
@@ -32,7 +31,8 @@ class Series(Frozen):
     def judged(self) -> tuple[tuple[float, float], ...]:
         """Those after the warm-up; none if they are too few to say anything."""
         warm = tuple(each for each in self.samples if each[0] - self.born >= WARM_UP)
-        return warm if len(warm) > 2 and warm[-1][0] - warm[0][0] >= SHORTEST else ()
+        shortest = BREATHING.get(self.role, SHORTEST)
+        return warm if len(warm) > 2 and warm[-1][0] - warm[0][0] >= shortest else ()
 
     @property
     def growth(self) -> float | None:
@@ -91,9 +91,9 @@ class Memory:
 
 
 def growing(series: Iterable[Series]) -> Iterator[str]:
-    """One line for each of our processes that grows too fast."""
+    """One line for each process that grows too fast."""
     for each in series:
-        if each.role != NOT_OURS and each.growth is not None and each.growth >= MOST_GROWTH:
+        if each.growth is not None and each.growth >= MOST_GROWTH:
             first, last = each.judged[0], each.judged[-1]
             yield (
                 f"memory: {each.role} (pid {each.pid}) grows by {each.growth:.2f} MiB a minute: "

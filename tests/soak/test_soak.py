@@ -12,7 +12,7 @@ from tests.soak import chance, soak
 from tests.soak.chance import ask, deaths, dice, fault
 from tests.soak.fleet import fleet
 from tests.soak.leftovers import MOST_BYTES, MOST_EVENTS, History, longest, rows_left, unbounded
-from tests.soak.memory import SHORTEST, WARM_UP, Series, growing, slope
+from tests.soak.memory import BREATHING, SHORTEST, WARM_UP, Series, growing, slope
 from tests.soak.options import Options, parse
 from tests.soak.report import Report, line
 from tests.soak.rounds import Tally, spared
@@ -107,14 +107,10 @@ def test_memory_that_grows_is_named(growth: float, named: bool):
     assert not named or "control" in found[0]
 
 
-def test_memory_of_temporals_server_is_reported_and_not_judged():
-    each = series("temporal", 30.0)
-    assert each.growth is not None and each.growth > 25
-    assert list(growing([each])) == []
-
-
-def test_memory_of_a_process_that_lived_shortly_says_nothing():
-    assert series("control", 50.0, minutes=(WARM_UP + SHORTEST) / 60 - 0.2).growth is None
+@pytest.mark.parametrize(("role", "shortest"), [("control", SHORTEST), ("temporal", BREATHING["temporal"])])
+def test_memory_of_a_process_that_lived_shortly_says_nothing(role: str, shortest: float):
+    assert series(role, 50.0, minutes=(WARM_UP + shortest) / 60 - 0.2).growth is None
+    assert list(growing([series(role, 50.0, minutes=(WARM_UP + shortest) / 60 + 0.2)]))
 
 
 def test_slope_is_that_of_a_line():

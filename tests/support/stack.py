@@ -49,7 +49,8 @@ def temporal_server(directory: Path, *options: str) -> Iterator[str]:
     address = free_address()
     with (directory / "temporal.log").open("wb") as log:
         program = [*command(StateDir(directory), address, None), *QUICK, *options]
-        server = subprocess.Popen(program, env=os.environ | LAVISH, stdout=log, stderr=log)
+        # Ctrl-C is not for it: what is in flight ends against a server that answers.
+        server = subprocess.Popen(program, env=os.environ | LAVISH, stdout=log, stderr=log, start_new_session=True)
     try:
         yield address
     finally:
