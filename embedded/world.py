@@ -3,12 +3,12 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from evacuation.errors import TemporalUnavailableError
 from evacuation.invariants import Breach, Rows, SeenDisk, SeenGuest, World, find_breaches
-from evacuation.model import Frozen
-from evacuation.names import evacuate_instance_id
+from evacuation.model import Frozen, TaskState
+from evacuation.names import delete_instance_id, evacuate_instance_id
 from services.hypervisors.process import ProcessHost, ProcessRoot
 from services.hypervisors.process.disk import discontinued, interleaved, read_journal
 from services.hypervisors.process.table import guests_of
@@ -100,17 +100,19 @@ def _disks(root: ProcessRoot, rows: Rows) -> Iterable[SeenDisk]:
 
 def _running_workflows(settings: Settings, rows: Rows, missing: list[str]) -> frozenset[str] | None:
     """Asked by id, one by one: the visibility store lags, and is not to be polled."""
-    instances = [row.instance_id for row in rows.evacuations if row.open]
-    if not instances:
+    workflows = {row.id: delete_instance_id(row.id) for row in rows.instances if row.task_state == TaskState.DELETING}
+    workflows |= {row.instance_id: evacuate_instance_id(row.instance_id) for row in rows.evacuations if row.open}
+    if not workflows:
         return frozenset()
     try:
-        return asyncio.run(_ask(settings, instances))
+        return asyncio.run(_ask(settings, workflows))
     except TemporalUnavailableError as error:
-        missing.append(f"whether a workflow runs for each open evacuation: {error.message}")
+        missing.append(f"whether a workflow runs for each open evacuation and deletion: {error.message}")
         return None
 
 
-async def _ask(settings: Settings, instances: list[str]) -> frozenset[str]:
+async def _ask(settings: Settings, workflows: Mapping[str, str]) -> frozenset[str]:
+    """Those instances whose workflow, of the id that is given for each, runs."""
     from temporalio.client import WorkflowExecutionStatus
     from temporalio.service import RPCError, RPCStatusCode
 
@@ -118,9 +120,9 @@ async def _ask(settings: Settings, instances: list[str]) -> frozenset[str]:
 
     client = await connect(settings)
     running: set[str] = set()
-    for instance_id in instances:
+    for instance_id, workflow_id in workflows.items():
         try:
-            described = await client.get_workflow_handle(evacuate_instance_id(instance_id)).describe()
+            described = await client.get_workflow_handle(workflow_id).describe()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise unavailable(settings.temporal_address or "its address", error) from error

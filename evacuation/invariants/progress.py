@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from evacuation.invariants.breach import Breach, Rule
 from evacuation.invariants.world import World
 from evacuation.messages import AttemptPhase
-from evacuation.model import HostState, VmState
+from evacuation.model import HostState, TaskState, VmState
 from evacuation.transitions import REBUILDING
 from evacuation.views import InstanceView
 
@@ -32,6 +32,18 @@ def owned_evacuation(world: World) -> Iterator[Breach]:
                 subject=row.instance,
                 message=f"its evacuation is open (attempt {row.attempt}, {row.phase}), and no workflow runs it",
                 remedy=f"ask again, what is open is adopted: evacuate instance evacuate {row.instance}",
+            )
+
+
+def owned_deletion(world: World) -> Iterator[Breach]:
+    running = world.running_workflows
+    for row in world.at_rest.values():
+        if running is not None and row.task_state == TaskState.DELETING and row.id not in running:
+            yield Breach(
+                invariant="I3",
+                subject=row.name,
+                message="its deletion was begun, and no workflow carries it out",
+                remedy=f"ask again: evacuate instance delete {row.name}",
             )
 
 
@@ -104,4 +116,12 @@ def goes_forward(world: World) -> Iterator[Breach]:
             )
 
 
-RULES: tuple[Rule, ...] = (owned_task, owned_evacuation, ended_with_a_reason, runs_as_recorded, capped, goes_forward)
+RULES: tuple[Rule, ...] = (
+    owned_task,
+    owned_evacuation,
+    owned_deletion,
+    ended_with_a_reason,
+    runs_as_recorded,
+    capped,
+    goes_forward,
+)

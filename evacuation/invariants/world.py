@@ -79,7 +79,7 @@ class Rows(Frozen):
 
 class World(Frozen):
     """`boots`: the incarnation of each host whose hypervisor was read, None for one that is off. `running_workflows`:
-    instances whose evacuation's workflow runs; None: Temporal was not asked."""
+    instances whose evacuation's or deletion's workflow runs; None: Temporal was not asked."""
 
     rows: Rows
     guests: tuple[SeenGuest, ...] = ()

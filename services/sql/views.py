@@ -8,7 +8,7 @@ from evacuation import views as v
 from evacuation.errors import HostNotFoundError, InstanceNotFoundError
 from evacuation.invariants import Rows, SeenBinding, SeenMapping
 from evacuation.messages import AttemptPhase
-from evacuation.model import Candidate, Evidence, EvidenceKind
+from evacuation.model import Candidate, Evidence, EvidenceKind, TaskState, VmState
 from evacuation.preflight import Preflight
 from services.sql.database import Database
 from services.sql.facts import all_hosts, candidates
@@ -123,9 +123,15 @@ def _host(candidate: Candidate, row: HostRow, fenced: set[tuple[str, str]]) -> v
 
 def _instances(session: Session) -> tuple[v.InstanceView, ...]:
     rows = session.exec(select(InstanceRow).order_by(col(InstanceRow.position))).all()
-    return tuple(
-        v.InstanceView(**row.model_dump(include=set(v.InstanceView.model_fields)), epoch=row.last_epoch) for row in rows
-    )
+    return tuple(_instance(row) for row in rows)
+
+
+def _instance(row: InstanceRow) -> v.InstanceView:
+    """One that is marked for deletion shows that as its task, unless an evacuation has it in hand."""
+    view = v.InstanceView(**row.model_dump(include=set(v.InstanceView.model_fields)), epoch=row.last_epoch)
+    if row.deleting and row.vm_state is not VmState.DELETED and row.task_state is None:
+        return view.model_copy(update={"task_state": TaskState.DELETING.value})
+    return view
 
 
 def _migrations(session: Session) -> tuple[v.MigrationView, ...]:

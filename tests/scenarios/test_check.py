@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from evacuation.names import delete_instance_id
 from services.hypervisors.process import ProcessHost
 from tests.scenarios.damage import changed_disk, changed_rows, disk_of, extra_guest, guests_of, paused, state_dir
 from tests.support.stack import Stack
@@ -15,7 +16,7 @@ from tests.support.stack import Stack
 pytestmark = pytest.mark.timeout(180)
 
 SMALL = {"flavor": {"vcpus": 1, "memory_mb": 64, "disk_gb": 1}, "ports": [{"network": "lan"}]}
-EVACUATED = ("early-01", "late-01", "failed-01", "gone-01", "gone-02")
+EVACUATED = ("early-01", "late-01", "failed-01", "gone-01", "gone-02", "half-01")
 """On cmp-2, which is the host that dies; web-01 never leaves cmp-1, nor db-01 and cold-01 cmp-3."""
 FLEET: dict[str, Any] = {
     "disk_lock": False,
@@ -64,6 +65,11 @@ ROWS: dict[str, tuple[str, str, set[tuple[str, str]]]] = {
     "a task nobody owns": (
         "instance",
         "UPDATE instance SET task_state = 'rebuilding' WHERE name = 'web-01'",
+        {("I3", "web-01")},
+    ),
+    "a deletion nobody carries out": (
+        "instance",
+        "UPDATE instance SET deleting = TRUE WHERE name = 'web-01'",
         {("I3", "web-01")},
     ),
     "an active instance that does not run": (
@@ -282,6 +288,21 @@ def test_check_finds_nothing_after_a_failure_with_its_volume_reserved(stack: Sta
 
 def test_check_finds_nothing_after_a_deletion_on_a_host_that_is_up(stack: Stack):
     assert stack.run("instance delete gone-01").code == 0
+
+
+def test_check_names_a_deletion_without_workflow_until_it_is_asked_for_again(stack: Stack):
+    stack.set_faults([{"activity": "record_deleted", "instance": "half-01", "at": "before", "do": "fail"}])
+    deletion = stack.start(["instance", "delete", "half-01"])
+    stack.until(lambda: not guests_of(stack, "half-01"), "its guest is destroyed")
+    shown = stack.run("instance show half-01 --json").json
+    assert (shown["vm_state"], shown["task_state"]) == ("active", "deleting")
+    assert_sound(stack)
+    stack.terminate("half-01", workflow=delete_instance_id)
+    answer = deletion.wait()
+    assert answer.code == 1 and "Traceback" not in answer.err, answer
+    assert_named(stack, ("I3", "half-01"))
+    stack.set_faults([])
+    assert stack.run("instance delete half-01").code == 0
 
 
 def test_check_finds_nothing_after_a_deletion_on_a_dead_host(stack: Stack):

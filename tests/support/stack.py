@@ -192,19 +192,25 @@ class Stack:
         rows = self.sql(query)
         return bool(rows and rows[0][0])
 
-    def with_workflow(self, name: str, do: Callable[[Client, WorkflowHandle[Any, Any]], Any]) -> Any:
-        """Runs `do` with the workflow that evacuates the instance."""
+    def with_workflow(
+        self,
+        name: str,
+        do: Callable[[Client, WorkflowHandle[Any, Any]], Any],
+        *,
+        workflow: Callable[[str], str] = evacuate_instance_id,
+    ) -> Any:
+        """Runs `do` with the workflow that evacuates the instance, or with another one of it."""
 
         async def run() -> Any:
             client = await connect(settings_for())
-            return await do(client, client.get_workflow_handle(evacuate_instance_id(instance_id)))
+            return await do(client, client.get_workflow_handle(workflow(instance_id)))
 
         instance_id = self.instance_id(name)
         with self.as_environment():
             return asyncio.run(run())
 
-    def terminate(self, name: str) -> None:
-        self.with_workflow(name, lambda _, handle: handle.terminate("by a test"))
+    def terminate(self, name: str, *, workflow: Callable[[str], str] = evacuate_instance_id) -> None:
+        self.with_workflow(name, lambda _, handle: handle.terminate("by a test"), workflow=workflow)
 
     def reset(self, name: str) -> None:
         """To the first workflow task, as the Web UI's button does."""

@@ -40,6 +40,11 @@ SOUND: dict[str, World] = {
     "a guest paused on a host that is held": world(hosts=DOWN, guests=(guest("web", "cmp-1", writes=False),)),
     "a residence from before its host registered": world(residences=(residence("web", "cmp-1", incarnation=None),)),
     "another operation's task": world(instances=(instance("web", "cmp-1", task_state="rebooting"),), guests=()),
+    "a deletion on its way": world(
+        instances=(instance("web", "cmp-1", task_state="deleting"),),
+        guests=(),
+        running_workflows=frozenset({"id-web"}),
+    ),
     "an evacuation on its way": in_flight("forward"),
     "an evacuation whose guest starts": in_flight("authorized"),
     "an evacuation that Temporal was not asked about": in_flight("forward", running_workflows=None),
@@ -76,6 +81,9 @@ I2 = {
 I3 = {
     "a task that nobody owns": world(instances=(instance("web", "cmp-1", task_state="rebuild_spawning"),)),
     "an evacuation that no workflow runs": in_flight("forward", running_workflows=frozenset[str]()),
+    "a deletion that no workflow carries out": world(
+        instances=(instance("web", "cmp-1", task_state="deleting"),), guests=(), running_workflows=frozenset[str]()
+    ),
     "an authorised one that no workflow runs, not started": in_flight(
         "authorized", guests=(), running_workflows=frozenset[str]()
     ),
