@@ -30,6 +30,7 @@ from activities.network import NetworkActivities
 from activities.probe import ProbeActivities
 from activities.volumes import VolumeActivities
 from evacuation import messages as m
+from evacuation.errors import EvacuateError
 from evacuation.names import CONTROL_QUEUE, evacuate_instance_id, host_queue, probe_queue
 from tests.machines.cloud import Cloud, Died, Fragile
 from tests.machines.fleet import HOSTS
@@ -77,12 +78,8 @@ class Call:
             try:
                 ActivityEnvironment().run(self.input.fn, *self.input.args)
             except Exception as error:
-                if not isinstance(error, ApplicationError | Died) and not is_ours(error):
+                if not isinstance(error, ApplicationError | Died | EvacuateError):
                     raise
-
-
-def is_ours(error: Exception) -> bool:
-    return type(error).__module__ == "evacuation.errors"
 
 
 class Stage:
