@@ -1,6 +1,7 @@
 """Column types that mean the same on SQLite and PostgreSQL.
 
-SQLModel annotates `sa_type` as a class and takes an instance as well: hence the ignores where a type has parameters."""
+SQLModel annotates `sa_type` as a class and takes an instance as well: `word` and `json_of` say nothing of what they
+return, so that both agree."""
 
 import re
 from datetime import UTC, datetime
@@ -67,7 +68,12 @@ class Value(TypeDecorator[T], Generic[T]):
         return None if value is None else self._adapter.validate_python(value)
 
 
-def word(kind: type[StrEnum]) -> Enum:
+def json_of(shape: Any) -> Any:
+    """A pydantic value, or a list of them."""
+    return Value[Any](shape)
+
+
+def word(kind: type[StrEnum]) -> Any:
     """One of an enumeration's words, stored as its value."""
     return Enum(kind, native_enum=False, length=40, values_callable=_values)
 

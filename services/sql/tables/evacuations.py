@@ -7,7 +7,7 @@ from sqlmodel import Field
 
 from evacuation.messages import AttemptPhase, EvacuationOutcome
 from evacuation.model import MigrationStatus, TaskState, VmState
-from services.sql.tables.columns import Row, Utc, Value, utc_now, word
+from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
 
 class EvacuationRow(Row, table=True):
@@ -26,15 +26,15 @@ class EvacuationRow(Row, table=True):
     instance_id: str = Field(foreign_key="instance.id")
     owner: str
     attempt: int = 0
-    phase: AttemptPhase = Field(default=AttemptPhase.UNDONE, sa_type=word(AttemptPhase))  # pyright: ignore[reportArgumentType]
+    phase: AttemptPhase = Field(default=AttemptPhase.UNDONE, sa_type=word(AttemptPhase))
     request_id: str
     migration_id: str = Field(unique=True)
     source: str = Field(index=True)
     source_incarnation: str | None = None
-    vm_state_before: VmState = Field(sa_type=word(VmState))  # pyright: ignore[reportArgumentType]
-    task_state_before: TaskState | None = Field(default=None, sa_type=word(TaskState))  # pyright: ignore[reportArgumentType]
-    wanted: VmState = Field(sa_type=word(VmState))  # pyright: ignore[reportArgumentType]
-    outcome: EvacuationOutcome | None = Field(default=None, sa_type=Value(EvacuationOutcome))  # pyright: ignore[reportArgumentType]
+    vm_state_before: VmState = Field(sa_type=word(VmState))
+    task_state_before: TaskState | None = Field(default=None, sa_type=word(TaskState))
+    wanted: VmState = Field(sa_type=word(VmState))
+    outcome: EvacuationOutcome | None = Field(default=None, sa_type=json_of(EvacuationOutcome))
     started_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
     closed_at: datetime | None = Field(default=None, sa_type=Utc)
 
@@ -60,7 +60,7 @@ class MigrationRow(Row, table=True):
     evacuation_id: str = Field(unique=True, foreign_key="evacuation.id")
     instance_id: str = Field(foreign_key="instance.id", index=True)
     type: str = "evacuation"
-    status: MigrationStatus = Field(default=MigrationStatus.ACCEPTED, sa_type=word(MigrationStatus))  # pyright: ignore[reportArgumentType]
+    status: MigrationStatus = Field(default=MigrationStatus.ACCEPTED, sa_type=word(MigrationStatus))
     source: str = Field(foreign_key="host.name", index=True)
     source_epoch: int
     destination: str | None = Field(default=None, foreign_key="host.name")

@@ -8,14 +8,14 @@ from sqlmodel import Field
 from evacuation.capabilities import HostCapabilities
 from evacuation.fleet import Fleet
 from evacuation.model import EvidenceKind, HostState
-from services.sql.tables.columns import Row, Utc, Value, utc_now, word
+from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
 
 class LoadedFleet(Row, table=True):
     """The fleet as it was loaded: one row, so that two loads exclude each other."""
 
     id: int = Field(default=1, primary_key=True)
-    fleet: Fleet = Field(sa_type=Value(Fleet))  # pyright: ignore[reportArgumentType]
+    fleet: Fleet = Field(sa_type=json_of(Fleet))
     loaded_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
 
 
@@ -32,16 +32,16 @@ class HostRow(Row, table=True):
     ram_allocation_ratio: float = 1.0
     disk_allocation_ratio: float = 1.0
     availability_zone: str
-    traits: list[str] = Field(default_factory=list, sa_type=Value(list[str]))  # pyright: ignore[reportArgumentType]
+    traits: list[str] = Field(default_factory=list, sa_type=json_of(list[str]))
     max_evacuations: int = 10
     enabled: bool = True
-    state: HostState = Field(default=HostState.DOWN, sa_type=word(HostState))  # pyright: ignore[reportArgumentType]
+    state: HostState = Field(default=HostState.DOWN, sa_type=word(HostState))
     incarnation: str | None = None
     registered_at: datetime | None = Field(default=None, sa_type=Utc)
     hypervisor_uuid: str | None = Field(default=None, unique=True)
     machine_id: str | None = None
     generation: int = 0
-    capabilities: HostCapabilities | None = Field(default=None, sa_type=Value(HostCapabilities))  # pyright: ignore[reportArgumentType]
+    capabilities: HostCapabilities | None = Field(default=None, sa_type=json_of(HostCapabilities))
     reported_at: datetime | None = Field(default=None, sa_type=Utc)
 
 
@@ -71,7 +71,7 @@ class EvidenceRow(Row, table=True):
     id: int | None = Field(default=None, primary_key=True)
     host: str = Field(foreign_key="host.name")
     incarnation: str
-    kind: EvidenceKind = Field(sa_type=word(EvidenceKind))  # pyright: ignore[reportArgumentType]
+    kind: EvidenceKind = Field(sa_type=word(EvidenceKind))
     scope: str
     who: str
     reason: str

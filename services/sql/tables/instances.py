@@ -7,13 +7,13 @@ from sqlmodel import Field
 
 from evacuation.messages import Fault
 from evacuation.model import Evidence, Flavor, GroupPolicy, PowerState, RootDisk, TaskState, VmState
-from services.sql.tables.columns import Row, Utc, Value, utc_now, word
+from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
 
 class ServerGroupRow(Row, table=True):
     name: str = Field(primary_key=True)
     position: int
-    policy: GroupPolicy = Field(sa_type=word(GroupPolicy))  # pyright: ignore[reportArgumentType]
+    policy: GroupPolicy = Field(sa_type=word(GroupPolicy))
 
 
 class InstanceRow(Row, table=True):
@@ -27,18 +27,18 @@ class InstanceRow(Row, table=True):
     priority: int
     evacuate: bool
     host: str | None = Field(default=None, foreign_key="host.name", index=True)
-    vm_state: VmState = Field(sa_type=word(VmState))  # pyright: ignore[reportArgumentType]
-    task_state: TaskState | None = Field(default=None, sa_type=word(TaskState))  # pyright: ignore[reportArgumentType]
-    power_state: PowerState = Field(default=PowerState.NOSTATE, sa_type=word(PowerState))  # pyright: ignore[reportArgumentType]
-    wanted_vm_state: VmState | None = Field(default=None, sa_type=word(VmState))  # pyright: ignore[reportArgumentType]
-    fault: Fault | None = Field(default=None, sa_type=Value(Fault))  # pyright: ignore[reportArgumentType]
-    root_disk: RootDisk = Field(sa_type=word(RootDisk))  # pyright: ignore[reportArgumentType]
+    vm_state: VmState = Field(sa_type=word(VmState))
+    task_state: TaskState | None = Field(default=None, sa_type=word(TaskState))
+    power_state: PowerState = Field(default=PowerState.NOSTATE, sa_type=word(PowerState))
+    wanted_vm_state: VmState | None = Field(default=None, sa_type=word(VmState))
+    fault: Fault | None = Field(default=None, sa_type=json_of(Fault))
+    root_disk: RootDisk = Field(sa_type=word(RootDisk))
     vcpus: int
     memory_mb: int
     disk_gb: int
     server_group: str | None = Field(default=None, foreign_key="server_group.name", index=True)
     availability_zone: str | None = None
-    traits: list[str] = Field(default_factory=list, sa_type=Value(list[str]))  # pyright: ignore[reportArgumentType]
+    traits: list[str] = Field(default_factory=list, sa_type=json_of(list[str]))
     last_evacuation_id: str | None = None
     last_epoch: int
     deleting: bool = False
@@ -70,7 +70,7 @@ class ResidenceRow(Row, table=True):
     epoch: int = Field(primary_key=True)
     host: str = Field(foreign_key="host.name", index=True)
     incarnation: str | None = None
-    proof: Evidence | None = Field(default=None, sa_type=Value(Evidence))  # pyright: ignore[reportArgumentType]
+    proof: Evidence | None = Field(default=None, sa_type=json_of(Evidence))
     evacuation_id: str | None = None
     attempt: int | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)

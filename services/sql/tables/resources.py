@@ -5,7 +5,7 @@ from sqlmodel import Field
 
 from evacuation.messages import Connector
 from evacuation.model import AttachmentStatus, PortStatus, VolumeStatus
-from services.sql.tables.columns import Row, Value, word
+from services.sql.tables.columns import Row, json_of, word
 
 
 class AllocationRow(Row, table=True):
@@ -53,7 +53,7 @@ class PortBindingRow(Row, table=True):
     port_id: str = Field(primary_key=True, foreign_key="port.id")
     host: str = Field(primary_key=True, foreign_key="host.name")
     active: bool
-    status: PortStatus = Field(sa_type=word(PortStatus))  # pyright: ignore[reportArgumentType]
+    status: PortStatus = Field(sa_type=word(PortStatus))
 
 
 class VolumeRow(Row, table=True):
@@ -61,7 +61,7 @@ class VolumeRow(Row, table=True):
     name: str = Field(unique=True)
     position: int
     size_gb: int
-    status: VolumeStatus = Field(default=VolumeStatus.AVAILABLE, sa_type=word(VolumeStatus))  # pyright: ignore[reportArgumentType]
+    status: VolumeStatus = Field(default=VolumeStatus.AVAILABLE, sa_type=word(VolumeStatus))
 
 
 class BlockDeviceRow(Row, table=True):
@@ -73,7 +73,7 @@ class BlockDeviceRow(Row, table=True):
     device: str
     position: int
     attachment_id: str | None = None
-    source_connector: Connector | None = Field(default=None, sa_type=Value(Connector))  # pyright: ignore[reportArgumentType]
+    source_connector: Connector | None = Field(default=None, sa_type=json_of(Connector))
 
 
 class AttachmentRow(Row, table=True):
@@ -93,5 +93,5 @@ class AttachmentRow(Row, table=True):
     volume_id: str = Field(foreign_key="volume.id")
     instance_id: str = Field(foreign_key="instance.id", index=True)
     position: int = 1
-    status: AttachmentStatus = Field(default=AttachmentStatus.RESERVED, sa_type=word(AttachmentStatus))  # pyright: ignore[reportArgumentType]
-    connector: Connector | None = Field(default=None, sa_type=Value(Connector))  # pyright: ignore[reportArgumentType]
+    status: AttachmentStatus = Field(default=AttachmentStatus.RESERVED, sa_type=word(AttachmentStatus))
+    connector: Connector | None = Field(default=None, sa_type=json_of(Connector))
