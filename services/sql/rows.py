@@ -39,7 +39,7 @@ def lock_instance(session: Session, instance_id: str) -> InstanceRow:
     """Raises InstanceNotFoundError."""
     row = session.exec(_INSTANCE, params={"instance_id": instance_id}).first()
     if row is None:
-        raise InstanceNotFoundError(f'there is no instance "{instance_id}"', remedy="see: evacuate instance list")
+        raise _no_instance(instance_id)
     return row
 
 
@@ -47,8 +47,24 @@ def lock_host(session: Session, name: str) -> HostRow:
     """Raises HostNotFoundError."""
     row = session.exec(_HOST, params={"name": name}).first()
     if row is None:
-        raise HostNotFoundError(f'there is no host "{name}"', remedy="see: evacuate host list")
+        raise _no_host(name)
     return row
+
+
+def instance_called(session: Session, name_or_id: str) -> str:
+    """The id. Raises InstanceNotFoundError."""
+    either = (InstanceRow.id == name_or_id) | (InstanceRow.name == name_or_id)
+    found = session.exec(select(InstanceRow.id).where(either)).first()
+    if found is None:
+        raise _no_instance(name_or_id)
+    return found
+
+
+def host_called(session: Session, name: str) -> str:
+    """The name. Raises HostNotFoundError."""
+    if session.get(HostRow, name) is None:
+        raise _no_host(name)
+    return name
 
 
 def open_evacuation(session: Session, instance_id: str) -> EvacuationRow | None:
@@ -92,3 +108,11 @@ def destination_of(attempt: AttemptRow) -> Destination:
         incarnation=attempt.incarnation,
         epoch=attempt.epoch,
     )
+
+
+def _no_instance(asked: str) -> InstanceNotFoundError:
+    return InstanceNotFoundError(f'there is no instance "{asked}"', remedy="see: evacuate instance list")
+
+
+def _no_host(asked: str) -> HostNotFoundError:
+    return HostNotFoundError(f'there is no host "{asked}"', remedy="see: evacuate host list")

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from sqlmodel import Session, col, select
 
 from evacuation import views as v
-from evacuation.errors import HostNotFoundError, InstanceNotFoundError
 from evacuation.invariants import Rows, SeenBinding, SeenMapping
 from evacuation.messages import AttemptPhase
 from evacuation.model import Candidate, Evidence, EvidenceKind, TaskState, VmState
@@ -13,7 +12,7 @@ from evacuation.preflight import Preflight
 from services.sql.database import Database
 from services.sql.facts import all_hosts, candidates
 from services.sql.preflight import preflight
-from services.sql.rows import attempt_of
+from services.sql.rows import attempt_of, host_called, instance_called
 from services.sql.tables import (
     ActionEventRow,
     ActionRow,
@@ -75,11 +74,11 @@ class SqlViews:
 
     def resolve_instance(self, name_or_id: str) -> str:
         """The id. Raises InstanceNotFoundError."""
-        return self._database.read(_resolve_instance, name_or_id)
+        return self._database.read(instance_called, name_or_id)
 
     def resolve_host(self, name: str) -> str:
         """The name. Raises HostNotFoundError."""
-        return self._database.read(_resolve_host, name)
+        return self._database.read(host_called, name)
 
 
 def _everything(session: Session) -> Rows:
@@ -128,10 +127,10 @@ def _instances(session: Session) -> tuple[v.InstanceView, ...]:
 
 def _instance(row: InstanceRow) -> v.InstanceView:
     """One that is marked for deletion shows that as its task, unless an evacuation has it in hand."""
-    view = v.InstanceView(**row.model_dump(include=set(v.InstanceView.model_fields)), epoch=row.last_epoch)
-    if row.deleting and row.vm_state is not VmState.DELETED and row.task_state is None:
-        return view.model_copy(update={"task_state": TaskState.DELETING.value})
-    return view
+    shown = row.model_dump(include=set(v.InstanceView.model_fields))
+    if row.deleting and row.vm_state is not VmState.DELETED:
+        shown["task_state"] = row.task_state or TaskState.DELETING
+    return v.InstanceView(**shown, epoch=row.last_epoch)
 
 
 def _migrations(session: Session) -> tuple[v.MigrationView, ...]:
@@ -246,17 +245,3 @@ def _mappings(session: Session) -> tuple[SeenMapping, ...]:
 
 def _names(session: Session) -> dict[str, str]:
     return dict(session.exec(select(InstanceRow.id, InstanceRow.name)).all())
-
-
-def _resolve_instance(session: Session, name_or_id: str) -> str:
-    either = (InstanceRow.id == name_or_id) | (InstanceRow.name == name_or_id)
-    found = session.exec(select(InstanceRow.id).where(either)).first()
-    if found is None:
-        raise InstanceNotFoundError(f'there is no instance "{name_or_id}"', remedy="see: evacuate instance list")
-    return found
-
-
-def _resolve_host(session: Session, name: str) -> str:
-    if session.get(HostRow, name) is None:
-        raise HostNotFoundError(f'there is no host "{name}"', remedy="see: evacuate host list")
-    return name
