@@ -30,7 +30,8 @@ EXAMPLES = """examples:
 async def until_stopped(serve: Coroutine[None, None, None]) -> None:
     """Serve until SIGTERM or SIGINT; then the workers take nothing new and finish what they have."""
     hold_little()
-    task, tidying, loop = asyncio.ensure_future(serve), asyncio.create_task(keep_tidy()), asyncio.get_running_loop()
+    task, loop = asyncio.ensure_future(serve), asyncio.get_running_loop()
+    tidying = asyncio.create_task(keep_tidy())
 
     def stop() -> None:
         structlog.stdlib.get_logger("worker").info("stopping")
@@ -38,9 +39,11 @@ async def until_stopped(serve: Coroutine[None, None, None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    with suppress(asyncio.CancelledError):
-        await task
-    tidying.cancel()
+    try:
+        with suppress(asyncio.CancelledError):
+            await task
+    finally:
+        tidying.cancel()
 
 
 def parse() -> argparse.Namespace:

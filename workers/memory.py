@@ -17,9 +17,9 @@ would raise as it goes."""
 def hold_little() -> None:
     """To be called once everything is imported, and before there are threads.
 
-    glibc gives each thread a heap of its own, and the pieces that are freed in it stay there: a control worker grew by
-    two MiB a minute for ten minutes. Python threads seldom allocate at the same time, so one heap serves them all.
-    Where the C library has no such options, it is left as it is."""
+    glibc gives each thread a heap of its own, and the pieces that are freed in it stay there. Python threads seldom
+    allocate at the same time, so one heap serves them all. Where the C library has no such options, it is left as it
+    is."""
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_ARENA_MAX, 1)

@@ -1,14 +1,22 @@
-"""What a worker's threads free is not kept in a heap for each."""
+"""What a worker's threads free is not kept in a heap for each, and what its runs leave in cycles is not kept at all."""
 
+import asyncio
+import gc
+import platform
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from workers import memory
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its heaps are glibc's, and so is their count")
 
 THREADS = 12
 PROGRAM = f"""
 import ctypes, gc, sys, threading
-from workers.memory import LARGE, hold_little
+from workers.memory import hold_little
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 if sys.argv[1] == "held":
@@ -33,11 +41,32 @@ def heaps(mode: str) -> tuple[int, int]:
     return ended.stderr.count("\nArena ") + ended.stderr.startswith("Arena "), int(ended.stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+@glibc
 def test_threads_share_one_heap():
     assert heaps("held")[0] == 1
     assert heaps("as it was")[0] > 1
 
 
+@glibc
 def test_what_was_imported_is_never_looked_through_again():
     assert heaps("held")[1] > 1000
+    assert heaps("as it was")[1] == 0
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+async def test_cycles_are_collected_though_python_itself_puts_it_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(memory, "TIDY", 0.0)
+    gc.disable()
+    try:
+        gone = weakref.ref(Cycle())
+        assert gone() is not None
+        tidying = asyncio.create_task(memory.keep_tidy())
+        while gone() is not None:
+            await asyncio.sleep(0)
+        tidying.cancel()
+    finally:
+        gc.enable()
