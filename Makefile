@@ -27,7 +27,8 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" tests
 
-# The fault matrix on a product that is broken on purpose, and returns of hosts that die at each step: three minutes.
+# The fault matrix on a product that is broken on purpose, returns of hosts that die at each step, and programs that are
+# stopped in the midst of it: three minutes.
 test-chaos: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long tests
 
