@@ -31,7 +31,13 @@ class FencingActivities:
         self._fencing = fencing
         self._policy = policy or FencingPolicy()
         self._storage = storage
-        self.all = [self.read_power, self.fence_source, self.fence_destination, self.find_evidence]
+        self.all = [
+            self.read_power,
+            self.fence_source,
+            self.fence_destination,
+            self.find_evidence,
+            self.record_answer,
+        ]
 
     @activity.defn
     def read_power(self, host: m.HostRef) -> bool:
@@ -71,6 +77,12 @@ class FencingActivities:
     def find_evidence(self, query: m.EvidenceQuery) -> Evidence | None:
         """What the store knows by now: an operator's word, another evacuation's fence, a new incarnation."""
         return self._evidence.current_evidence(query.host, query.incarnation, query.instance_id)
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def record_answer(self, answer: m.ProbeAnswer) -> m.Done:
+        """The host's own worker was heard: that this boot of it is off is no evidence any more, for anybody."""
+        self._evidence.void_evidence(answer.host, answer.incarnation, "its own worker answered")
+        return m.Done()
 
     def _fence(self, request: m.FenceRequest) -> Evidence:
         current = self._evidence.open_fence(request)

@@ -28,6 +28,7 @@ from evacuation.messages import HostReport, ReturnHostInput
 from evacuation.ports import Hypervisor
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.settings import Settings
+from workers.contact import until_back
 from workers.report import keep_reporting
 from workers.serving import connect_patiently, serving
 from workflows.return_host import ReturnHost
@@ -67,7 +68,10 @@ async def serve_host(settings: Settings, host: str) -> None:
         )
         in_service.set()
         log.info("serving", queue=names.host_queue(host))
-        await keep_reporting(client, settings, hypervisor, host)
+        await asyncio.gather(
+            keep_reporting(client, settings, hypervisor, host),
+            return_when_away(client, settings, hypervisor, host),
+        )
 
 
 def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
@@ -117,6 +121,17 @@ async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, 
         except RPCError as error:
             log.warning("the return could not be followed, trying again", cause=str(error))
         await asyncio.sleep(1 * settings.time_scale)
+
+
+async def return_when_away(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
+    """Never returns. A host that was out of sight may have been taken for off, and evacuated: it is reconciled as if
+    its worker had started anew. Nobody sends it guests meanwhile: who takes it for off has marked it down. Raises
+    HostNotFoundError and HostIdentityError."""
+    while True:
+        silence = await until_back(client, settings.time_scale)
+        log.warning("out of sight for a while: the host comes back", seconds=round(silence, 1))
+        await come_back(client, settings, hypervisor, host)
+        log.info("in sight again", queue=names.host_queue(host))
 
 
 async def patient_report(hypervisor: Hypervisor, host: str, *, pause: float) -> HostReport:

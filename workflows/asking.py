@@ -5,16 +5,21 @@ import asyncio
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from evacuation.messages import HostRef, ProbeAnswer
+from evacuation.messages import HostRef, ProbeAnswer, ProbeRequest, Tuning
+from evacuation.names import probe_queue
 from workflows.calls import call
-from workflows.policies import PROBE
+from workflows.failures import failure_of
+from workflows.policies import CONTROL, PROBE
 from workflows.steps import Steps
 
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities
+    from activities.probe import ProbeActivities
 
 READS_POWER = "source-power-is-read-beside-the-probe"
 """Patch: runs from before it wait for the whole silence of a source."""
+NOTES_ANSWER = "an-answer-voids-evidence"
+"""Patch: runs from before it were refused, and left what the store knew of the source as it was."""
 GRACE = 0.5
 """Seconds in which a host whose power reads off may still answer: a BMC entry may name the wrong machine."""
 
@@ -33,9 +38,33 @@ async def ask_host(steps: Steps, host: str, hypervisor_uuid: str | None) -> Prob
     return answer.result() if answer.done() else None
 
 
+async def note_answer(steps: Steps, answer: ProbeAnswer) -> None:
+    """What was said of that host is void, also for evacuations that rely on it and have not started their guest."""
+    if workflow.patched(NOTES_ANSWER):
+        about = f"{answer.host} answers: it is not off"
+        await steps.control(FencingActivities.record_answer, answer, policy=CONTROL, about=about)
+
+
 async def _reads_off(steps: Steps, host: str) -> bool:
     about, asked = f"does the power of {host} read off?", HostRef(host=host, incarnation=None)
     try:
         return await call(FencingActivities.read_power, asked, policy=PROBE, tuning=steps.tuning, about=about)
     except ActivityError:
         return False
+
+
+async def is_heard(host: str, hypervisor_uuid: str | None, tuning: Tuning) -> bool:
+    """Whether a worker of that host answers, be it with an error: then its guests may run."""
+    asked = ProbeRequest(host=host, hypervisor_uuid=hypervisor_uuid)
+    try:
+        await call(
+            ProbeActivities.probe_host,
+            asked,
+            queue=probe_queue(host),
+            policy=PROBE,
+            tuning=tuning,
+            about=f"is {host} there?",
+        )
+    except ActivityError as error:
+        return not failure_of(error).silent
+    return True

@@ -5,6 +5,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 
 from evacuation import messages as m
 from evacuation.names import evacuate_instance_id, host_queue
+from workflows.asking import is_heard
 from workflows.calls import call
 from workflows.evacuate_instance import EvacuateInstance
 from workflows.failures import failure_of
@@ -15,26 +16,36 @@ with workflow.unsafe.imports_passed_through():
     from activities.hosts import HostActivities
 
 
+PERSISTS = "deletion-waits-for-a-host-that-answers"
+"""Patch: deletions from before it try once to destroy the guest."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 15.0
+
+
 @workflow.defn
 class DeleteInstance:
     """Marks the instance, lets a running evacuation clean up first, destroys the guest, and removes what it held.
 
-    A guest on a host that does not answer is destroyed when that host returns."""
+    A host that answers is asked until it has destroyed the guest, or is proven off: until then nothing is removed.
+    A guest on a host that does not answer is destroyed when that host returns, or is heard from again."""
+
+    @workflow.init
+    def __init__(self, input: m.DeleteInstanceInput) -> None:
+        self._destroyed: m.HostGuest | None = None
 
     @workflow.run
     async def run(self, input: m.DeleteInstanceInput) -> m.Done:
-        plan, pause = await self._plan(input), 0.2
-        while plan.evacuation_running:
-            workflow.set_current_details("Waiting for the running evacuation to undo itself")
-            await self._tell_evacuation(input)
+        pause = FIRST_PAUSE
+        while (plan := await self._plan(input)).evacuation_running or not await self._is_settled(input, plan):
+            if plan.evacuation_running:
+                workflow.set_current_details("Waiting for the running evacuation to undo itself")
+                await self._tell_evacuation(input)
             await workflow.sleep(pause * input.tuning.scale)
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(input)
-            plan, pause = await self._plan(input), min(pause * 2, 15)
-        destroyed = plan.guest if plan.guest and await self._destroy(input, plan.guest, plan) else None
+            pause = min(pause * 2, LONGEST_PAUSE)
         await call(
             HostActivities.record_deleted,
-            m.RecordDeleted(instance_id=input.instance_id, guest=destroyed),
+            m.RecordDeleted(instance_id=input.instance_id, guest=self._destroyed),
             policy=COMPENSATION,
             tuning=input.tuning,
             about=f"{input.name} is deleted",
@@ -74,8 +85,19 @@ class DeleteInstance:
         except WorkflowAlreadyStartedError:
             workflow.logger.info("another request adopted the evacuation of %s meanwhile", input.name)
 
-    async def _destroy(self, input: m.DeleteInstanceInput, guest: m.HostGuest, plan: m.DeletionPlan) -> bool:
-        host = m.HostCall(host=guest.host, hypervisor_uuid=plan.hypervisor_uuid, incarnation=None)
+    async def _is_settled(self, input: m.DeleteInstanceInput, plan: m.DeletionPlan) -> bool:
+        """Nothing of it runs any more, or nobody is there to be asked. Whoever answers, with an error too, is worth
+        another try. A host that is silent returns before it serves again, and that destroys what was deleted."""
+        if plan.guest is None:
+            return True
+        if await self._destroy(input, plan.guest, plan.hypervisor_uuid):
+            self._destroyed = plan.guest
+            return True
+        persists = workflow.patched(PERSISTS)
+        return not (persists and await is_heard(plan.guest.host, plan.hypervisor_uuid, input.tuning))
+
+    async def _destroy(self, input: m.DeleteInstanceInput, guest: m.HostGuest, hypervisor_uuid: str | None) -> bool:
+        host = m.HostCall(host=guest.host, hypervisor_uuid=hypervisor_uuid, incarnation=None)
         try:
             await call(
                 GuestActivities.destroy_guest,
@@ -87,5 +109,7 @@ class DeleteInstance:
             )
             return True
         except ActivityError as error:
-            workflow.logger.warning("%s: %s", guest.host, failure_of(error).line)
+            line = failure_of(error).line
+            workflow.logger.warning("%s: %s", guest.host, line)
+            workflow.set_current_details(f"Waiting for {guest.host} to destroy its guest: {line}")
             return False

@@ -14,7 +14,7 @@ from evacuation import messages as m
 from evacuation.model import EvidenceKind
 from evacuation.request import refuse_answering_source, refuse_unfenced
 from evacuation.transitions import EndingCause
-from workflows.asking import ask_host
+from workflows.asking import ask_host, note_answer
 from workflows.attempts import FINAL_CAUSES, NO_HOST, Attempts
 from workflows.backward import AFTER_REFUSED_CAPACITY, EVERYTHING, Backward
 from workflows.compensation import Shield
@@ -145,9 +145,9 @@ class EvacuateInstance:
         facts = self._state.facts
         if facts.evidence is None or facts.evidence.kind != EvidenceKind.POWER_OFF:
             answer = await ask_host(self._steps, facts.instance.source, facts.source_uuid)
-            refusal = refuse_answering_source(facts) if answer is not None else None
-            if refusal is not None:
-                raise Ended(EndingCause.REFUSED, failure_of_refusal(refusal))
+            if answer is not None:
+                await note_answer(self._steps, answer)
+                raise Ended(EndingCause.REFUSED, failure_of_refusal(refuse_answering_source(facts)))
         refusal = refuse_unfenced(self._state.request, facts)
         if refusal is not None and not self._state.tuning.await_evidence:
             raise Ended(EndingCause.REFUSED, failure_of_refusal(refusal))

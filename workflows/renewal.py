@@ -1,5 +1,7 @@
 """A run that waits without end, or tries again without end, must not outgrow its history: the next run goes on."""
 
+from datetime import timedelta
+
 from temporalio import workflow
 
 from evacuation import messages as m
@@ -10,6 +12,8 @@ from workflows.steps import Steps
 
 RENEWS = "evacuation-continues-as-new"
 """Patch: a run that had come past the suggested length before it stays what it is."""
+
+SHORTEST_WAIT = timedelta(seconds=1)
 
 
 class Renewal:
@@ -38,5 +42,13 @@ class Renewal:
             past_preparation=self._attempts.past_preparation,
             events=self._steps.events,
         )
-        state = self._state
-        workflow.continue_as_new(m.EvacuateInstanceInput(request=state.request, tuning=state.tuning, carried=carried))
+        tuning = self._state.tuning
+        workflow.continue_as_new(m.EvacuateInstanceInput(request=self._request(), tuning=tuning, carried=carried))
+
+    def _request(self) -> m.EvacuationRequest:
+        """What was waited for capacity is not waited for again."""
+        request = self._state.request
+        if request.wait_for_capacity is None:
+            return request
+        left = request.wait_for_capacity - (workflow.now() - workflow.info().start_time)
+        return request.model_copy(update={"wait_for_capacity": max(left, SHORTEST_WAIT)})

@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError
 
 from evacuation.request import refuse_answering_source
 from evacuation.transitions import EndingCause
+from workflows.asking import note_answer
 from workflows.attempts import FENCE_FAILURES
 from workflows.endings import Ended, deleted
 from workflows.failures import Failure, failure_of, failure_of_refusal
@@ -72,6 +73,8 @@ class SourceFence:
         if self._state.deleted:
             return deleted(self._state.name)
         facts = self._state.facts
-        if await self._steps.probe(facts.instance.source, facts.source_uuid) is None:
+        answer = await self._steps.probe(facts.instance.source, facts.source_uuid)
+        if answer is None:
             return None
+        await note_answer(self._steps, answer)
         return Ended(EndingCause.REFUSED, failure_of_refusal(refuse_answering_source(facts)))

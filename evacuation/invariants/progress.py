@@ -47,6 +47,19 @@ def owned_deletion(world: World) -> Iterator[Breach]:
             )
 
 
+def deleted_is_gone(world: World) -> Iterator[Breach]:
+    """One that its host could not be told to destroy is destroyed when the host is heard from again."""
+    for guest in world.guests:
+        row = world.instances.get(guest.instance_id)
+        if row is not None and row.vm_state == VmState.DELETED and guest.writes and _in_service(world, guest.host):
+            yield Breach(
+                invariant="I3",
+                subject=row.name,
+                message=f"it is deleted, and its guest runs on {guest.host} (epoch {guest.epoch}, pid {guest.pid})",
+                remedy=f"ask again: evacuate instance delete {row.name}; or start the worker of {guest.host} again",
+            )
+
+
 def ended_with_a_reason(world: World) -> Iterator[Breach]:
     for row in world.rows.evacuations:
         said = row.outcome is not None and (row.outcome.outcome != "not_recovered" or row.outcome.reason)
@@ -120,6 +133,7 @@ RULES: tuple[Rule, ...] = (
     owned_task,
     owned_evacuation,
     owned_deletion,
+    deleted_is_gone,
     ended_with_a_reason,
     runs_as_recorded,
     capped,

@@ -4,7 +4,7 @@ from sqlmodel import Session
 
 from evacuation import messages as m
 from evacuation.errors import EvacuationRunningError
-from evacuation.model import Evidence, EvidenceKind, VmState
+from evacuation.model import Evidence, EvidenceKind
 from services.sql.evidence import current_evidence
 from services.sql.holdings import remove_instance
 from services.sql.rows import lock_instance, open_evacuation, unproven_residence
@@ -14,9 +14,8 @@ NOTHING_TO_DO = m.DeletionPlan(evacuation_running=False, guest=None, hypervisor_
 
 
 def plan_deletion(session: Session, instance_id: str) -> m.DeletionPlan:
+    """Of one that is deleted already, only a guest may remain: its host was silent then."""
     instance = lock_instance(session, instance_id)
-    if instance.vm_state is VmState.DELETED:
-        return NOTHING_TO_DO
     instance.deleting = True
     if open_evacuation(session, instance_id) is not None:
         return m.DeletionPlan(evacuation_running=True, guest=None, hypervisor_uuid=None)
@@ -29,8 +28,6 @@ def plan_deletion(session: Session, instance_id: str) -> m.DeletionPlan:
 def record_deleted(session: Session, guest: m.HostGuest | None, instance_id: str) -> None:
     """Raises EvacuationRunningError: then the evacuation's own workflow removes the instance."""
     instance = lock_instance(session, instance_id)
-    if instance.vm_state is VmState.DELETED:
-        return
     if open_evacuation(session, instance_id) is not None:
         raise EvacuationRunningError(f"{instance.name} is being evacuated")
     residence = unproven_residence(session, instance_id)

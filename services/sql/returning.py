@@ -20,12 +20,13 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     _identify(session, host, report)
     same_boot = host.incarnation == report.incarnation
     fenced = _note_incarnation(session, host, report)
-    if same_boot and not fenced and host.state is HostState.UP:
-        return m.ReturnPlan(held_by=(), destroy=(), quarantine=(), start=())
     if fenced:
         host.state = HostState.DOWN
     session.flush()
-    return _Reconciliation(session, host, report).plan()
+    reconciliation = _Reconciliation(session, host, report)
+    if same_boot and host.state is HostState.UP:
+        return reconciliation.plan_in_service()
+    return reconciliation.plan()
 
 
 def _identify(session: Session, host: HostRow, report: m.HostReport) -> None:
@@ -80,6 +81,11 @@ class _Reconciliation:
             quarantine=tuple(self._quarantine()),
             start=tuple(self._start()),
         )
+
+    def plan_in_service(self) -> m.ReturnPlan:
+        """A worker that starts again on a host that stayed up changes nothing, but for what was deleted meanwhile."""
+        deleted = tuple(guest for guest in self._destroy() if self._instances[guest.instance_id].gone)
+        return m.ReturnPlan(held_by=(), destroy=deleted, quarantine=(), start=())
 
     def _destroy(self) -> Iterable[m.GuestKey]:
         """Evacuated from here, deleted, or left over; by the old epoch, so that a newer guest is not touched."""

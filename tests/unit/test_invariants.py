@@ -84,6 +84,9 @@ I3 = {
     "a deletion that no workflow carries out": world(
         instances=(instance("web", "cmp-1", task_state="deleting"),), guests=(), running_workflows=frozenset[str]()
     ),
+    "a deleted instance that runs on a host in service": deleted(
+        guests=(guest("web", "cmp-1"),), boots={"cmp-1": "boot of cmp-1"}
+    ),
     "an authorised one that no workflow runs, not started": in_flight(
         "authorized", guests=(), running_workflows=frozenset[str]()
     ),

@@ -135,6 +135,10 @@ class FakeCloud:
         return await self._do("find_evidence", host, None)
 
     @activity.defn
+    async def record_answer(self, answer: m.ProbeAnswer) -> m.Done:
+        return await self._do("record_answer", answer, m.Done())
+
+    @activity.defn
     async def begin_evacuation(self, message: m.Begin) -> m.Begun:
         fresh = m.Begun(
             evacuation_id=message.ref.evacuation_id,

@@ -354,7 +354,7 @@ async def test_adopted_evacuation_is_refused_after_the_unwinding_when_the_source
     cloud.left = left(m.AttemptPhase.UNDOING)
     failure = await (await run(cloud)).failure()
     assert failure.type == "SourceAnswersError"
-    assert cloud.asked[-4:] == [*UNDO, "abandon_evacuation"]
+    assert cloud.asked[-5:] == [*UNDO, "record_answer", "abandon_evacuation"]
     [ending] = cloud.messages["abandon_evacuation"]
     assert (ending.vm_state, ending.migration_status) == (None, "failed")
 

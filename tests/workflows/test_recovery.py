@@ -152,7 +152,7 @@ async def test_request_is_refused_when_the_source_answers(run):
         await (await run(cloud)).ask()
     assert isinstance(caught.value.cause, ApplicationError)
     assert caught.value.cause.type == "SourceAnswersError"
-    assert cloud.asked == ["check_request"], "nothing was written or powered off"
+    assert cloud.asked == ["check_request", "record_answer"], "nothing else was written, or powered off"
 
 
 async def test_request_is_refused_when_nothing_can_fence_the_source(run):

@@ -235,6 +235,37 @@ def test_deleted_instance_does_not_start_and_is_destroyed_when_its_silent_host_r
     assert hosts.register(world.report("cmp-1", "boot-2")).destroy == ()
 
 
+def test_deleted_instance_is_destroyed_when_the_worker_of_its_host_is_back_in_the_same_boot(world: World) -> None:
+    """It was only silent: nobody fenced it, and it is up."""
+    hosts, instance_id = world.services.hosts, world.id_of("web-01")
+    hosts.register(world.report("cmp-1", "boot-1"))
+    hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+    hosts.record_deleted(None, instance_id)
+    plan = hosts.register(world.report("cmp-1", "boot-1"))
+    assert (_names(plan.destroy), plan.quarantine, plan.start, plan.held_by) == ([("web-01", 1)], (), (), ())
+    hosts.record_destroyed(m.HostGuest(host="cmp-1", incarnation="boot-1", instance_id=instance_id, epoch=1))
+    assert world.host("cmp-1").state == "up"
+    assert hosts.register(world.report("cmp-1", "boot-1")).destroy == ()
+
+
+def test_deletion_that_is_asked_for_again_names_the_guest_that_may_remain(world: World) -> None:
+    hosts, instance_id = world.services.hosts, world.id_of("web-01")
+    hosts.record_deleted(None, instance_id)
+    plan = hosts.plan_deletion(instance_id)
+    assert plan.guest is not None and (plan.guest.host, plan.guest.epoch) == ("cmp-1", 1)
+    hosts.record_deleted(plan.guest, instance_id)
+    assert hosts.plan_deletion(instance_id).guest is None
+
+
+def test_deletion_that_is_asked_for_again_after_a_fence_records_the_proof(world: World) -> None:
+    hosts, instance_id = world.services.hosts, world.id_of("web-01")
+    hosts.record_deleted(None, instance_id)
+    world.fence()
+    assert hosts.plan_deletion(instance_id).guest is None
+    hosts.record_deleted(None, instance_id)
+    assert all(each.proof for each in world.services.views.residences() if each.instance == "web-01")
+
+
 def test_deletion_waits_for_a_running_evacuation(world: World) -> None:
     world.evacuation().begin()
     instance_id = world.id_of("web-01")

@@ -1,0 +1,41 @@
+"""Whether this worker was out of everybody's sight for a while: frozen with its machine, or cut off from Temporal."""
+
+import asyncio
+import time
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+LOOK = 2.0
+"""Seconds between two looks, times the time scale."""
+AWAY = 5.0
+"""Seconds out of sight, times the time scale, after which the world may have decided that the host is off."""
+LEAST = 0.5, 2.0
+"""Neither of them becomes less than this, however the time is scaled: a busy machine is late by as much."""
+TIMEOUT = timedelta(seconds=3)
+
+
+async def until_back(client: Client, scale: float) -> float:
+    """Returns once Temporal answers again after it did not for longer than AWAY: for how many seconds. Time that the
+    machine slept counts."""
+    look, away = (max(each * scale, least) for each, least in zip((LOOK, AWAY), LEAST, strict=True))
+    heard = _now()
+    while True:
+        await asyncio.sleep(look)
+        if not await _answers(client):
+            continue
+        silence, heard = _now() - heard, _now()
+        if silence > away:
+            return silence
+
+
+async def _answers(client: Client) -> bool:
+    try:
+        return await client.service_client.check_health(timeout=TIMEOUT)
+    except RPCError:
+        return False
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
