@@ -41,7 +41,7 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def say(played: Played, progress: str) -> None:
+def say(played: Played, progress: str, *, seed: int, scale: float) -> None:
     first = played.verdicts[0]
     counts = {result: sum(v.result == result for v in played.verdicts) for result in ("green", "red", "n/a")}
     lock = "locks" if first.disk_lock else "no locks"
@@ -51,6 +51,10 @@ def say(played: Played, progress: str) -> None:
         if verdict.result == "red":
             text = f"  RED {verdict.at} {verdict.step} ({verdict.outcome}): {'; '.join(verdict.reasons)}"
             print(text, file=sys.stderr, flush=True)
+    if counts["red"]:
+        lock = "on" if first.disk_lock else "off"
+        text = f"  replay: python -m tests.chaos --kind {first.kind} --locks {lock} --seed {seed} --scale {scale:g}"
+        print(text, file=sys.stderr, flush=True)
 
 
 def play(wanted: Batches, *, jobs: int, seed: int, scale: float) -> list[Played]:
@@ -58,7 +62,7 @@ def play(wanted: Batches, *, jobs: int, seed: int, scale: float) -> list[Played]
     with closing(play_all(wanted, jobs=jobs, seed=seed, scale=scale)) as batches_played:
         for each in batches_played:
             played.append(each)
-            say(each, f"{len(played)}/{len(wanted)}")
+            say(each, f"{len(played)}/{len(wanted)}", seed=seed, scale=scale)
     return played
 
 

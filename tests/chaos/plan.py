@@ -42,6 +42,13 @@ STEPS: dict[Route, tuple[str, ...]] = {
     "deleted": ("destroy_guest",),
 }
 
+NOT_STRUCK = {
+    "probe_host": "the source is dead, and nobody executes it there",
+    "read_power": "a question beside the probe: an error and silence mean that the power does not read off",
+    "record_answer": "only where the source answers: then the evacuation is refused before it begins",
+}
+"""Activities of an evacuation that have no cells, and why."""
+
 HASTY = ("prepare_destination", "connect_volumes", "spawn_guest", "settle_guest", "disconnect_volumes", "destroy_guest")
 """Steps on a host: an execution there is not repeated, so that it is not to be held for long. Who is to be struck there
 is evacuated once the others of the batch are where they are to be struck, or on their way there."""

@@ -22,7 +22,7 @@ from tests.chaos.rules import cell_rule, prelude_rules, route_rules
 from tests.chaos.servers import Postgres
 from tests.chaos.strikes import Strike
 from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, not_up, outcomes_as_expected
-from tests.chaos.world import SOURCE, bystanders, homes
+from tests.chaos.world import DESTINATION, SOURCE, bystanders, homes
 from tests.support.stack import Stack
 
 ARRIVAL = 45.0
@@ -185,11 +185,22 @@ class Batch:
         strike = Strike(self._stack, evacuations, self._postgres, self._scale, self._release)
         if self._kind.rule is None:
             late = await self._until_at(evacuations, {cell.instance: cell.step for cell in self._cells})
+            if self._kind.at_destination:
+                late |= await asyncio.to_thread(self._elsewhere)
             self._not_struck |= late
             await asyncio.sleep(self._random.random() * JITTER)
             self._struck_at = time.monotonic()
             await strike.do(self._kind.name, [name for name in self._names if name not in late])
         return strike
+
+    def _elsewhere(self) -> set[str]:
+        """Whose attempt does not go where the fault is done. At its ending an evacuation goes nowhere any more."""
+        going = {cell.instance for cell in self._cells if cell.route != "ending"}
+        with self._stack.services() as services:
+            to = {row.instance: row.destination for row in services.views.evacuations() if row.open}
+        wrong = {name: host for name, host in to.items() if name in going and host not in (None, DESTINATION)}
+        self._seen |= {name: f"it goes to {host}" for name, host in wrong.items()}
+        return {*wrong}
 
     async def _until_at(self, evacuations: Evacuations, steps: dict[str, str]) -> set[str]:
         """Those that did not come to their step."""

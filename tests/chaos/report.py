@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from evacuation.model import Frozen
-from tests.chaos.plan import KINDS, STEPS
+from tests.chaos.plan import KINDS, NOT_STRUCK, STEPS
 from tests.chaos.play import Verdict
 
 MARKS = {"green": "✓", "red": "✗", "n/a": "–"}
@@ -15,6 +15,7 @@ NOVA = {
     "control-killed": "stuck in rebuilding, also after the conductor is back (2 of 2)",
     "host-worker-killed": "stuck in that task_state, allocation on both hosts (3 of 3)",
     "destination-dead": "stuck in that task_state, allocation on both hosts (3 of 3)",
+    "source-returns": "finishes; the source's guest was gone before the destination's was up (2 of 2)",
     "temporal-killed": "message bus killed, back after 10 s: finishes (1 of 1)",
     "store-unreachable": "conductor away for 80 s: error while the guest runs, then two live guests (1 of 2)",
 }
@@ -90,6 +91,10 @@ def _page(verdicts: Sequence[Verdict], run: Run) -> Iterable[str]:
     yield from (f"- **{kind.name}**: {kind.what}" for kind in KINDS)
     yield ""
     yield from _impossible(verdicts)
+    yield "Without cells, and why:"
+    yield ""
+    yield from (f"- {step}: {why}" for step, why in NOT_STRUCK.items())
+    yield ""
     yield from _times(verdicts)
     yield from _red(verdicts)
     yield from _again(run)

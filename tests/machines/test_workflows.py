@@ -18,6 +18,6 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.mark.timeout(0)
-def test_evacuations_end_and_leave_nothing_whatever_befalls_them(sqlite_store: Fresh, stage: Stage):
-    machine = type("Machine", (WorkflowMachine,), {"fresh": staticmethod(sqlite_store), "stage": stage})
+def test_evacuations_end_and_leave_nothing_whatever_befalls_them(store: Fresh, stage: Stage):
+    machine = type("Machine", (WorkflowMachine,), {"fresh": staticmethod(store), "stage": stage})
     run_state_machine_as_test(machine, settings=examples(10, steps=8))
