@@ -88,19 +88,21 @@ def ask(seed: str, number: int, instance: str, hosts: Sequence[str]) -> Ask:
     )
 
 
-def fault(seed: str, number: int, hosts: Sequence[str], *, rate: float, postgres: bool) -> Fault:
-    """The number-th fault; `rate` a minute on average."""
+def fault(seed: str, number: int, hosts: Sequence[str], *, rate: float, postgres: bool, sparing: bool = False) -> Fault:
+    """The number-th fault; `rate` a minute on average. `sparing`: none that ends a process whose memory is to be
+    judged."""
     throw = dice(seed, "fault", number)
     gap, host = throw.expovariate(rate / 60), throw.choice(hosts)
     if throw.random() < RULE_SHARE:
-        return _rule(throw, gap, host)
-    return Fault(kind=_weighted(throw, PROCESS | TEMPORAL | (STORE if postgres else {})), gap=gap, host=host)
+        return _rule(throw, gap, host, {do: weight for do, weight in RULES.items() if not (sparing and do == "kill")})
+    kinds = PROCESS | ({} if sparing else TEMPORAL) | (STORE if postgres else {})
+    return Fault(kind=_weighted(throw, kinds), gap=gap, host=host)
 
 
-def _rule(throw: random.Random, gap: float, host: str) -> Fault:
+def _rule(throw: random.Random, gap: float, host: str, rules: dict[str, int]) -> Fault:
     """Once. A refusal where nothing is decided ends the evacuation, and one at a return leaves a guest unstarted:
     both as they must, and neither a fault of interest."""
-    do = _weighted(throw, RULES)
+    do = _weighted(throw, rules)
     # What every evacuation and every return comes to is struck more often than what only some come to.
     steps = [step for route in STEPS.values() for step in route] + [*STEPS["forward"], *RETURNING] * 2
     if do == "refuse":

@@ -101,6 +101,12 @@ def growing(series: Iterable[Series]) -> Iterator[str]:
             )
 
 
+def unjudged(series: Iterable[Series], kinds: Iterable[str]) -> Iterator[str]:
+    """One line for each kind of process of which none lived long enough: of that nothing is shown."""
+    judged = {each.role.split()[0] for each in series if each.growth is not None}
+    yield from (f"memory: no {kind} process lived long enough to be judged" for kind in kinds if kind not in judged)
+
+
 def role_of(process: psutil.Process) -> str:
     """supervisor, temporal, control, or the host worker's host."""
     role, words = process.environ()[ROLE], process.cmdline()

@@ -66,7 +66,9 @@ class Rounds:
         self.evacuations = Evacuations(self._client, instances, settings_for().tuning)
         up = [host.name for host in hosts if host.state == HostState.UP]
         names = [host.name for host in hosts]
-        dying = deaths(self._seed, number, up, fewest_up(len(hosts)))
+        # The last host lives on, and its worker with it: so long that its memory can be judged.
+        mortal = [name for name in up if name != names[-1]]
+        dying = deaths(self._seed, number, mortal, fewest_up(len(hosts)) - (len(up) - len(mortal)))
         async with asyncio.TaskGroup() as tasks:
             for host in sorted({*names} - {*up}):
                 tasks.create_task(self._power_on(host))

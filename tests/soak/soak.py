@@ -14,7 +14,7 @@ from services.temporal import connect
 from tests.chaos.servers import Postgres
 from tests.chaos.verify import invariants, not_up
 from tests.soak.leftovers import Longest, histories, longest, rows_left, table_sizes, unbounded
-from tests.soak.memory import Memory, growing
+from tests.soak.memory import BREATHING, WARM_UP, Memory, growing, unjudged
 from tests.soak.options import Options
 from tests.soak.report import Report
 from tests.soak.rounds import Rounds, Tally
@@ -24,6 +24,10 @@ from tests.support.stack import Stack
 SAMPLING = 5.0
 STUCK = 300.0
 """Seconds after which a round that does not end, or a host that does not come back, is stuck."""
+JUDGED = ("supervisor", "temporal", "control", "host")
+"""Kinds of processes of which at least one must have been judged for its memory."""
+JUDGING = WARM_UP + max(BREATHING.values()) + 60
+"""Seconds at a soak's end in which no fault ends Temporal's server, the older control worker, or the last host's."""
 IDLE = 5
 """Rounds in a row in which nobody is recovered: then nothing is shown any more."""
 LOOKS = 4
@@ -68,7 +72,9 @@ class Soak:
         watching = [
             asyncio.create_task(self._sample()),
             asyncio.create_task(self._tell()),
-            asyncio.create_task(self._weather.rage(self._options.seed, hosts, self._options.rate)),
+            asyncio.create_task(
+                self._weather.rage(self._options.seed, hosts[:-1], self._options.rate, self._mild_after)
+            ),
         ]
         try:
             while self._elapsed < self._options.minutes * 60 and not self._breaches:
@@ -79,6 +85,14 @@ class Soak:
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
+
+    async def _rage(self, hosts: list[str]) -> None:
+        await self._weather.rage(self._options.seed, hosts, self._options.rate, self._mild_after)
+
+    @property
+    def _mild_after(self) -> float:
+        """Seconds, after which enough of the soak is left to judge whoever lives on."""
+        return self._options.minutes * 60 - JUDGING
 
     @property
     def _elapsed(self) -> float:
@@ -151,6 +165,8 @@ class Soak:
         found = await histories(client)
         self._blame(unbounded(found))
         self._blame(growing(self._memory.series))
+        if self._mild_after > 0:
+            self._blame(unjudged(self._memory.series, JUDGED))
         account = Account(
             reasons=tuple(self._breaches),
             longest=longest(found),

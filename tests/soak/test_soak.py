@@ -12,7 +12,7 @@ from tests.soak import chance, soak
 from tests.soak.chance import ask, deaths, dice, fault
 from tests.soak.fleet import fleet
 from tests.soak.leftovers import MOST_BYTES, MOST_EVENTS, History, longest, rows_left, unbounded
-from tests.soak.memory import BREATHING, SHORTEST, WARM_UP, Series, growing, slope
+from tests.soak.memory import BREATHING, SHORTEST, WARM_UP, Series, growing, slope, unjudged
 from tests.soak.options import Options, parse
 from tests.soak.report import Report, line
 from tests.soak.rounds import Tally, spared
@@ -113,6 +113,13 @@ def test_memory_of_a_process_that_lived_shortly_says_nothing(role: str, shortest
     assert list(growing([series(role, 50.0, minutes=(WARM_UP + shortest) / 60 + 0.2)]))
 
 
+def test_kind_of_process_of_which_none_was_judged_is_named():
+    found = [series("control", 0.0), series("host cmp-1", 0.0, minutes=4), series("host cmp-2", 0.0)]
+    assert list(unjudged(found, ["control", "host"])) == []
+    (named,) = unjudged(found, ["control", "temporal"])
+    assert "no temporal process" in named
+
+
 def test_slope_is_that_of_a_line():
     assert slope([(0, 1), (1, 3), (2, 5)]) == pytest.approx(2)
     assert slope([(1, 1), (1, 3)]) == 0
@@ -161,6 +168,12 @@ def test_faults_come_at_the_set_rate_and_of_every_kind():
     assert {each.kind for each in faults} >= {"control-frozen", "host-worker-frozen", "store-unreachable"}
     without = {fault("1", number, HOSTS, rate=6, postgres=False).kind for number in range(2000)}
     assert not without & {"postgres-killed", "store-unreachable"}
+
+
+def test_processes_that_are_to_be_judged_are_spared():
+    faults = [fault("1", number, HOSTS, rate=6, postgres=True, sparing=True) for number in range(500)]
+    assert {each.kind for each in faults} >= {"hang", "control-killed", "host-worker-frozen", "postgres-killed"}
+    assert not {each.kind for each in faults} & {"temporal-killed", "kill"}
 
 
 @pytest.mark.parametrize("up", [2, 3, 4])

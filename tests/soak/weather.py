@@ -39,13 +39,14 @@ class Weather:
         self._strikes_under_way: set[asyncio.Task[None]] = set()
         self.counts: Counter[str] = Counter()
 
-    async def rage(self, seed: str, hosts: list[str], rate: float) -> None:
-        """Until it is cancelled."""
+    async def rage(self, seed: str, hosts: list[str], rate: float, sparing_after: float) -> None:
+        """Until it is cancelled. `sparing_after`: seconds after which the processes that are to be judged live on."""
         number, clock = 0, asyncio.get_running_loop().time
-        due = clock()
+        due = began = clock()
         while rate:
             number += 1
-            drawn = fault(seed, number, hosts, rate=rate, postgres=self._postgres is not None)
+            sparing = clock() - began > sparing_after
+            drawn = fault(seed, number, hosts, rate=rate, postgres=self._postgres is not None, sparing=sparing)
             # Rules that missed, and the time of a calm, are made up for.
             due = max(due + drawn.gap - self._missed * 60 / rate, clock() - MOST_OWED)
             self._missed = 0
