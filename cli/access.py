@@ -2,12 +2,15 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from evacuation.errors import MalformedRequestError, StoreUnavailableError
 from evacuation.names import is_name
 
 if TYPE_CHECKING:
+    from temporalio.client import Client
+
     from services.settings import Settings
     from services.sql import SqlServices
 
@@ -42,6 +45,22 @@ def _require_file(url: str) -> None:
             f"there is no state store at {url.removeprefix('sqlite:///')}",
             remedy="start a stack with `evacuate up`, name its --state-dir, or set EVACUATE_DATABASE_URL",
         )
+
+
+async def connect(settings: "Settings") -> "Client":
+    """Nothing but what the command prints gets to stdout. Raises TemporalUnavailableError."""
+    from services.temporal import connect
+
+    _silence_client()
+    return await connect(settings)
+
+
+@cache
+def _silence_client() -> None:
+    """The client's core says on stdout, where the one JSON document is to be, how often it has tried again."""
+    from temporalio.runtime import Runtime, TelemetryConfig
+
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
 
 
 def require_name(text: str, what: str) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from cli import demonstration, hosts, instances, records, stacks, tracing
 from cli.options import StateDirOption, examples
-from evacuation.errors import EvacuateError
+from evacuation.errors import EvacuateError, TemporalUnavailableError
 from services.exits import INTERRUPTED, REFUSED, error_line, exit_code
 
 app = typer.Typer(
@@ -60,16 +60,34 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(app(arguments, standalone_mode=False) or 0)
     except EvacuateError as error:
-        say_error(error_line(error))
-        return exit_code(error)
+        return _end(error)
     except typer.TyperException as error:
         say_error("error: " + " ".join(error.format_message().split()))
         return REFUSED
     except (KeyboardInterrupt, typer.Abort):
         say_error("interrupted")
         return INTERRUPTED
+    except Exception as error:
+        unanswered = _unanswered(error)
+        if unanswered is None:
+            raise
+        return _end(unanswered)
     finally:
         _select(selected)
+
+
+def _end(error: EvacuateError) -> int:
+    say_error(error_line(error))
+    return exit_code(error)
+
+
+def _unanswered(error: Exception) -> TemporalUnavailableError | None:
+    """A call of Temporal's client that its command did not expect to fail. None: a defect, not to be hidden."""
+    if "temporalio" not in sys.modules:
+        return None
+    from cli.failures import UNANSWERED, unavailable
+
+    return unavailable(error) if isinstance(error, UNANSWERED) else None
 
 
 def _select(state_dir: str | None) -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 
+from cli.access import connect
 from cli.evacuations import refusals_as_outcomes
 from cli.instances import find_instance
 from cli.output import print_one
 from cli.requests import delete
 from evacuation.views import InstanceView
 from services.settings import Settings
-from services.temporal import connect
 
 
 def delete_instance(settings: Settings, asked: str, *, as_json: bool) -> None:

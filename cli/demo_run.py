@@ -4,7 +4,7 @@ import asyncio
 import getpass
 from pathlib import Path
 
-from cli.access import open_store
+from cli.access import connect, open_store
 from cli.instances import COLUMNS
 from cli.output import print_table, say
 from cli.requests import Accepted, new_request_id, request_evacuation
@@ -18,7 +18,6 @@ from evacuation.views import InstanceView
 from services.fleet_file import write_fleet
 from services.hypervisors.process import ProcessHost
 from services.settings import Settings
-from services.temporal import connect
 
 DEAD = "cmp-1"
 SHOWN = tuple(column for column in COLUMNS if column not in ("id", "fault", "priority", "project"))

@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from temporalio.client import Client
-
-from cli.access import open_store, require_name
+from cli.access import connect, open_store, require_name
 from cli.durations import read_duration
 from cli.instances import find_instance
 from cli.output import print_json, print_one, say
-from cli.requests import Accepted, Handle, find_running, new_request_id, request_evacuation
-from cli.watching import follow
+from cli.requests import Accepted, Handle, cancel_running, find_running, new_request_id, request_evacuation
+from cli.watching import follow, progress_of
 from evacuation.errors import (
     ContradictoryOptionsError,
     EvacuateError,
@@ -29,7 +27,6 @@ from evacuation.names import evacuate_instance_id
 from evacuation.views import InstanceView
 from services.exits import DONE, INTERRUPTED, NOT_RECOVERED, REFUSED
 from services.settings import Settings
-from services.temporal import connect
 
 PATIENCE = 5.0
 """Seconds after which a request that has no answer yet is remarked upon."""
@@ -131,7 +128,7 @@ async def _evacuate(
     asking = request_evacuation(client, instance, request, settings.tuning, join=options.join)
     accepted = await _patiently(asking, f"no answer for {instance.name} yet: does a control worker run?")
     _say_accepted(accepted, instance)
-    if not options.wait:
+    if not options.wait and not accepted.undecided:
         print_one(await _started(accepted, instance), as_json=as_json)
         return DONE
     outcome = await _follow(accepted.handle, instance, accepted)
@@ -162,16 +159,25 @@ def _say_accepted(accepted: Accepted, instance: InstanceView) -> None:
 
 async def _started(accepted: Accepted, instance: InstanceView) -> Started:
     acceptance = accepted.acceptance
-    from workflows.evacuate_instance import EvacuateInstance
-
-    known = acceptance.evacuation_id if acceptance else None
     return Started(
-        evacuation_id=known or (await accepted.handle.query(EvacuateInstance.progress)).evacuation_id,
+        evacuation_id=acceptance.evacuation_id if acceptance else await _joined_id(accepted.handle, instance),
         instance_id=instance.id,
         source=acceptance.source if acceptance else instance.host,
         workflow_id=evacuate_instance_id(instance.id),
         also_stopped=acceptance.also_stopped if acceptance else (),
     )
+
+
+async def _joined_id(handle: Handle, instance: InstanceView) -> str:
+    """As it says itself. Where no control worker answers for it: as the store has it open, and before it is there, its
+    run's, which is then its own."""
+    progress = await progress_of(handle)
+    if progress is not None:
+        return progress.evacuation_id
+    say(f"no answer from the evacuation of {instance.name}: it goes on when a control worker runs")
+    with open_store() as services:
+        rows = [row.id for row in services.views.evacuations() if row.instance_id == instance.id and row.open]
+    return rows[-1] if rows else handle.run_id or ""
 
 
 async def _follow(handle: Handle, instance: InstanceView, accepted: Accepted | None = None) -> EvacuationOutcome:
@@ -213,7 +219,7 @@ def watch_evacuation(settings: Settings, instance: InstanceView, *, as_json: boo
 
 
 def cancel_evacuation(settings: Settings, asked: str, *, as_json: bool) -> int:
-    """Waits for the end. Raises NotRunningError, TooLateError (it recovered anyway)."""
+    """Waits for the end. Raises NotRunningError, TooLateError (it recovered anyway), TemporalUnavailableError."""
     with refusals_as_outcomes(asked, as_json=as_json):
         instance = find_instance(asked)
         outcome = asyncio.run(_cancel(settings, instance))
@@ -227,10 +233,8 @@ def cancel_evacuation(settings: Settings, asked: str, *, as_json: bool) -> int:
 
 
 async def _cancel(settings: Settings, instance: InstanceView) -> EvacuationOutcome:
-    client: Client = await connect(settings)
-    handle = await find_running(client, instance.id)
+    handle = await cancel_running(await connect(settings), instance.id)
     if handle is None:
         raise NotRunningError(f"no evacuation of {instance.name} is running", remedy="there is nothing to cancel")
-    await handle.cancel()
     say(f"asked the evacuation of {instance.name} to stop; waiting until it is undone")
     return await _follow(handle, instance)

@@ -91,7 +91,6 @@ def down_host(
     from cli.power import confirm_off
 
     confirm_off(settings(), _known(host), confirmed_off)
-    say(f"recorded: {host} is down, by your word")
 
 
 def _known(host: str) -> str:

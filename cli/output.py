@@ -44,8 +44,8 @@ def stderr() -> "Console":
 
 
 def say(text: str) -> None:
-    """A line for the person who watches."""
-    stderr().print(text, highlight=False, soft_wrap=True)
+    """A line for the person who watches, as it is: what is quoted in it may hold brackets and colons."""
+    stderr().print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Frozen | Sequence[Frozen]) -> None:

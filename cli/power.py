@@ -5,16 +5,19 @@ import getpass
 import time
 from datetime import UTC, datetime
 
-from cli.access import open_store
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from cli.access import connect, open_store
+from cli.failures import NOT_THERE, answered
 from cli.output import say
 from embedded.readiness import ask_host
 from embedded.stack import require_stack
-from evacuation.errors import HostAnswersError, MalformedRequestError, NotTheStackError
+from evacuation.errors import HostAnswersError, MalformedRequestError, NotTheStackError, TemporalUnavailableError
 from evacuation.model import Evidence, EvidenceKind
 from evacuation.names import evacuate_instance_id
 from services.hypervisors.process import ProcessHost
 from services.settings import Settings
-from services.temporal import connect
 
 RETURN_TIMEOUT = 60.0
 
@@ -61,25 +64,40 @@ def _is_up(host: str, incarnation: str, settings: Settings) -> bool:
 
 
 def confirm_off(settings: Settings, host: str, statement: str) -> None:
-    """Raises HostAnswersError, TemporalUnavailableError."""
+    """The word is about the boot that was known before the host was asked: one that comes up meanwhile is not off.
+
+    Raises HostAnswersError, TemporalUnavailableError."""
     if not statement.strip():
         raise MalformedRequestError("--confirmed-off is empty", remedy="say how you know that the host is off")
+    incarnation = _incarnation(host)
     asyncio.run(_refuse_if_it_answers(settings, host))
-    with open_store() as services:
-        view = next(each for each in services.views.hosts() if each.name == host)
-        services.evidence.record_evidence(
-            Evidence(
-                kind=EvidenceKind.OPERATOR,
-                host=host,
-                incarnation=view.incarnation,
-                who=getpass.getuser(),
-                reason=statement.strip(),
-                at=datetime.now(UTC),
-            )
-        )
-        waiting = {each.instance_id for each in services.views.evacuations() if each.open}
-        waiting |= {each.id for each in services.views.instances() if each.host == host}
+    waiting = _record(host, incarnation, statement.strip())
+    if _incarnation(host) == incarnation:
+        say(f"recorded: {host} is down, by your word")
+    else:
+        say(f"recorded, but {host} has come up meanwhile, and your word is not about the boot that is there now")
     asyncio.run(_tell(settings, waiting))
+
+
+def _incarnation(host: str) -> str | None:
+    with open_store() as services:
+        return next(each.incarnation for each in services.views.hosts() if each.name == host)
+
+
+def _record(host: str, incarnation: str | None, statement: str) -> set[str]:
+    """The instances whose evacuation may wait for the word."""
+    word = Evidence(
+        kind=EvidenceKind.OPERATOR,
+        host=host,
+        incarnation=incarnation,
+        who=getpass.getuser(),
+        reason=statement,
+        at=datetime.now(UTC),
+    )
+    with open_store() as services:
+        services.evidence.record_evidence(word)
+        waiting = {each.instance_id for each in services.views.evacuations() if each.open}
+        return waiting | {each.id for each in services.views.instances() if each.host == host}
 
 
 async def _refuse_if_it_answers(settings: Settings, host: str) -> None:
@@ -88,12 +106,20 @@ async def _refuse_if_it_answers(settings: Settings, host: str) -> None:
 
 
 async def _tell(settings: Settings, instances: set[str]) -> None:
-    """Evacuations that wait for this word look again at once; one that ended meanwhile need not."""
-    from temporalio.service import RPCError
+    """Evacuations that wait for this word look again at once; one that ended meanwhile need not. The word is recorded
+    in any case."""
+    try:
+        client = await connect(settings)
+        for instance in instances:
+            await _look_again(client, instance)
+    except TemporalUnavailableError as error:
+        say(f"evacuations that wait for it look again by themselves: {error.message}")
 
-    client = await connect(settings)
-    for instance in instances:
+
+async def _look_again(client: Client, instance: str) -> None:
+    with answered():
         try:
             await client.get_workflow_handle(evacuate_instance_id(instance)).signal("look_again")
-        except RPCError:
-            continue
+        except RPCError as error:
+            if error.status not in NOT_THERE:
+                raise

@@ -3,17 +3,17 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import (
     Priority,
@@ -25,14 +25,8 @@ from temporalio.common import (
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from evacuation.errors import (
-    BY_NAME,
-    ErrorDetail,
-    EvacuateError,
-    EvacuationRunningError,
-    Refusal,
-    TemporalUnavailableError,
-)
+from cli.failures import NOT_THERE, UNANSWERED, answered, error_of, was_interrupted
+from evacuation.errors import EvacuationRunningError, Refusal
 from evacuation.messages import (
     Acceptance,
     DeleteInstanceInput,
@@ -47,7 +41,7 @@ from workflows.delete_instance import DeleteInstance
 from workflows.evacuate_instance import EvacuateInstance
 
 Handle = WorkflowHandle[EvacuateInstance, EvacuationOutcome]
-NOT_THERE = (RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION)
+SHORTLY = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -59,6 +53,11 @@ class Accepted:
     acceptance: Acceptance | None
     joined: bool = False
 
+    @property
+    def undecided(self) -> bool:
+        """It has ended, or is about to."""
+        return self.acceptance is None and not self.joined
+
 
 def new_request_id() -> str:
     return str(uuid4())
@@ -69,27 +68,36 @@ async def request_evacuation(
 ) -> Accepted:
     """Accepted, or joined. Raises a Refusal, or TemporalUnavailableError."""
     start = _operation(instance, request, tuning)
-    try:
-        acceptance = await client.execute_update_with_start_workflow(
-            EvacuateInstance.request, request, id=request.request_id, start_workflow_operation=start
-        )
+    with answered():
+        try:
+            acceptance = await client.execute_update_with_start_workflow(
+                EvacuateInstance.request, request, id=request.request_id, start_workflow_operation=start
+            )
+        except WorkflowUpdateFailedError as error:
+            return _not_accepted(await start.workflow_handle(), error)
+        except (WorkflowAlreadyStartedError, *UNANSWERED) as error:
+            await _look_at(start)
+            if _runs_already(error):
+                return await _meet_running(client, request, join=join)
+            own = None if was_interrupted(error) else await _find_own(client, request)
+            if own is None:
+                raise
+            return await _ask_again(own, request)
         return Accepted(await start.workflow_handle(), acceptance)
-    except WorkflowUpdateFailedError as error:
-        refusal = error_of(error.cause)
-        if isinstance(refusal, Refusal):
-            raise refusal from error
-        return Accepted(await start.workflow_handle(), None)
-    except WorkflowAlreadyStartedError:
-        await _look_at(start)
-        return await _meet_running(client, request, join=join)
-    except RPCError as error:
-        await _look_at(start)
-        if error.status is RPCStatusCode.ALREADY_EXISTS:
-            return await _meet_running(client, request, join=join)
-        raise _unavailable(error) from error
-    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
-        await _look_at(start)
-        raise TemporalUnavailableError("Temporal did not answer the request", remedy="ask again") from error
+
+
+def _not_accepted(handle: Handle, error: WorkflowUpdateFailedError) -> Accepted:
+    """One that ended before it was decided. Raises the Refusal, if it was refused."""
+    refusal = error_of(error.cause)
+    if isinstance(refusal, Refusal):
+        raise refusal from error
+    return Accepted(handle, None)
+
+
+def _runs_already(error: Exception) -> bool:
+    return isinstance(error, WorkflowAlreadyStartedError) or (
+        isinstance(error, RPCError) and error.status is RPCStatusCode.ALREADY_EXISTS
+    )
 
 
 async def _look_at(start: WithStartWorkflowOperation[EvacuateInstance, EvacuationOutcome]) -> None:
@@ -138,19 +146,43 @@ def _details(instance: InstanceView, request: EvacuationRequest) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in lines.items())
 
 
+async def _find_own(client: Client, request: EvacuationRequest) -> Handle | None:
+    """What the request has started, though its answer was lost or can never be had; it may have ended."""
+    with suppress(RPCError):
+        described = await _handle(client, request.instance_id).describe(rpc_timeout=SHORTLY)
+        if await _is_own(described, request):
+            return _handle(client, request.instance_id, described.run_id)
+    return None
+
+
+async def _is_own(described: WorkflowExecutionDescription, request: EvacuationRequest) -> bool:
+    return await described.memo_value(REQUEST_ID_MEMO, "") == request.request_id
+
+
 async def _meet_running(client: Client, request: EvacuationRequest, *, join: bool) -> Accepted:
     """One runs already. It is our own (a reply was lost), or is joined, or the request is refused."""
-    handle = _handle(client, request.instance_id)
-    described = await handle.describe()
-    if await described.memo_value(REQUEST_ID_MEMO, "") == request.request_id:
-        own = await handle.execute_update(EvacuateInstance.request, request, id=request.request_id)
-        return Accepted(handle, own)
+    described = await _handle(client, request.instance_id).describe()
+    handle = _handle(client, request.instance_id, described.run_id)
+    if await _is_own(described, request):
+        return await _ask_again(handle, request)
     if join:
-        return Accepted(_handle(client, request.instance_id, described.run_id), None, joined=True)
+        return Accepted(handle, None, joined=described.status is WorkflowExecutionStatus.RUNNING)
     raise EvacuationRunningError(
-        f"an evacuation of it is running already: workflow {handle.id}, run {described.run_id}",
+        f"an evacuation of it is running already: workflow {handle.id}, run {handle.run_id}",
         remedy="join it with --join, or watch it with `evacuate watch`",
     )
+
+
+async def _ask_again(handle: Handle, request: EvacuationRequest) -> Accepted:
+    """The answer to our own request, which was decided the first time. Raises the Refusal, if it was refused."""
+    try:
+        return Accepted(handle, await handle.execute_update(EvacuateInstance.request, request, id=request.request_id))
+    except WorkflowUpdateFailedError as error:
+        return _not_accepted(handle, error)
+    except RPCError as error:
+        if error.status not in NOT_THERE:
+            raise
+        return Accepted(handle, None)
 
 
 def _handle(client: Client, instance_id: str, run_id: str | None = None) -> Handle:
@@ -158,25 +190,50 @@ def _handle(client: Client, instance_id: str, run_id: str | None = None) -> Hand
 
 
 async def find_running(client: Client, instance_id: str) -> Handle | None:
-    """The evacuation of the instance that runs now."""
-    try:
-        described = await _handle(client, instance_id).describe()
-    except RPCError as error:
-        if error.status in NOT_THERE:
+    """The evacuation of the instance that runs now. Raises TemporalUnavailableError."""
+    described = await _describe_running(client, instance_id)
+    return _handle(client, instance_id, described.run_id) if described else None
+
+
+async def _describe_running(client: Client, instance_id: str) -> WorkflowExecutionDescription | None:
+    with answered():
+        try:
+            described = await _handle(client, instance_id).describe()
+        except RPCError as error:
+            if error.status not in NOT_THERE:
+                raise
             return None
-        raise _unavailable(error) from error
-    running = described.status is WorkflowExecutionStatus.RUNNING
-    return _handle(client, instance_id, described.run_id) if running else None
+    return described if described.status is WorkflowExecutionStatus.RUNNING else None
+
+
+async def cancel_running(client: Client, instance_id: str) -> Handle | None:
+    """The evacuation that runs now, asked to stop. None: there is none, or it was gone before it could be asked.
+
+    Raises TemporalUnavailableError."""
+    described = await _describe_running(client, instance_id)
+    if described is None:
+        return None
+    # By its first run, not by this one: it may go on in a new run just now, and a run that has ended takes any cancel.
+    whole = client.get_workflow_handle(described.id, first_execution_run_id=described.raw_info.first_run_id)
+    with answered():
+        try:
+            await whole.cancel()
+        except RPCError as error:
+            if error.status not in NOT_THERE:
+                raise
+            return None
+    return _handle(client, instance_id, described.run_id)
 
 
 async def outcome_of(handle: Handle, instance_id: str) -> EvacuationOutcome:
-    """How it ended, whichever way: waits for the end. A cancelled one says little more than that."""
+    """How it ended, whichever way: waits for the end. A cancelled one says little more than that.
+
+    Raises TemporalUnavailableError."""
     try:
-        return await handle.result()
+        with answered():
+            return await handle.result()
     except WorkflowFailureError as error:
         return _outcome_in(error.cause) or _outcome_without_details(instance_id, error.cause)
-    except RPCError as error:
-        raise _unavailable(error) from error
 
 
 def _outcome_in(error: BaseException | None) -> EvacuationOutcome | None:
@@ -203,36 +260,17 @@ def _outcome_without_details(instance_id: str, error: BaseException | None) -> E
     )
 
 
-def error_of(error: BaseException | None) -> EvacuateError:
-    """The error of the domain that a failure carries."""
-    if not isinstance(error, ApplicationError):
-        return EvacuateError(str(error) or type(error).__name__)
-    details = [ErrorDetail.model_validate(d) for d in error.details[:1] if isinstance(d, dict)]
-    detail = details[0] if details else ErrorDetail(message=error.message)
-    return _kind(error.type or "EvacuateError")(detail.message, remedy=detail.remedy, hosts=detail.hosts)
-
-
-def _kind(name: str) -> type[EvacuateError]:
-    """A type that the domain does not know keeps its name."""
-    return BY_NAME.get(name) or type(name, (EvacuateError,), {})
-
-
 async def delete(client: Client, instance: InstanceView, tuning: Tuning) -> None:
-    """The instance is deleted; a deletion that runs already is joined."""
+    """The instance is deleted; a deletion that runs already is joined. Raises TemporalUnavailableError."""
     try:
-        await client.execute_workflow(
-            DeleteInstance.run,
-            DeleteInstanceInput(instance_id=instance.id, name=instance.name, tuning=tuning),
-            id=delete_instance_id(instance.id),
-            task_queue=CONTROL_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"delete {instance.name}",
-        )
+        with answered():
+            await client.execute_workflow(
+                DeleteInstance.run,
+                DeleteInstanceInput(instance_id=instance.id, name=instance.name, tuning=tuning),
+                id=delete_instance_id(instance.id),
+                task_queue=CONTROL_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=f"delete {instance.name}",
+            )
     except WorkflowFailureError as error:
         raise error_of(error.cause) from error
-    except RPCError as error:
-        raise _unavailable(error) from error
-
-
-def _unavailable(error: RPCError) -> TemporalUnavailableError:
-    return TemporalUnavailableError(f"Temporal did not answer ({error.status.name.lower()}: {error.message})")

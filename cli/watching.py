@@ -23,15 +23,16 @@ async def follow(handles: Mapping[str, Handle], *, details: bool = True) -> dict
         while not all(end.done() for end in ends.values()):
             await asyncio.wait(ends.values(), timeout=INTERVAL)  # noqa: TID251 (in a command, not in a workflow)
             show.update(await _progress(list(handles.values())))
-    return {key: await end for key, end in ends.items()}
+    # Together, so that each error is looked at: asyncio prints the others, as tracebacks.
+    return dict(zip(ends, await asyncio.gather(*ends.values()), strict=True))
 
 
 async def _progress(handles: Sequence[Handle]) -> list[Progress]:
-    found = await asyncio.gather(*(_ask(handle) for handle in handles))
+    found = await asyncio.gather(*(progress_of(handle) for handle in handles))
     return [each for each in found if each is not None]
 
 
-async def _ask(handle: Handle) -> Progress | None:
+async def progress_of(handle: Handle) -> Progress | None:
     """A worker that is busy or gone answers no query; the evacuation goes on all the same."""
     from datetime import timedelta
 

@@ -1,6 +1,9 @@
-"""A state directory with a store and no processes: enough for everything that is refused before anything starts."""
+"""A state directory with a store and no processes: enough for everything that is refused before anything starts; and
+with a namespace on a Temporal server, for what becomes of commands that no control worker answers."""
 
+import asyncio
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
@@ -9,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from cli.app import run
+from embedded.namespace import wait_until_ready
 from embedded.stack import DEFAULT_FLEET
-from embedded.state import StateDir
+from embedded.state import StateDir, settings_for
 from services.fleet_file import read_fleet
 from services.sql import migrate, open_services
 from tests.support.stack import Answer
@@ -58,10 +62,30 @@ def evacuate(state: StateDir) -> Command:
 @pytest.fixture
 def store(state: StateDir) -> StateDir:
     """The default fleet is in the store; nothing runs."""
+    _load(state)
+    return state
+
+
+@pytest.fixture
+def unserved(temporal: str, tmp_path: Path) -> Iterator[StateDir]:
+    """The same, with a namespace that has no worker."""
+    with unserved_at(temporal, tmp_path / "unserved") as state:
+        yield state
+
+
+@contextmanager
+def unserved_at(temporal: str, path: Path) -> Iterator[StateDir]:
+    where = {"EVACUATE_TEMPORAL_ADDRESS": temporal, "EVACUATE_TEMPORAL_NAMESPACE": f"t-{uuid.uuid4().hex[:12]}"}
+    with selected(path, **where) as state:
+        _load(state)
+        asyncio.run(wait_until_ready(settings_for(), timeout=20))
+        yield state
+
+
+def _load(state: StateDir) -> None:
     state.path.mkdir()
     url = f"sqlite:///{state.store}"
     migrate(url)
     services = open_services(url)
     services.fleet.load(read_fleet(DEFAULT_FLEET))
     services.close()
-    return state
