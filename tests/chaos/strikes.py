@@ -83,7 +83,7 @@ class Strike:
         await asyncio.gather(*(self._evacuations.reset(name) for name in names))
 
     async def _kill(self, role: str) -> None:
-        os.kill(self._stack.worker(role, newest=not self._stand_in), signal.SIGKILL)
+        os.kill(self._worker(role), signal.SIGKILL)
 
     async def _power_off(self) -> None:
         answer = await asyncio.to_thread(self._stack.run, f"host kill {self._destination}")
@@ -91,7 +91,7 @@ class Strike:
 
     async def _freeze(self, role: str) -> None:
         """Released while it is stopped: the held step goes on when it thaws, and nobody waits for it any more."""
-        worker = self._stack.worker(role, newest=not self._stand_in)
+        worker = self._worker(role)
         os.kill(worker, signal.SIGSTOP)
         self._release()
         if role == "control" and self._stand_in:
@@ -102,6 +102,11 @@ class Strike:
             os.kill(worker, signal.SIGCONT)
         except ProcessLookupError:
             return
+
+    def _worker(self, role: str) -> int:
+        """Of several control workers the older ones are spared, also while a newer one is being started again."""
+        several = role == "control" and not self._stand_in
+        return self._stack.worker(role, newest=several, of=2 if several else 1)
 
     def _start_another(self) -> None:
         """A second control worker; it ends with the stack."""

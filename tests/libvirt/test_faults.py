@@ -127,7 +127,8 @@ def test_every_call_ends_when_libvirtd_is_frozen(world: LabWorld) -> None:
     identity = driver.identity()
     with frozen(world, "a"):
         calls = [
-            Call(lambda: driver.spawn(world.spec("a", 1), last_look=lambda: None, beat=lambda _: None)),
+            # Of a later epoch than the one that is destroyed beside it, which calls its own off.
+            Call(lambda: driver.spawn(world.spec("a", 2), last_look=lambda: None, beat=lambda _: None)),
             Call(lambda: driver.settle(world.call("a", 1))),
             Call(lambda: driver.destroy(world.instance, 1)),
             Call(driver.inventory),

@@ -11,10 +11,9 @@ from evacuation.model import Frozen
 
 WARM_UP = 180.0
 """Seconds of a process's life in which it may still fill its caches."""
-SHORTEST = 90.0
-"""Seconds of samples below which a slope says more about the sampling than about the process."""
-BREATHING = {"temporal": 240.0}
-"""As SHORTEST, of a process whose collector lets its memory rise and fall by ten MiB within a minute."""
+SHORTEST = 240.0
+"""Seconds of samples below which a slope says more about one step than about the process: what is done for the first
+time may take three MiB once, and a collector lets a heap rise and fall within a minute."""
 MOST_GROWTH = 1.0
 """MiB a minute."""
 
@@ -31,8 +30,7 @@ class Series(Frozen):
     def judged(self) -> tuple[tuple[float, float], ...]:
         """Those after the warm-up; none if they are too few to say anything."""
         warm = tuple(each for each in self.samples if each[0] - self.born >= WARM_UP)
-        shortest = BREATHING.get(self.role, SHORTEST)
-        return warm if len(warm) > 2 and warm[-1][0] - warm[0][0] >= shortest else ()
+        return warm if len(warm) > 2 and warm[-1][0] - warm[0][0] >= SHORTEST else ()
 
     @property
     def growth(self) -> float | None:

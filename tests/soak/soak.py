@@ -14,7 +14,7 @@ from services.temporal import connect
 from tests.chaos.servers import Postgres
 from tests.chaos.verify import invariants, not_up
 from tests.soak.leftovers import Longest, histories, longest, rows_left, table_sizes, unbounded
-from tests.soak.memory import BREATHING, WARM_UP, Memory, growing, unjudged
+from tests.soak.memory import SHORTEST, WARM_UP, Memory, growing, unjudged
 from tests.soak.options import Options
 from tests.soak.report import Report
 from tests.soak.rounds import Rounds, Tally
@@ -26,7 +26,7 @@ STUCK = 300.0
 """Seconds after which a round that does not end, or a host that does not come back, is stuck."""
 JUDGED = ("supervisor", "temporal", "control", "host")
 """Kinds of processes of which at least one must have been judged for its memory."""
-JUDGING = WARM_UP + max(BREATHING.values()) + 60
+JUDGING = WARM_UP + SHORTEST + 60
 """Seconds at a soak's end in which no fault ends Temporal's server, the older control worker, or the last host's."""
 IDLE = 5
 """Rounds in a row in which nobody is recovered: then nothing is shown any more."""

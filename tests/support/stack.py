@@ -156,10 +156,11 @@ class Stack:
         left = stack_processes(state_dir)
         assert not left, f"left running: {left}"
 
-    def worker(self, role: str, *, newest: bool = False) -> int:
-        """The pid of the control worker, or of a host's; of several, the first or the newest one."""
+    def worker(self, role: str, *, newest: bool = False, of: int = 1) -> int:
+        """The pid of the control worker, or of a host's; of several, the first or the newest one. `of`: at least so
+        many must run."""
         found = [each for each in stack_processes(Path(self.environment["EVACUATE_STATE_DIR"])) if _serves(each, role)]
-        assert found, f"no worker {role} runs"
+        assert len(found) >= of, f"{len(found)} workers {role} run, not {of}"
         return max(found, key=lambda each: each.create_time()).pid if newest else found[0].pid
 
     @contextmanager
