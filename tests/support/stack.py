@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ QUICK = ("--dynamic-config-value", 'system.namespaceCacheRefreshInterval="300ms"
 """A namespace is there within 0.3 s of its registration, not within one."""
 LAVISH = {"GOGC": "400"}
 """Memory for processor time: a server lives for some minutes only."""
+STARTS = 3
 PATIENCE = 50.0
 PAUSE = 0.1
 EVACUATE = str(Path(sys.executable).parent / "evacuate")
@@ -46,16 +48,34 @@ def temporal_server(directory: Path, *options: str) -> Iterator[str]:
     """The address of a development server, for as many stacks as want a namespace on it. `options`: more of its own."""
     from embedded.state import StateDir
 
-    address = free_address()
-    with (directory / "temporal.log").open("wb") as log:
-        program = [*command(StateDir(directory), address, None), *QUICK, *options]
-        # Ctrl-C is not for it: what is in flight ends against a server that answers.
-        server = subprocess.Popen(program, env=os.environ | LAVISH, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield address
-    finally:
-        server.kill()
-        server.wait()
+    with ExitStack() as started, (directory / "temporal.log").open("wb") as log:
+        for _ in range(STARTS):
+            address = free_address()
+            program = [*command(StateDir(directory), address, None), *QUICK, *options]
+            # Ctrl-C is not for it: what is in flight ends against a server that answers.
+            server = subprocess.Popen(program, env=os.environ | LAVISH, stdout=log, stderr=log, start_new_session=True)
+            started.callback(_end, server)
+            if _listens(server, address):
+                yield address
+                return
+        raise AssertionError(f"Temporal does not start: see {directory}/temporal.log")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    server.kill()
+    server.wait()
+
+
+def _listens(server: subprocess.Popen[bytes], address: str) -> bool:
+    """False: it has ended. Between the choice of a port and its use somebody's connection may have got it."""
+    host, port = address.rsplit(":", 1)
+    while server.poll() is None:
+        with suppress(OSError), socket.create_connection((host, int(port)), timeout=1) as found:
+            # To a port that nobody has yet, a connection may be made with itself.
+            if found.getsockname() != found.getpeername():
+                return True
+        time.sleep(0.05)
+    return False
 
 
 class Answer:
