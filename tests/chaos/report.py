@@ -166,4 +166,6 @@ def _again(run: Run) -> Iterable[str]:
 
 def _line(v: Verdict) -> str:
     lock = "with" if v.disk_lock else "without"
-    return f"{v.kind} {v.at} {v.step} {lock} disk locks ({v.outcome}): {'; '.join(v.reasons)}"
+    # An error of a command has several lines.
+    reasons = " ".join("; ".join(v.reasons).split())
+    return f"{v.kind} {v.at} {v.step} {lock} disk locks ({v.outcome or 'not begun'}): {reasons}"
