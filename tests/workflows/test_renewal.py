@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
@@ -66,10 +68,12 @@ def as_the_store_has_it(cloud: FakeCloud, evacuation_id: str) -> None:
     )
 
 
-async def start_blocked(client: Client, stack: AsyncExitStack, cloud: FakeCloud) -> tuple[Run, WorkflowHandle]:
+async def start_blocked(
+    client: Client, stack: AsyncExitStack, cloud: FakeCloud, **request: Any
+) -> tuple[Run, WorkflowHandle]:
     run = await serve(stack, WorkflowEnvironment.from_client(client), cloud)
     run.tuning = m.Tuning(scale=0.005)
-    handle = await run.start()
+    handle = await run.start(**request)
     await run.until("authorize_spawn")
     as_the_store_has_it(cloud, cloud.messages["begin_evacuation"][0].ref.evacuation_id)
     return run, handle
@@ -100,6 +104,16 @@ async def test_blocked_evacuation_goes_on_in_a_new_run_when_its_history_is_long(
     assert cloud.asked.count("spawn_guest@cmp-2") == 1, "the guest's start is not repeated"
     events = [event.name for message in cloud.messages["finish_evacuation"] for event in message.events]
     assert "spawn_guest" in events, "what the first run did is in the record"
+
+
+async def test_what_was_waited_for_capacity_is_not_waited_for_again_in_a_later_run(client: Client):
+    cloud, wait = blocked_cloud(m.Settled(forward=True, incarnation="boot-1")), timedelta(minutes=30)
+    async with AsyncExitStack() as stack:
+        _, handle = await start_blocked(client, stack, cloud, wait_for_capacity=wait)
+        assert (await handle.result()).outcome == "recovered"
+    waits = [request.wait_for_capacity for request in cloud.messages["check_request"]]
+    assert len(waits) > 2 and waits[0] == wait
+    assert waits == sorted(waits, reverse=True) and len({*waits}) == len(waits)
 
 
 async def test_cancel_of_a_blocked_evacuation_is_honoured_in_a_later_run(client: Client):
