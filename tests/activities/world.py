@@ -175,6 +175,11 @@ def _fence(world: World) -> m.FenceRequest:
     return m.FenceRequest(host="cmp-1", incarnation=incarnation, instance_id=world.instance_id)
 
 
+def _answer(world: World) -> m.ProbeAnswer:
+    """The host that was said to be off."""
+    return m.ProbeAnswer(host="cmp-1", incarnation=_fence(world).incarnation or "", in_service=True)
+
+
 def _begin(world: World) -> m.Begin:
     checked: m.CheckedRequest = world.answer("check_request")
     return m.Begin(
@@ -324,12 +329,14 @@ DELETION: dict[str, Step] = {
         m.RecordDeleted(instance_id=w.instance_id, guest=w.answer("plan_deletion").guest),
     ),
 }
-STEPS = FORWARD | FINISH | BACK | RETURN | DELETION
+ANSWER: dict[str, Step] = {"record_answer": lambda w: (w.fencing.record_answer, _answer(w))}
+STEPS = FORWARD | FINISH | BACK | RETURN | DELETION | ANSWER
 STORIES = {
     "recovered": [*FORWARD, *FINISH],
     "unwound": [*FORWARD, *BACK],
     "source-returns": [*FORWARD, *FINISH, *RETURN],
     "deleted": [*FORWARD, *FINISH, *DELETION],
+    "answered": ["check_request", "fence_source", *ANSWER],
 }
 
 
