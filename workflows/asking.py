@@ -5,16 +5,15 @@ import asyncio
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from evacuation.messages import HostRef, ProbeAnswer, ProbeRequest, Tuning
-from evacuation.names import probe_queue
+from evacuation.messages import HostRef, ProbeAnswer, Tuning
 from workflows.calls import call
 from workflows.failures import failure_of
 from workflows.policies import CONTROL, PROBE
+from workflows.probing import probe
 from workflows.steps import Steps
 
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities
-    from activities.probe import ProbeActivities
 
 READS_POWER = "source-power-is-read-beside-the-probe"
 """Patch: runs from before it wait for the whole silence of a source."""
@@ -55,16 +54,8 @@ async def _reads_off(steps: Steps, host: str) -> bool:
 
 async def is_heard(host: str, hypervisor_uuid: str | None, tuning: Tuning) -> bool:
     """Whether a worker of that host answers, be it with an error: then its guests may run."""
-    asked = ProbeRequest(host=host, hypervisor_uuid=hypervisor_uuid)
     try:
-        await call(
-            ProbeActivities.probe_host,
-            asked,
-            queue=probe_queue(host),
-            policy=PROBE,
-            tuning=tuning,
-            about=f"is {host} there?",
-        )
+        await probe(host, hypervisor_uuid, tuning)
     except ActivityError as error:
         return not failure_of(error).silent
     return True

@@ -18,6 +18,7 @@ HELPERS = (
     "workflows.failures",
     "workflows.forward",
     "workflows.policies",
+    "workflows.probing",
     "workflows.renewal",
     "workflows.settling",
     "workflows.state",

@@ -12,18 +12,15 @@ from evacuation.messages import (
     Destination,
     HostCall,
     ProbeAnswer,
-    ProbeRequest,
     StepEvent,
     Tuning,
 )
-from evacuation.names import CONTROL_QUEUE, host_queue, probe_queue
+from evacuation.names import CONTROL_QUEUE, host_queue
 from workflows.calls import call
 from workflows.display import Display
 from workflows.failures import Failure, failure_of
-from workflows.policies import ALARM_AFTER, COMPENSATION, HOST, PROBE, Policy
-
-with workflow.unsafe.imports_passed_through():
-    from activities.probe import ProbeActivities
+from workflows.policies import ALARM_AFTER, COMPENSATION, HOST, Policy
+from workflows.probing import probe
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -93,14 +90,7 @@ class Steps:
     async def probe(self, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | None:
         """The answer of the host's own worker, or None: nobody answers."""
         try:
-            return await call(
-                ProbeActivities.probe_host,
-                ProbeRequest(host=host, hypervisor_uuid=hypervisor_uuid),
-                queue=probe_queue(host),
-                policy=PROBE,
-                tuning=self.tuning,
-                about=f"is {host} there?",
-            )
+            return await probe(host, hypervisor_uuid, self.tuning)
         except ActivityError as error:
             if failure_of(error).cancelled:
                 raise
