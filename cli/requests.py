@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 from temporalio.client import (
@@ -22,7 +22,7 @@ from temporalio.common import (
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
 )
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cli.failures import NOT_THERE, UNANSWERED, answered, error_of, was_interrupted
@@ -223,41 +223,6 @@ async def cancel_running(client: Client, instance_id: str) -> Handle | None:
                 raise
             return None
     return _handle(client, instance_id, described.run_id)
-
-
-async def outcome_of(handle: Handle, instance_id: str) -> EvacuationOutcome:
-    """How it ended, whichever way: waits for the end. A cancelled one says little more than that.
-
-    Raises TemporalUnavailableError."""
-    try:
-        with answered():
-            return await handle.result()
-    except WorkflowFailureError as error:
-        return _outcome_in(error.cause) or _outcome_without_details(instance_id, error.cause)
-
-
-def _outcome_in(error: BaseException | None) -> EvacuationOutcome | None:
-    """The outcome that travels as the failure's second detail."""
-    if isinstance(error, ApplicationError) and len(error.details) > 1:
-        return EvacuationOutcome.model_validate(error.details[1])
-    return None
-
-
-def _outcome_without_details(instance_id: str, error: BaseException | None) -> EvacuationOutcome:
-    from temporalio.exceptions import CancelledError
-
-    cancelled, now = isinstance(error, CancelledError), datetime.now(UTC)
-    known = error_of(error)
-    return EvacuationOutcome(
-        evacuation_id="",
-        instance_id=instance_id,
-        outcome="cancelled" if cancelled else "not_recovered",
-        source=None,
-        error_type="CancelledError" if cancelled else type(known).__name__,
-        reason="cancelled" if cancelled else known.line,
-        started_at=now,
-        finished_at=now,
-    )
 
 
 async def delete(client: Client, instance: InstanceView, tuning: Tuning) -> None:

@@ -7,8 +7,9 @@ from contextlib import suppress
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
+from cli.outcomes import outcome_of
 from cli.output import say, stderr
-from cli.requests import Handle, outcome_of
+from cli.requests import Handle
 from evacuation.messages import EvacuationOutcome, Progress
 
 INTERVAL = 0.3

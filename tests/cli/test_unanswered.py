@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from temporalio import workflow
 
-from cli.requests import cancel_running, outcome_of
+from cli.outcomes import outcome_of
+from cli.requests import cancel_running
 from cli.watching import follow
 from embedded.state import StateDir, settings_for
 from evacuation import messages as m

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cli.requests import new_request_id, outcome_of, request_evacuation
+from cli.outcomes import outcome_of
+from cli.requests import new_request_id, request_evacuation
 from embedded.faults import keys_of, read_faults
 from embedded.state import StateDir, settings_for
 from evacuation.errors import Refusal

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli.requests import Accepted, new_request_id, outcome_of, request_evacuation
+from cli.outcomes import outcome_of
+from cli.requests import Accepted, new_request_id, request_evacuation
 from embedded.state import settings_for
 from evacuation.errors import EvacuationRunningError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest

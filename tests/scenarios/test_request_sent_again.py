@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from cli.requests import Accepted, new_request_id, outcome_of, request_evacuation
+from cli.outcomes import outcome_of
+from cli.requests import Accepted, new_request_id, request_evacuation
 from embedded.state import settings_for
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
