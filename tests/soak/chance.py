@@ -1,7 +1,7 @@
 """What happens, drawn from the seed: for every subject dice of its own, so that no timing changes what is drawn."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -61,11 +61,15 @@ class Fault(Frozen):
     rule: dict[str, object] | None = None
 
 
-def deaths(seed: str, number: int, up: Sequence[str], fewest: int) -> tuple[Death, ...]:
-    """One host, sometimes two; so that at least `fewest` stay up."""
+def deaths(seed: str, number: int, up: Sequence[str], fewest: int, *, peopled: Collection[str]) -> tuple[Death, ...]:
+    """One host, sometimes two; so that at least `fewest` stay up. The first is one on which somebody lives, if there
+    is any: the death of an empty host asks nothing of anybody."""
     throw = dice(seed, "round", number)
     count = min(1 + (throw.random() < 0.3), len(up) - fewest)
-    return tuple(_death(throw, host) for host in throw.sample(sorted(up), max(0, count)))
+    order = throw.sample(sorted(up), len(up))
+    first = next((host for host in order if host in peopled), None)
+    order.sort(key=lambda host: host != first)
+    return tuple(_death(throw, host) for host in order[: max(0, count)])
 
 
 def _death(throw: random.Random, host: str) -> Death:

@@ -68,7 +68,9 @@ class Rounds:
         names = [host.name for host in hosts]
         # The last host lives on, and its worker with it: so long that its memory can be judged.
         mortal = [name for name in up if name != names[-1]]
-        dying = deaths(self._seed, number, mortal, fewest_up(len(hosts)) - (len(up) - len(mortal)))
+        fewest = fewest_up(len(hosts)) - (len(up) - len(mortal))
+        peopled = {each.host for each in instances if each.host and each.vm_state != "deleted"}
+        dying = deaths(self._seed, number, mortal, fewest, peopled=peopled)
         async with asyncio.TaskGroup() as tasks:
             for host in sorted({*names} - {*up}):
                 tasks.create_task(self._power_on(host))

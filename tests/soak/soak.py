@@ -72,9 +72,7 @@ class Soak:
         watching = [
             asyncio.create_task(self._sample()),
             asyncio.create_task(self._tell()),
-            asyncio.create_task(
-                self._weather.rage(self._options.seed, hosts[:-1], self._options.rate, self._mild_after)
-            ),
+            asyncio.create_task(self._rage(hosts[:-1])),
         ]
         try:
             while self._elapsed < self._options.minutes * 60 and not self._breaches:
@@ -165,7 +163,7 @@ class Soak:
         found = await histories(client)
         self._blame(unbounded(found))
         self._blame(growing(self._memory.series))
-        if self._mild_after > 0:
+        if self._elapsed > self._options.minutes * 60 > JUDGING:
             self._blame(unjudged(self._memory.series, JUDGED))
         account = Account(
             reasons=tuple(self._breaches),

@@ -155,7 +155,7 @@ def test_everything_random_comes_from_the_seed():
     def drawn(seed: str) -> tuple[object, ...]:
         faults = [fault(seed, number, HOSTS, rate=6, postgres=True) for number in range(50)]
         asks = [ask(seed, 1, f"vm-{number}", HOSTS) for number in range(20)]
-        return fleet(seed, hosts=4, instances=8), deaths(seed, 1, HOSTS, 2), tuple(faults), tuple(asks)
+        return fleet(seed, hosts=4, instances=8), deaths(seed, 1, HOSTS, 2, peopled=HOSTS), tuple(faults), tuple(asks)
 
     assert drawn("7") == drawn("7")
     assert drawn("7") != drawn("8")
@@ -178,7 +178,17 @@ def test_processes_that_are_to_be_judged_are_spared():
 
 @pytest.mark.parametrize("up", [2, 3, 4])
 def test_enough_hosts_stay_up(up: int):
-    assert all(up - len(deaths("1", number, HOSTS[:up], 2)) >= 2 for number in range(100))
+    assert all(up - len(deaths("1", number, HOSTS[:up], 2, peopled=HOSTS)) >= 2 for number in range(100))
+
+
+def test_host_on_which_somebody_lives_dies_in_every_round():
+    dying = [[each.host for each in deaths("1", number, HOSTS, 2, peopled=["cmp-3"])] for number in range(100)]
+    assert {hosts[0] for hosts in dying} == {"cmp-3"}
+    assert {host for hosts in dying for host in hosts[1:]} == {"cmp-1", "cmp-2", "cmp-4"}
+
+
+def test_hosts_die_also_where_nobody_lives():
+    assert {deaths("1", number, HOSTS, 2, peopled=())[0].host for number in range(100)} == {*HOSTS}
 
 
 def test_line_tells_everything():
