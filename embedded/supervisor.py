@@ -15,6 +15,7 @@ from pathlib import Path
 from embedded.processes import ROLE, end_all, guest_processes, with_role
 from embedded.state import StateDir, settings_for
 from embedded.temporal_server import command as temporal_command
+from embedded.temporal_server import environment as temporal_environment
 from evacuation.errors import EvacuateError, FenceFailedError
 from services.hypervisors.process import ProcessHost, ProcessRoot
 from services.settings import Settings
@@ -102,6 +103,8 @@ class Supervisor:
     def _start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         self._state.logs.mkdir(parents=True, exist_ok=True)
         environment = os.environ | {ROLE: name.split("-")[0], "EVACUATE_STATE_DIR": str(self._state.path)}
+        if name == "temporal":
+            environment |= temporal_environment()
         with (self._state.logs / f"{name}.log").open("ab") as output:
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

@@ -30,12 +30,20 @@ POSTGRES_CONNECTIONS = 40
 """One for each thread that a worker has, and `OVERFLOW` for what comes beside."""
 OVERFLOW = 8
 SQLITE_CONNECTIONS = 8
-"""One of them writes at a time and the interpreter lets one read at a time: more would only hold more caches, of up to
-two MiB of pages and a hundred statements each. Who finds none free waits for `TIMEOUT`."""
+"""One of them writes at a time and the interpreter lets one read at a time: more would only hold more caches. Who finds
+none free waits for `TIMEOUT`."""
+SQLITE_STATEMENTS, SQLITE_PAGES_KIB = 48, 512
+"""What each of them keeps: prepared statements, of some 14 KiB each, and pages, which the system keeps too. The
+driver's own 128 and 2,000 are four MiB a connection, and one that only a peak uses takes an hour to fill them."""
 _POOL: Mapping[str, Any] = {
     "pool_timeout": TIMEOUT,
     # The one that was used last: as few as are needed keep their caches of pages and of prepared statements warm.
     "pool_use_lifo": True,
+}
+_SQLITE: Mapping[str, Any] = {
+    "timeout": TIMEOUT,
+    "check_same_thread": False,
+    "cached_statements": SQLITE_STATEMENTS,
 }
 _SILENCE = {"idle": 5, "interval": 2, "count": 3}
 """TCP keepalives, seconds: either end gives up a connection whose other end is gone without a word, the server with the
@@ -155,7 +163,7 @@ def _engine(url: str) -> Engine:
 
 def _sqlite(url: str) -> Engine:
     size = {"pool_size": SQLITE_CONNECTIONS, "max_overflow": 0}
-    engine = create_engine(url, **_POOL, **size, connect_args={"timeout": TIMEOUT, "check_same_thread": False})
+    engine = create_engine(url, **_POOL, **size, connect_args=_SQLITE)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -164,7 +172,8 @@ def _sqlite(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     # The driver's own BEGIN is off: a transaction that is going to write must say so at its start.
     connection.isolation_level = None
-    for pragma in (f"busy_timeout={int(TIMEOUT * 1000)}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    safety = (f"busy_timeout={int(TIMEOUT * 1000)}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+    for pragma in (*safety, f"cache_size=-{SQLITE_PAGES_KIB}"):
         connection.execute(f"PRAGMA {pragma}")
 
 

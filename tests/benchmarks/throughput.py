@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 from embedded.namespace import wait_until_ready
 from embedded.state import StateDir
-from embedded.temporal_server import command, free_address
+from embedded.temporal_server import command, environment, free_address
 from evacuation.model import Frozen
 from services.settings import Settings
 from services.temporal import connect
@@ -63,7 +63,7 @@ async def compare(directory: Path, size: int, rounds: int, load: Load) -> Line:
     with processes(directory / "server") as server:
         address = free_address()
         directory.mkdir(parents=True, exist_ok=True)
-        server.start("temporal", command(StateDir(directory), address, None))
+        server.start("temporal", command(StateDir(directory), address, None), environment())
         real: list[Measured] = []
         floor: list[Measured] = []
         for number in range(rounds):

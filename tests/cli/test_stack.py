@@ -5,14 +5,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
 
-from embedded.processes import guest_processes, stack_processes, supervisor_of
+from embedded.processes import guest_processes, stack_processes, supervisor_of, with_role
 from embedded.state import StateDir
+from embedded.temporal_server import environment
 from services.hypervisors.process import ProcessHost
 from tests.cli.conftest import Command, called, selected
 
@@ -51,6 +54,17 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateDir]:
 def evacuate() -> Command:
     """On the stack that is selected."""
     return called
+
+
+def metrics_of(server: psutil.Process) -> str:
+    """The page is on a port of its own choice."""
+    listening = (each.laddr.port for each in server.net_connections("tcp4") if each.status == psutil.CONN_LISTEN)
+    for port in listening:
+        with suppress(OSError, HTTPException):
+            answer = urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2).read().decode()
+            if "persistence_latency" in answer:
+                return answer
+    return ""
 
 
 def until(condition: Callable[[], bool], *, timeout: float = 30) -> None:
@@ -103,6 +117,18 @@ def test_worker_is_refused_when_another_one_serves_its_host(standing: StateDir) 
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "running already" in done.stderr
+
+
+def test_temporals_server_collects_early_and_counts_little(standing: StateDir) -> None:
+    (server,) = with_role(standing.path, "temporal")
+    assert server.environ()["GOGC"] == "50"
+    metrics = metrics_of(server)
+    assert "persistence_latency" in metrics and 'taskqueue="host' not in metrics and 'partition="1"' not in metrics
+
+
+def test_users_own_word_on_the_collection_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOGC", "200")
+    assert environment() == {"GOGC": "200"}
 
 
 def test_dead_worker_is_replaced_and_its_guests_are_untouched(standing: StateDir) -> None:

@@ -18,7 +18,7 @@ HOLD = "5"
 """Seconds (times the scale) for which a silent destination is asked before it is fenced."""
 CONTROL_WORKERS = "2"
 """While one of them is frozen the other one works."""
-CACHED_WORKFLOWS = "20"
+CACHED_WORKFLOWS = "8"
 """Terminated runs stay in a worker's cache until it is full: it is to be full before memory is judged."""
 
 

@@ -6,9 +6,12 @@ import platform
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from services.sql.database import SQLITE_PAGES_KIB, SQLITE_STATEMENTS, connect_database
 from workers import memory
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its heaps are glibc's, and so is their count")
@@ -70,3 +73,19 @@ async def test_cycles_are_collected_though_python_itself_puts_it_off(monkeypatch
         tidying.cancel()
     finally:
         gc.enable()
+
+
+def test_connection_to_sqlite_keeps_few_statements_and_pages(tmp_path: Path):
+    database = connect_database(f"sqlite:///{tmp_path / 'state.db'}")
+    before = statements_kept()
+    for number in range(3 * SQLITE_STATEMENTS):
+        database.run(lambda connection, number=number: connection.execute(text(f"SELECT {number}")).scalar_one())
+    kept = statements_kept() - before
+    pages = database.run(lambda connection: connection.execute(text("PRAGMA cache_size")).scalar_one())
+    database.close()
+    assert SQLITE_STATEMENTS // 2 < kept <= SQLITE_STATEMENTS + 1
+    assert pages == -SQLITE_PAGES_KIB
+
+
+def statements_kept() -> int:
+    return sum(type(each).__name__ == "Statement" for each in gc.get_objects())
