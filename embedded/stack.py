@@ -13,7 +13,7 @@ from embedded.faults import read_faults
 from embedded.fleets import settle
 from embedded.processes import ROLE, end_all, stack_processes, supervisor_of, with_role
 from embedded.state import StackRecord, StateDir, settings_for
-from embedded.temporal_server import binary, free_address
+from embedded.temporal_server import PARTITIONS, binary, free_address
 from evacuation.errors import NotTheStackError, StateDirInUseError
 from evacuation.fleet import Fleet
 from evacuation.model import Frozen
@@ -90,6 +90,7 @@ def _record(state: StateDir, options: UpOptions) -> StackRecord:
         faults=options.faults.resolve() if options.faults else asked.faults,
         hypervisor=asked.hypervisor,
         fencing=asked.fencing,
+        queue_partitions=before.queue_partitions if before and state.temporal.exists() else PARTITIONS,
     )
 
 

@@ -21,10 +21,12 @@ class StackRecord(Frozen):
     faults: Path | None = None
     hypervisor: str = "process"
     fencing: str = "process"
+    queue_partitions: int = 4
+    """Of each of its own Temporal's task queues: what an older stack's file may have tasks in."""
 
     def as_settings(self) -> dict[str, object]:
         """What the stack's processes are to use, unless their environment says otherwise."""
-        return self.model_dump(exclude={"version", "own_temporal"})
+        return self.model_dump(exclude={"version", "own_temporal", "queue_partitions"})
 
 
 class StateDir:

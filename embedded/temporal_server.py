@@ -13,6 +13,9 @@ from evacuation.errors import TemporalUnavailableError
 from evacuation.names import SEARCH_ATTRIBUTES
 
 PRAGMAS = ("journal_mode=wal", "synchronous=1")
+PARTITIONS = 1
+"""Of each task queue. More of them serve more machines; on one they are threads of their own, polls that are passed on,
+and fairness within each of them only."""
 SCHEDULED = ("transferProcessor", "timerProcessor", "visibilityProcessor")
 REPLICATED = ("ReplicationProcessor", "ReplicationLowPriorityProcessor")
 DYNAMIC = (
@@ -55,11 +58,14 @@ def binary() -> str:
 
 def command(state: StateDir, address: str, ui_address: str | None) -> Sequence[str]:
     """The server with its history in the state directory, quick and fair, on loopback only."""
+    record = state.read_record()
+    partitions = record.queue_partitions if record else PARTITIONS
+    dynamic = (*DYNAMIC, *(f"matching.numTaskqueue{way}Partitions={partitions}" for way in ("Read", "Write")))
     host, port = address.rsplit(":", 1)
     options = ["--ip", host, "--port", port, "--db-filename", str(state.temporal), "--log-level", "warn"]
     options += ["--ui-port", ui_address.rsplit(":", 1)[1]] if ui_address else ["--headless"]
     options += [word for pragma in PRAGMAS for word in ("--sqlite-pragma", pragma)]
-    options += [word for value in DYNAMIC for word in ("--dynamic-config-value", value)]
+    options += [word for value in dynamic for word in ("--dynamic-config-value", value)]
     options += [word for name in SEARCH_ATTRIBUTES for word in ("--search-attribute", f"{name}=Keyword")]
     return [binary(), "server", "start-dev", *options]
 

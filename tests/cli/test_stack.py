@@ -1,5 +1,6 @@
 """The embedded stack as a whole: it comes up, keeps itself up, and leaves nothing behind."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -173,6 +174,26 @@ def test_up_resumes_when_it_went_down_and_a_host_was_off(up: StateDir, evacuate:
     assert ProcessHost(up.path, "cmp-4").is_off(), "switched off on purpose"
     assert ProcessHost(up.path, "cmp-2").incarnation() != before
     assert evacuate("check", "--json").json == []
+
+
+def test_older_stacks_tasks_are_found_in_each_partition(up: StateDir, evacuate: Command) -> None:
+    assert partitions(up) == 1
+    evacuate("down")
+    older = json.loads(up.record.read_text())
+    del older["queue_partitions"]
+    up.record.write_text(json.dumps(older))
+    for _ in range(2):
+        assert evacuate("up", "--detach").code == 0
+        assert partitions(up) == 4
+        evacuate("down")
+
+
+def partitions(state: StateDir) -> int:
+    (server,) = with_role(state.path, "temporal")
+    words = [word for word in server.cmdline() if word.startswith("matching.numTaskqueue")]
+    (number,) = {int(word.rsplit("=", 1)[1]) for word in words}
+    assert len(words) == 2
+    return number
 
 
 def test_two_stacks_run_side_by_side(standing: StateDir, evacuate: Command, tmp_path: Path) -> None:
