@@ -23,6 +23,8 @@ DYNAMIC = (
     "matching.enableFairness=true",
     # By default it keeps the last hour's runs in memory, up to 128,000 of them.
     "history.hostLevelCacheMaxSize=128",
+    # By default it keeps the last eight MiB of histories for other clusters to fetch, of which there is none.
+    "history.xdcCacheMaxSizeBytes=65536",
     # By default each kind of task has 512 workers, that write to the one file one after the other; each keeps the
     # stack and the run of its last task. No other cluster sends it tasks.
     *(f"history.{kind}SchedulerWorkerCount=64" for kind in SCHEDULED),
