@@ -34,7 +34,7 @@ SQLITE_CONNECTIONS = 8
 none free waits for `TIMEOUT`."""
 SQLITE_STATEMENTS, SQLITE_PAGES_KIB = 48, 512
 """What each of them keeps: prepared statements, of some 14 KiB each, and pages, which the system keeps too. The
-driver's own 128 and 2,000 are four MiB a connection, and one that only a peak uses takes an hour to fill them."""
+driver's own 128 and 2,000 are four MiB a connection; one that only a peak uses still fills after ten minutes."""
 _POOL: Mapping[str, Any] = {
     "pool_timeout": TIMEOUT,
     # The one that was used last: as few as are needed keep their caches of pages and of prepared statements warm.

@@ -64,8 +64,18 @@ def test_soak_in_which_nobody_is_recovered_is_red(stack: tuple[Stack, Options], 
     own, options = stack
     monkeypatch.setattr(chance, "FATES", {"not asked for": 1})
     monkeypatch.setattr(soak, "IDLE", 1)
-    account = Soak(own, options.model_copy(update={"rate": 0}), None, Report(None, StringIO())).run()
-    assert "nobody was recovered in 1 rounds" in account.reasons
+    long = options.model_copy(update={"rate": 0, "minutes": 60})
+    account = Soak(own, long, None, Report(None, StringIO())).run()
+    assert account.reasons == ("nobody was recovered in 1 rounds",), "one that ended early judges nobody's memory"
+
+
+@pytest.mark.timeout(300)
+def test_soak_in_which_nobody_could_be_judged_is_red(stack: tuple[Stack, Options], monkeypatch: pytest.MonkeyPatch):
+    own, options = stack
+    monkeypatch.setattr(soak, "JUDGING", 0)
+    account = Soak(own, options.model_copy(update={"minutes": 1e-6}), None, Report(None, StringIO())).run()
+    kinds = [f"memory: no {kind} process lived long enough to be judged" for kind in soak.JUDGED]
+    assert list(account.reasons) == kinds
 
 
 def test_rounds_are_idle_while_nobody_is_recovered():
