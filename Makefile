@@ -7,9 +7,10 @@ STAMP := $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 LIBVIRT := $(VENV)/.libvirt
+MUTATING := $(VENV)/.mutations
 
 .PHONY: install demo demo-libvirt test test-chaos test-containers test-volumes test-libvirt check format bench chaos \
-  soak lock lock-runtime lock-libvirt clean
+  mutations soak lock lock-runtime lock-libvirt lock-mutations clean
 
 install: $(STAMP)
 
@@ -23,12 +24,12 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/evacuate demo
 
-# Three at once: two leave a quarter of two cores unused.
+# Four at once: fewer leave a part of two cores unused.
 test: install
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" tests
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not long" tests
 
 # The fault matrix on a product that is broken on purpose, returns of hosts that die at each step, and programs that are
-# stopped in the midst of it: three minutes.
+# stopped in the midst of it: five minutes.
 test-chaos: install
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long tests
 
@@ -63,12 +64,22 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# BENCH="--fleet 500x5000 --closed 50000 --against 3x60": what one recovery costs the store of a fleet that has grown.
 bench: install
-	$(BIN)/python -m tests.benchmarks.throughput --control-workers 2 --window 24
+	$(BIN)/python -m tests.benchmarks.$(if $(findstring --fleet,$(BENCH)),store,throughput --control-workers 2 --window 24) $(BENCH)
 
-# The whole fault matrix, written to docs/fault-matrix.md; an hour or two. CHAOS="--kind hang --step spawn_guest": a part.
+# The whole fault matrix, written to docs/fault-matrix.md; an hour. CHAOS="--kind hang --step spawn_guest": a part.
 chaos: install
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+# Three hundred small mistakes in the modules that carry the guarantees, each against the tests that execute its line; written to
+# docs/mutations.md. MUTATIONS="--only settling": a part, not written.
+mutations: $(MUTATING)
+	$(BIN)/python -m tests.mutations $(MUTATIONS)
+
+$(MUTATING): $(STAMP) requirements-mutations.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutations.lock
+	touch $(MUTATING)
 
 # Ten minutes of evacuations at random. SOAK="--minutes 60 --database postgres": longer, on another store.
 soak: install
@@ -87,6 +98,11 @@ lock-runtime:
 lock-libvirt:
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["libvirt"])' \
 	  | uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url - -o requirements-libvirt.lock
+
+# What `make mutations` needs besides.
+lock-mutations:
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["mutations"], sep="\n")' \
+	  | uv pip compile --universal --generate-hashes --python-version 3.11 --no-emit-index-url -c requirements.lock - -o requirements-mutations.lock
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

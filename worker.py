@@ -1,8 +1,12 @@
-"""Composition root of the workers: settings → client → services → workers → signals.
+"""The workers of Evacuate. Settings are environment variables that begin with
+EVACUATE_: see docs/operations.md.
 
-`worker.py control` serves workflows and the activities of the store and the services; any number may run.
-`worker.py host --host H` serves one compute host, needs only its hypervisor, and runs once per host.
-`worker.py storage` keeps the NBD volume service's daemon (EVACUATE_VOLUMES=nbd), on the control workers' machine.
+control  serves workflows and the activities of the store and the services; any
+         number may run
+host     serves one compute host (--host H), needs only its hypervisor, and runs
+         once per host
+storage  keeps the daemon of the NBD volumes running (EVACUATE_VOLUMES=nbd), on
+         the control workers' machine
 """
 
 import argparse
@@ -60,7 +64,11 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="the worker's start is the host's boot: for a container that is a whole compute host",
     )
-    parser.add_argument("--state-dir", type=Path, help="of the embedded stack, or of the process hypervisors")
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        help="the embedded stack's directory, or where the process hypervisors have their hosts and disks",
+    )
     arguments = parser.parse_args()
     if (arguments.kind == "host") != bool(arguments.host):
         parser.error("`host` needs --host H, and the others take none")

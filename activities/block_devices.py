@@ -3,7 +3,7 @@
 from temporalio import activity
 
 from evacuation import messages as m
-from evacuation.errors import AttachmentLostError
+from evacuation.errors import AttachmentLostError, ObjectGoneError
 from evacuation.ports import Attachment, EvacuationStore, Volumes
 
 
@@ -52,7 +52,12 @@ class BlockDeviceActivities:
         new = self._volumes.reserve(ref, device.volume_id, name, undo=undo)
         if device.attachment_id and device.attachment_id != new:
             self._volumes.delete(ref, device.attachment_id, undo=undo)
-        self._store.save_attachment(ref, device.volume_id, new, undo=undo)
+        try:
+            self._store.save_attachment(ref, device.volume_id, new, undo=undo)
+        except AttachmentLostError:
+            # The volume was unmapped since, and nothing else knows of what was reserved for it.
+            self._volumes.delete(ref, new, undo=undo)
+            raise
         return new
 
     @activity.defn(no_thread_cancel_exception=True)
@@ -74,19 +79,38 @@ class BlockDeviceActivities:
         """Whatever the evacuation attached to a destination is reserved again, for the instance and no host; what
         it reserved and did not use goes. A mapping that still points at the source's own attachment stays."""
         # Before anything is read: a late call of the attempt could change what was read, and not be undone.
-        self._store.begin_undoing(message.ref)
-        for device in self._store.block_devices(message.ref):
+        if not self._store.begin_undoing(message.ref):
+            return m.Done()
+        devices = self._store.block_devices(message.ref)
+        for device in devices:
             self._undo(message.ref, device)
+        self._sweep(message.ref, {device.volume_id for device in devices})
         return m.Done()
+
+    def _sweep(self, ref: m.AttemptRef, mapped: set[str]) -> None:
+        """What this evacuation attached of a volume that was unmapped since: no mapping leads to it any more."""
+        for made in self._volumes.made_by(ref):
+            if made.volume_id not in mapped:
+                self._volumes.delete(ref, made.id, undo=True)
 
     def _undo(self, ref: m.AttemptRef, device: m.BlockDevice) -> None:
         held = {a.id: a for a in self._volumes.attachments(device.volume_id, ref.instance_id)}
         kept = device.attachment_id
         if kept is None or kept not in held or _is_of_destination(device, held[kept]):
-            kept = self._replace(ref, device, "undo", undo=True)
+            kept = self._reserve_again(ref, device)
+        elif device.source_connector is not None and held[kept].connector is not None:
+            # It was saved, and the volume was not taken away.
+            self._store.forget_source_connector(ref, device.volume_id)
         for other in held:
             if other != kept:
                 self._volumes.delete(ref, other, undo=True)
+
+    def _reserve_again(self, ref: m.AttemptRef, device: m.BlockDevice) -> str | None:
+        """None: there is no such volume any more, so that nothing of it can be kept."""
+        try:
+            return self._replace(ref, device, "undo", undo=True)
+        except ObjectGoneError:
+            return None
 
 
 def _is_of_destination(device: m.BlockDevice, attachment: Attachment) -> bool:

@@ -1,15 +1,24 @@
 """Proof that a host is off, or that a guest there can write nothing, before any copy of it starts elsewhere."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NoReturn
 
 from temporalio import activity
 
+from activities.cutting import PowerCut, evidence_of
+from activities.power import PowerReader
 from evacuation import messages as m
-from evacuation.errors import EvidenceMissingError, FenceFailedError, SourceNotFencedError
+from evacuation.errors import (
+    EvidenceMissingError,
+    FenceFailedError,
+    PowerReadsOnError,
+    SourceNotFencedError,
+    SourceReturnedError,
+)
 from evacuation.fencing import FencingPolicy
-from evacuation.model import Evidence, EvidenceKind
+from evacuation.model import Evidence, EvidenceKind, PowerReading
 from evacuation.ports import EvidenceStore, FencingDriver, StorageFence
 
 Failure = FenceFailedError | SourceNotFencedError
@@ -26,13 +35,18 @@ class FencingActivities:
         *,
         policy: FencingPolicy | None = None,
         storage: StorageFence | None = None,
+        last_look: Callable[[], None] | None = None,
     ) -> None:
         self._evidence = evidence
         self._fencing = fencing
         self._policy = policy or FencingPolicy()
         self._storage = storage
+        self._power = PowerReader(evidence, fencing)
+        self._cuts = PowerCut(evidence, fencing, last_look)
         self.all = [
             self.read_power,
+            self.take_word,
+            self.cut_power,
             self.fence_source,
             self.fence_destination,
             self.find_evidence,
@@ -40,13 +54,39 @@ class FencingActivities:
         ]
 
     @activity.defn
-    def read_power(self, host: m.HostRef) -> bool:
-        """Whether the host's power reads off by now. False: it reads on, or nothing here can read it. Proves nothing:
-        nothing is recorded, and the fence reads it again."""
-        try:
-            return self._can_cut(host.host) and self._fencing.is_off(host.host)
-        except FenceFailedError:
-            return False
+    def read_power(self, query: m.PowerQuery) -> PowerReading:
+        """What the host's power reads now. Off proves nothing: the fence reads it again; it is said after the grace,
+        which is waited for here: where a server's timers cannot be set, its shortest takes a second. On voids what was
+        said."""
+        since, reading = datetime.now(UTC), self._power.read(query.host)
+        if reading is PowerReading.ON:
+            self._evidence.record_reading(query.host, reading, since)
+        said = reading if self._policy.counts(EvidenceKind.POWER_OFF) else PowerReading.UNKNOWN
+        if said is PowerReading.OFF:
+            time.sleep(query.grace)
+        return said
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def take_word(self, request: m.FenceRequest) -> m.Done:
+        """A person's statement is recorded, and the host is down. Raises PowerReadsOnError."""
+        self._take_word(request)
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def cut_power(self, request: m.FenceRequest) -> m.Done:
+        """That boot's power is cut and read back, whatever runs there, because a person says so. Raises
+        SourceNotFencedError, FenceFailedError, SourceReturnedError (it has come up anew since)."""
+        # A word that somebody gave does not keep it from being cut.
+        self._power.look(request.host)
+        if activity.info().attempt > 1 and self._can_cut(request.host):
+            self._cuts.read_back(request)
+        self._cut_power(request)
+        boot = self._evidence.registered_boot(request.host)
+        if boot != request.incarnation:
+            raise SourceReturnedError(
+                f"{request.host} has come up since, as {boot}", remedy="look again, and ask again"
+            )
+        return m.Done()
 
     @activity.defn(no_thread_cancel_exception=True)
     def fence_source(self, request: m.FenceRequest) -> Evidence:
@@ -76,7 +116,9 @@ class FencingActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def find_evidence(self, query: m.EvidenceQuery) -> Evidence | None:
         """What the store knows by now: an operator's word, another evacuation's fence, a new incarnation."""
-        return self._evidence.current_evidence(query.host, query.incarnation, query.instance_id)
+        return self._power.first(
+            lambda: self._evidence.usable_evidence(query.host, query.incarnation, query.instance_id)
+        )
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_answer(self, answer: m.ProbeAnswer) -> m.Done:
@@ -85,8 +127,13 @@ class FencingActivities:
         return m.Done()
 
     def _fence(self, request: m.FenceRequest) -> Evidence:
-        current = self._evidence.open_fence(request)
+        repeated = activity.info().attempt > 1
+        if repeated and self._can_cut(request.host):
+            self._cuts.read_back(request)
+        current = self._power.first(lambda: self._evidence.open_fence(request))
         if current is not None:
+            if repeated:
+                self._cuts.drop(request.host)
             return current
         by_kind: dict[EvidenceKind, Means] = {
             EvidenceKind.POWER_OFF: self._cut_power,
@@ -113,21 +160,13 @@ class FencingActivities:
         return None
 
     def _read_power(self, request: m.FenceRequest) -> None:
-        if self._can_cut(request.host) and self._fencing.is_off(request.host):
-            self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind_of(request.host), "power read: off")
+        if self._can_cut(request.host):
+            self._cuts.record_off(request)
 
     def _cut_power(self, request: m.FenceRequest) -> None:
         if not self._fencing.is_able(request.host):
             self._refuse(request)
-        activity.heartbeat("reading power")
-        was_off = self._fencing.is_off(request.host)
-        activity.heartbeat("power read")
-        if not was_off:
-            self._fencing.power_off(request.host, lambda: activity.heartbeat("cutting power"))
-            if not self._fencing.is_off(request.host):
-                raise FenceFailedError(f"host {request.host} still reads on after a power-off")
-        said = "power read: already off" if was_off else "power cut, read back: off"
-        self._record(request, EvidenceKind.POWER_OFF, self._fencing.kind_of(request.host), said)
+        self._cuts.cut(request)
 
     def _revoke_disks(self, request: m.FenceRequest) -> None:
         counts = self._policy.counts(EvidenceKind.STORAGE_REVOKED)
@@ -135,14 +174,20 @@ class FencingActivities:
             self._storage.revoke(request, lambda: activity.heartbeat("revoking disks"))
 
     def _take_word(self, request: m.FenceRequest) -> None:
+        """Not against a power that reads on."""
         if request.statement is not None:
-            self._record(request, EvidenceKind.OPERATOR, request.who, request.statement)
+            if self._power.look(request.host) is PowerReading.ON:
+                raise _reads_on(request.host)
+            word = evidence_of(request.host, request.incarnation, EvidenceKind.OPERATOR, request.who, request.statement)
+            self._evidence.record_evidence(word)
 
     def _can_cut(self, host: str) -> bool:
         return self._policy.counts(EvidenceKind.POWER_OFF) and self._fencing.is_able(host)
 
     def _known(self, request: m.FenceRequest) -> Evidence | None:
-        return self._evidence.current_evidence(request.host, request.incarnation, request.instance_id)
+        return self._power.first(
+            lambda: self._evidence.usable_evidence(request.host, request.incarnation, request.instance_id)
+        )
 
     def _give_up(self, request: m.FenceRequest, failures: list[Failure]) -> NoReturn:
         """What may succeed later decides whether it is tried again; where nothing failed, a person has to act."""
@@ -163,14 +208,8 @@ class FencingActivities:
             remedy=f'power it off, then say: evacuate host down {request.host} --confirmed-off "who saw it, how"',
         )
 
-    def _record(self, request: m.FenceRequest, kind: EvidenceKind, who: str, reason: str) -> None:
-        self._evidence.record_evidence(
-            Evidence(
-                kind=kind,
-                host=request.host,
-                incarnation=request.incarnation,
-                who=who,
-                reason=reason,
-                at=datetime.now(UTC),
-            )
-        )
+
+def _reads_on(host: str) -> PowerReadsOnError:
+    return PowerReadsOnError(
+        f"the power of {host} reads on: it is not off", remedy=f"evacuate host down {host} --power-off"
+    )

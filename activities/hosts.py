@@ -2,13 +2,15 @@
 
 from temporalio import activity
 
+from activities.power import PowerReader
 from evacuation import messages as m
 from evacuation.ports import HostStore
 
 
 class HostActivities:
-    def __init__(self, hosts: HostStore) -> None:
+    def __init__(self, hosts: HostStore, power: PowerReader) -> None:
         self._hosts = hosts
+        self._power = power
         self.all = [
             self.register_host,
             self.record_destroyed,
@@ -28,13 +30,13 @@ class HostActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def record_destroyed(self, guest: m.HostGuest) -> m.Done:
         """The old residence is proven empty; the migration that left from here is `completed`."""
-        self._hosts.record_destroyed(guest)
+        self._power.first(lambda: self._hosts.record_destroyed(guest))
         return m.Done()
 
     @activity.defn(no_thread_cancel_exception=True)
-    def authorize_start(self, guest: m.HostGuest) -> m.GuestSpec:
+    def authorize_start(self, guest: m.HostGuest) -> m.AuthorizedStart:
         """A residence in this incarnation for a guest that belongs here and does not run."""
-        return self._hosts.authorize_start(guest)
+        return self._power.first(lambda: self._hosts.authorize_start(guest))
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_started(self, message: m.RecordStarted) -> m.Done:
@@ -55,10 +57,10 @@ class HostActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def plan_deletion(self, instance: m.InstanceRef) -> m.DeletionPlan:
         """The instance is marked; from here on no evacuation moves it forward."""
-        return self._hosts.plan_deletion(instance.instance_id)
+        return self._power.first(lambda: self._hosts.plan_deletion(instance.instance_id))
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_deleted(self, message: m.RecordDeleted) -> m.Done:
         """vm_state deleted; ports, attachments and allocations gone."""
-        self._hosts.record_deleted(message.guest, message.instance_id)
+        self._power.first(lambda: self._hosts.record_deleted(message.guest, message.instance_id))
         return m.Done()

@@ -1,12 +1,20 @@
 """The instance's state and its evacuation's record: checks, begin, the points of no return, and the end."""
 
+from collections.abc import Callable
+
 from temporalio import activity
 
+from activities.power import PowerReader
 from evacuation import messages as m
 from evacuation.fencing import FencingPolicy
+from evacuation.ledger import StartMark
 from evacuation.model import EvidenceKind
 from evacuation.ports import EvacuationStore, FencingDriver, StorageFence
 from evacuation.request import check
+
+
+def _none_known(instance_id: str) -> StartMark | None:
+    """Without a client there is nobody to ask."""
 
 
 class InstanceStateActivities:
@@ -15,11 +23,16 @@ class InstanceStateActivities:
         store: EvacuationStore,
         fencing: FencingDriver,
         *,
+        power: PowerReader,
         policy: FencingPolicy | None = None,
         storage: StorageFence | None = None,
+        last_start: Callable[[str], StartMark | None] = _none_known,
     ) -> None:
+        """`last_start`: what the latest evacuation of an instance has written down of the ledger."""
         self._store = store
+        self._last_start = last_start
         self._fencing = fencing
+        self._power = power
         self._policy = policy or FencingPolicy()
         self._storage = storage
         self.all = [
@@ -36,8 +49,10 @@ class InstanceStateActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def check_request(self, request: m.EvacuationRequest) -> m.CheckedRequest:
         """Read-only: every check that the store can decide, before anything is written or powered off."""
-        facts = self._store.check_facts(request.instance_id)
-        return check(request, facts, can_fence=self._can_fence(facts.instance))
+        witnessed = self._last_start(request.instance_id)
+        facts = self._store.check_facts(request.instance_id, request.target, witnessed)
+        checked = check(request, facts, can_fence=self._can_fence(facts.instance))
+        return checked.model_copy(update={"witnessed": witnessed})
 
     def _can_fence(self, instance: m.InstanceSnapshot) -> bool:
         """Whether anything here, without a person, makes evidence that counts."""
@@ -48,19 +63,20 @@ class InstanceStateActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def begin_evacuation(self, message: m.Begin) -> m.Begun:
-        """task_state rebuilding by compare-and-swap, action, migration `accepted`; or an open row adopted."""
-        return self._store.begin(message)
+        """task_state rebuilding by compare-and-swap, action, migration `accepted`; or an open row adopted. Never by a
+        ledger that is behind what the latest evacuation of the instance has written down."""
+        return self._power.first(lambda: self._store.begin(message))
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_preparation(self, message: m.RecordPreparation) -> m.Done:
         """Migration `pre-migrating`; task_state rebuilding confirmed under its guard."""
-        self._store.record_preparation(message)
+        self._power.first(lambda: self._store.record_preparation(message))
         return m.Done()
 
     @activity.defn(no_thread_cancel_exception=True)
     def authorize_spawn(self, message: m.AuthorizeSpawn) -> m.Authorized:
         """In one transaction: every other residence proven empty, the destination's residence written."""
-        return self._store.authorize_spawn(message)
+        return self._power.first(lambda: self._store.authorize_spawn(message))
 
     @activity.defn(no_thread_cancel_exception=True)
     def call_off_attempt(self, ref: m.AttemptRef) -> m.CalledOff:
@@ -70,17 +86,19 @@ class InstanceStateActivities:
     @activity.defn(no_thread_cancel_exception=True)
     def record_guest_gone(self, message: m.RecordGuestGone) -> m.Done:
         """The destination's answer, or its fence, becomes the proof of the attempt's residence."""
-        self._store.record_guest_gone(message)
+        self._power.first(lambda: self._store.record_guest_gone(message))
         return m.Done()
 
     @activity.defn(no_thread_cancel_exception=True)
     def abandon_evacuation(self, message: m.AbandonEvacuation) -> m.Done:
         """Close the evacuation without a recovery, as the table of endings says."""
-        self._store.abandon(message)
+        self._power.first(lambda: self._store.abandon(message))
         return m.Done()
 
     @activity.defn(no_thread_cancel_exception=True)
     def finish_evacuation(self, message: m.FinishEvacuation) -> m.Done:
-        """One transaction: host, vm_state, task_state none, power_state, migration `done`. Forward only."""
+        """The start is recorded; then, in one transaction: host, vm_state, task_state none, power_state, migration
+        `done`. Forward only."""
+        self._store.record_start(message.ref)
         self._store.finish(message)
         return m.Done()

@@ -22,6 +22,9 @@ def settings() -> "Settings":
     return settings_for()
 
 
+MOST_OF_A_WORD = 64
+
+
 @contextmanager
 def open_store() -> Generator["SqlServices"]:
     """Raises StoreUnavailableError, StoreSchemaError."""
@@ -34,6 +37,12 @@ def open_store() -> Generator["SqlServices"]:
         yield services
     finally:
         services.close()
+
+
+def open_evacuation(instance_id: str) -> str | None:
+    """The id of the evacuation of it that is open in the store."""
+    with open_store() as services:
+        return next((row.id for row in services.views.evacuations_of(instance_id) if row.open), None)
 
 
 def _require_file(url: str) -> None:
@@ -63,10 +72,22 @@ def _silence_client() -> None:
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)), error_if_already_set=False)
 
 
+def operator() -> str:
+    """Who asks, as far as the system knows it."""
+    from getpass import getuser
+
+    return getuser().encode("utf-8", "replace").decode()[:MOST_OF_A_WORD]
+
+
 def require_name(text: str, what: str) -> str:
     """Raises MalformedRequestError."""
     if not is_name(text):
         raise MalformedRequestError(
-            f"{text!r} is not the name of {what}", remedy="letters, digits, dot, dash and underscore, at most 63"
+            f"{quoted(text)} is not the name of {what}", remedy="letters, digits, dot, dash and underscore, at most 63"
         )
     return text
+
+
+def quoted(text: str) -> str:
+    """What somebody has typed, for an error: as much of it as it takes to know it again."""
+    return repr(text if len(text) <= MOST_OF_A_WORD else f"{text[:MOST_OF_A_WORD]}…")

@@ -17,26 +17,34 @@ if TYPE_CHECKING:
 
 COLUMNS = ("kind", "name", "host", "change", "note")
 
-UrisArgument = Annotated[list[str] | None, typer.Argument(metavar="URI…", help="Of libvirt, one a host.")]
+UrisArgument = Annotated[list[str] | None, typer.Argument(metavar="URI…", help="libvirt URIs, one for each host.")]
 NamesOption = Annotated[
     list[str] | None,
-    typer.Option("--name", metavar="NAME=URI", help="Call a host so (default: its own name for itself)."),
+    typer.Option("--name", metavar="NAME=URI", help="A host's name here (default: what it calls itself)."),
 ]
 SharedDirOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--shared-dir",
         metavar="DIR",
-        help="Disks below it are on shared storage. Mounted here too, it gets the marker that hosts prove it by.",
+        help="Disks below it are on shared storage. Where it is mounted here too, it gets its marker file.",
     ),
 ]
 SkipOption = Annotated[
     list[str] | None, typer.Option("--skip", metavar="DOMAIN", help="Leave a domain out: name or uuid.")
 ]
-ZoneOption = Annotated[str | None, typer.Option("--availability-zone", metavar="ZONE", help="Of these hosts.")]
-CpuRatioOption = Annotated[float | None, typer.Option("--cpu-allocation-ratio", min=0.1, max=1000)]
-RamRatioOption = Annotated[float | None, typer.Option("--ram-allocation-ratio", min=0.1, max=1000)]
-KindOption = Annotated[Literal["kvm", "qemu"], typer.Option("--domain-type", help="Whose CPU models count.")]
+ZoneOption = Annotated[str | None, typer.Option("--availability-zone", metavar="ZONE", help="Zone of these hosts.")]
+CpuRatioOption = Annotated[
+    float | None,
+    typer.Option("--cpu-allocation-ratio", min=0.1, max=1000, help="Virtual CPUs for each real one (new hosts: 4)."),
+]
+RamRatioOption = Annotated[
+    float | None, typer.Option("--ram-allocation-ratio", min=0.1, max=1000, help="The same for memory (new hosts: 1).")
+]
+KindOption = Annotated[
+    Literal["kvm", "qemu"],
+    typer.Option("--domain-type", help="How hosts run guests: with KVM, or emulated (qemu). Its CPU models count."),
+]
 
 
 def adopt_fleet(

@@ -3,14 +3,18 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cli import demonstration, hosts, instances, records, stacks, tracing
+from cli import demonstration, hosts, instances, records, stacks, stores, tracing
+from cli.access import quoted
 from cli.options import StateDirOption, examples
-from evacuation.errors import EvacuateError, TemporalUnavailableError
+from evacuation.errors import EvacuateError, MalformedRequestError, TemporalUnavailableError
 from services.exits import INTERRUPTED, REFUSED, error_line, exit_code
+
+LONGEST_LINE = 2500
+"""Characters of an error: what was typed may be quoted in it."""
 
 app = typer.Typer(
     name="evacuate",
@@ -23,6 +27,7 @@ app = typer.Typer(
 )
 demonstration.add_to(app)
 stacks.add_to(app)
+stores.add_to(app)
 app.add_typer(hosts.host_app)
 app.add_typer(instances.instance_app)
 records.add_to(app)
@@ -40,7 +45,9 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     state_dir: StateDirOption = None,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Durable evacuation of virtual machines from dead compute hosts."""
 
@@ -58,11 +65,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code; `arguments` None: those of the process. The selection of a state directory ends with it."""
     selected = os.environ.get("EVACUATE_STATE_DIR")
     try:
+        _require_text(sys.argv[1:] if arguments is None else arguments)
         return int(app(arguments, standalone_mode=False) or 0)
     except EvacuateError as error:
         return _end(error)
     except typer.TyperException as error:
-        say_error("error: " + " ".join(error.format_message().split()))
+        say_error(_told(error))
         return REFUSED
     except (KeyboardInterrupt, typer.Abort):
         say_error("interrupted")
@@ -74,6 +82,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _end(unanswered)
     finally:
         _select(selected)
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """What is no text can be sent nowhere, and printed nowhere. Raises MalformedRequestError."""
+    for each in arguments:
+        try:
+            each.encode()
+        except UnicodeEncodeError:
+            raise MalformedRequestError(f"{quoted(each)} is not UTF-8", remedy="give every argument in UTF-8") from None
+
+
+def _told(error: typer.TyperException) -> str:
+    """One line, and whose help says more. A group without a command: its help as it is."""
+    text = error.format_message()
+    if text.startswith("Usage: "):
+        return text
+    context: Any = getattr(error, "ctx", None)
+    named = str(context.command_path).split()[1:] if context is not None else []
+    line = " ".join(text.split())
+    return f"error: {line}{'' if line.endswith(('.', '?')) else '.'} See: {' '.join(['evacuate', *named])} --help"
 
 
 def _end(error: EvacuateError) -> int:
@@ -98,4 +126,4 @@ def _select(state_dir: str | None) -> None:
 
 
 def say_error(line: str) -> None:
-    typer.echo(line, err=True)
+    typer.echo(line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…", err=True)

@@ -1,10 +1,9 @@
 """The demonstration: a fleet, a dead host, its instances back elsewhere, and the proof."""
 
 import asyncio
-import getpass
 from pathlib import Path
 
-from cli.access import connect, open_store
+from cli.access import connect, open_store, operator
 from cli.instances import COLUMNS
 from cli.output import print_table, say
 from cli.requests import Accepted, new_request_id, request_evacuation
@@ -55,9 +54,7 @@ async def _evacuate_all(settings: Settings, lost: list[InstanceView]) -> list[Ev
     client = await connect(settings)
 
     async def ask(instance: InstanceView) -> Accepted | None:
-        request = EvacuationRequest(
-            request_id=new_request_id(), instance_id=instance.id, requested_by=getpass.getuser()
-        )
+        request = EvacuationRequest(request_id=new_request_id(), instance_id=instance.id, requested_by=operator())
         try:
             return await request_evacuation(client, instance, request, settings.tuning, join=False)
         except EvacuateError as error:

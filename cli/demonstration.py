@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.access import settings
-from cli.options import StateDirOption, examples
+from cli.options import DemoDirOption, examples
 from cli.output import say
 from evacuation.errors import NotTheStackError
 
@@ -20,7 +20,7 @@ def demo(
     hosts: Annotated[int, typer.Option(min=2, max=20, help="How many compute hosts.")] = 3,
     instances: Annotated[int, typer.Option(min=1, max=200, help="How many instances, spread over the hosts.")] = 9,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
-    state_dir: StateDirOption = None,
+    state_dir: DemoDirOption = None,
 ) -> None:
     """Everything on this machine: load a fleet, kill a host, evacuate it, prove it from the disks."""
     from cli.demo_run import run_demo

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from temporalio.client import RPCTimeoutOrCancelledError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from evacuation.errors import BY_NAME, ErrorDetail, EvacuateError, TemporalUnavailableError
@@ -44,11 +44,14 @@ def unavailable(error: RPCError | RPCTimeoutOrCancelledError) -> TemporalUnavail
 
 def error_of(error: BaseException | None) -> EvacuateError:
     """The error of the domain that a failure carries."""
+    while isinstance(error, ActivityError) and error.cause is not None:
+        error = error.cause
     if not isinstance(error, ApplicationError):
         return EvacuateError(str(error) or type(error).__name__)
     details = [ErrorDetail.model_validate(d) for d in error.details[:1] if isinstance(d, dict)]
-    detail = details[0] if details else ErrorDetail(message=error.message)
-    return _kind(error.type or "EvacuateError")(detail.message, remedy=detail.remedy, hosts=detail.hosts)
+    detail = details[0] if details else ErrorDetail()
+    message = detail.message or error.message
+    return _kind(error.type or "EvacuateError")(message, remedy=detail.remedy, hosts=detail.hosts)
 
 
 def _kind(name: str) -> type[EvacuateError]:

@@ -7,6 +7,7 @@ import typer
 from cli.access import open_store, require_name, settings
 from cli.options import HostArgument, JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, print_rows, say
+from evacuation.errors import ContradictoryOptionsError
 from services.exits import NOT_RECOVERED
 
 host_app = new_group("host", "Compute hosts.")
@@ -28,7 +29,9 @@ COLUMNS = (
 
 @host_app.command("list", epilog=examples("host list", "host list --json"))
 def list_hosts(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
-    """Every host, with what is used of it."""
+    """Every host, with what is used of it.
+
+    `state` is what the store knows: a host that has died is `up` until somebody fences it, or says that it is off."""
     with open_store() as services:
         print_rows(services.views.hosts(), COLUMNS, as_json=as_json)
 
@@ -38,8 +41,7 @@ def show_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateD
     """One host."""
     require_name(host, "a host")
     with open_store() as services:
-        services.views.resolve_host(host)
-        print_one(next(each for each in services.views.hosts() if each.name == host), as_json=as_json)
+        print_one(services.views.host(host), as_json=as_json)
 
 
 @host_app.command("preflight", epilog=examples("host preflight cmp-1", "host preflight cmp-1 --json"))
@@ -79,18 +81,39 @@ def start_host(
     start(settings(), _known(host), wait=wait)
 
 
-@host_app.command("down", epilog=examples('host down cmp-1 --confirmed-off "unplugged it myself, rack 4"'))
+@host_app.command(
+    "down",
+    epilog=examples('host down cmp-1 --confirmed-off "unplugged it myself, rack 4"', "host down cmp-1 --power-off"),
+)
 def down_host(
     host: HostArgument,
     confirmed_off: Annotated[
-        str, typer.Option("--confirmed-off", metavar="TEXT", help="How you know that the host is off.")
-    ],
+        str | None,
+        typer.Option("--confirmed-off", metavar="TEXT", help="Your word that the host is off: how you know it."),
+    ] = None,
+    power_off: Annotated[
+        bool, typer.Option("--power-off", help="Cut its power, whatever runs there. Asks first.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --power-off: do not ask.")] = False,
+    as_json: JsonOption = False,
     state_dir: StateDirOption = None,
 ) -> None:
-    """Your word that a host is off, recorded as fence evidence. Refused while the host answers."""
-    from cli.power import confirm_off
+    """Take a host for off: by your word, or by cutting its power.
 
-    confirm_off(settings(), _known(host), confirmed_off)
+    Your word is recorded as evidence. It is refused while the host answers, and while its power reads on."""
+    from cli import down
+
+    if (confirmed_off is None) is not power_off:
+        raise ContradictoryOptionsError(
+            "a host is down either by a word or by its power", remedy="say --confirmed-off TEXT, or --power-off"
+        )
+    _known(host)
+    if confirmed_off is not None:
+        down.confirm_off(settings(), host, confirmed_off)
+    else:
+        down.power_off(settings(), host, yes=yes)
+    if as_json:
+        show_host(host, as_json=True)
 
 
 def _known(host: str) -> str:

@@ -1,29 +1,26 @@
 """`evacuate instance …`"""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.access import open_store, require_name, settings
-from cli.options import InstanceArgument, JsonOption, StateDirOption, examples, new_group
+from cli.options import InstanceArgument, InstancesArgument, JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, print_rows
-from evacuation.errors import InstanceNotFoundError
-from evacuation.views import InstanceView
 
-instance_app = new_group("instance", "Instances: list them, evacuate them.")
+if TYPE_CHECKING:
+    from evacuation.views import InstanceView
+
+instance_app = new_group("instance", "Instances: list them, evacuate them, start and stop them.")
 
 COLUMNS = ("name", "host", "vm_state", "task_state", "power_state", "priority", "project", "fault", "id")
 
 
-def find_instance(text: str) -> InstanceView:
+def find_instance(text: str) -> "InstanceView":
     """By name or id. Raises MalformedRequestError, InstanceNotFoundError."""
     require_name(text, "an instance")
     with open_store() as services:
-        instance_id = services.views.resolve_instance(text)
-        found = [each for each in services.views.instances() if each.id == instance_id]
-    if not found:
-        raise InstanceNotFoundError(f"instance {text} is not known")
-    return found[0]
+        return services.views.instance(text)
 
 
 @instance_app.command("list", epilog=examples("instance list", "instance list --json"))
@@ -35,29 +32,39 @@ def list_instances(as_json: JsonOption = False, state_dir: StateDirOption = None
 
 @instance_app.command("show", epilog=examples("instance show web-01", "instance show web-01 --json"))
 def show_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
-    """One instance."""
-    print_one(find_instance(instance), as_json=as_json)
+    """One instance, and the steps that keep failing in what is under way with it."""
+    from evacuation.views import ShownInstance
+
+    found = find_instance(instance)
+    if found.task_state is None:
+        # Nothing is under way: Temporal need not be asked.
+        print_one(ShownInstance(**dict(found)), as_json=as_json)
+        return
+    from cli.retrying import shown
+
+    print_one(shown(settings(), found), as_json=as_json)
 
 
 @instance_app.command(
     "evacuate",
     epilog=examples(
         "instance evacuate web-01",
+        "instance evacuate web-01 web-02 db-01",
         "instance evacuate web-01 --target cmp-3 --json",
         "instance evacuate web-01 --wait-for-capacity 30m --no-wait",
         'instance evacuate web-01 --source-confirmed-off "unplugged, seen by Ann"',
     ),
 )
 def evacuate_instance(
-    instance: InstanceArgument,
-    target: Annotated[str | None, typer.Option(metavar="HOST", help="Only this host will do.")] = None,
+    instances: InstancesArgument,
+    target: Annotated[str | None, typer.Option(metavar="HOST", help="Evacuate to this host, and to no other.")] = None,
     target_state: Annotated[
-        Literal["active", "stopped"] | None, typer.Option(help="How it is to end (default: as it was).")
+        Literal["active", "stopped"] | None, typer.Option(help="State at the end (default: as it was).")
     ] = None,
     wait_for_capacity: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Wait so long for a host that fits: 30s, 30m, 2h.")
+        str | None, typer.Option(metavar="DURATION", help="How long to wait for a host that fits: 30s, 30m, 2h.")
     ] = None,
-    join: Annotated[bool, typer.Option("--join", help="If one is running already, wait for that.")] = False,
+    join: Annotated[bool, typer.Option("--join", help="If an evacuation runs already, follow that one.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end.")] = True,
     source_confirmed_off: Annotated[
         str | None,
@@ -68,11 +75,13 @@ def evacuate_instance(
     as_json: JsonOption = False,
     state_dir: StateDirOption = None,
 ) -> None:
-    """Bring an instance back on another host, after its host has died."""
-    from cli.evacuations import Evacuate, run_evacuation
+    """Bring instances back on other hosts, after their host has died. Of several each has its own evacuation.
+
+    Exit code: 0 all recovered (with --no-wait: accepted), 1 at least one not, 2 every one refused, 3 Temporal or the
+    store was lost."""
+    from cli.evacuating import Evacuate
 
     options = Evacuate(
-        instance=instance,
         target=target,
         target_state=target_state,
         wait_for_capacity=wait_for_capacity,
@@ -80,20 +89,49 @@ def evacuate_instance(
         wait=wait,
         source_confirmed_off=source_confirmed_off,
     )
-    raise typer.Exit(run_evacuation(settings(), options, as_json=as_json))
+    if len(instances) > 1:
+        from cli.several import run_evacuations
+
+        raise typer.Exit(run_evacuations(settings(), instances, options, as_json=as_json))
+    from cli.evacuations import run_evacuation
+
+    raise typer.Exit(run_evacuation(settings(), instances[0], options, as_json=as_json))
 
 
 @instance_app.command("cancel", epilog=examples("instance cancel web-01"))
 def cancel_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
-    """Cancel the running evacuation of an instance, and wait until it is undone."""
+    """Cancel the running evacuation of an instance, and wait until it is undone.
+
+    Exit code: 0 cancelled, 1 it ended in another way, 2 none runs, or it is too late."""
     from cli.evacuations import cancel_evacuation
 
     raise typer.Exit(cancel_evacuation(settings(), instance, as_json=as_json))
 
 
 @instance_app.command("delete", epilog=examples("instance delete web-01"))
-def delete_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
-    """Delete an instance, also in the midst of its evacuation."""
+def delete_instance(
+    instance: InstanceArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Delete an instance, also in the middle of its evacuation. On a terminal it asks first."""
     from cli.deletions import delete_instance as delete
 
-    delete(settings(), instance, as_json=as_json)
+    delete(settings(), instance, yes=yes, as_json=as_json)
+
+
+@instance_app.command("start", epilog=examples("instance start web-01", "instance start web-01 --json"))
+def start_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
+    """Start an instance on the host that it is on: one that has crashed, or was stopped."""
+    from cli.in_place import start_instance as start
+
+    start(settings(), instance, as_json=as_json)
+
+
+@instance_app.command("stop", epilog=examples("instance stop web-01"))
+def stop_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
+    """Power an instance off on its host, as if its plug were pulled: shut it down from inside first."""
+    from cli.in_place import stop_instance as stop
+
+    stop(settings(), instance, as_json=as_json)

@@ -14,17 +14,20 @@ def _select(path: Path | None) -> Path | None:
     return path
 
 
-StateDirOption = Annotated[
-    Path | None,
-    typer.Option(
+def _state_dir(default: str) -> typer.models.OptionInfo:
+    return typer.Option(
         "--state-dir",
         metavar="DIR",
         callback=_select,
-        help="The embedded stack's directory (default: $EVACUATE_STATE_DIR, else ./.evacuate).",
-    ),
-]
+        help=f"The embedded stack's directory (default: $EVACUATE_STATE_DIR, else {default}).",
+    )
+
+
+StateDirOption = Annotated[Path | None, _state_dir("./.evacuate")]
+DemoDirOption = Annotated[Path | None, _state_dir("./.evacuate/demo")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; everything else on stderr.")]
 InstanceArgument = Annotated[str, typer.Argument(metavar="INSTANCE", help="An instance's name or id.")]
+InstancesArgument = Annotated[list[str], typer.Argument(metavar="INSTANCE…", help="Names or ids of instances.")]
 HostArgument = Annotated[str, typer.Argument(metavar="HOST", help="A host's name.")]
 
 

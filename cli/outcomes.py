@@ -1,18 +1,16 @@
 """How an evacuation ended, whichever way it did."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from cli.failures import answered, error_of
 from evacuation.messages import EvacuationOutcome
-from workflows.evacuate_instance import EvacuateInstance
 
 
-async def outcome_of(
-    handle: WorkflowHandle[EvacuateInstance, EvacuationOutcome], instance_id: str
-) -> EvacuationOutcome:
+async def outcome_of(handle: WorkflowHandle[Any, EvacuationOutcome], instance_id: str) -> EvacuationOutcome:
     """How it ended, whichever way: waits for the end. A cancelled one says little more than that.
 
     Raises TemporalUnavailableError."""

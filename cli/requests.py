@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from temporalio.client import (
@@ -25,8 +26,10 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.last_start import last_start
 from cli.failures import NOT_THERE, UNANSWERED, answered, error_of, was_interrupted
 from evacuation.errors import EvacuationRunningError, Refusal
+from evacuation.ledger import StartMark
 from evacuation.messages import (
     Acceptance,
     DeleteInstanceInput,
@@ -35,13 +38,25 @@ from evacuation.messages import (
     EvacuationRequest,
     Tuning,
 )
-from evacuation.names import CONTROL_QUEUE, REQUEST_ID_MEMO, delete_instance_id, evacuate_instance_id
+from evacuation.names import (
+    CONTROL_QUEUE,
+    DELETE_INSTANCE,
+    EVACUATE_INSTANCE,
+    LEDGER_MEMO,
+    REQUEST,
+    REQUEST_ID_MEMO,
+    START_INSTANCE,
+    STOP_INSTANCE,
+    delete_instance_id,
+    evacuate_instance_id,
+)
 from evacuation.views import InstanceView
-from workflows.delete_instance import DeleteInstance
-from workflows.evacuate_instance import EvacuateInstance
 
-Handle = WorkflowHandle[EvacuateInstance, EvacuationOutcome]
+Handle = WorkflowHandle[Any, EvacuationOutcome]
+Operation = WithStartWorkflowOperation[Any, EvacuationOutcome]
 SHORTLY = timedelta(seconds=2)
+OPERATIONS = {EVACUATE_INSTANCE: "an evacuation", START_INSTANCE: "a start", STOP_INSTANCE: "a stop"}
+"""By the workflow's type. They exclude each other: the workflow's id is the instance's lock."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +82,11 @@ async def request_evacuation(
     client: Client, instance: InstanceView, request: EvacuationRequest, tuning: Tuning, *, join: bool
 ) -> Accepted:
     """Accepted, or joined. Raises a Refusal, or TemporalUnavailableError."""
-    start = _operation(instance, request, tuning)
     with answered():
+        start = _operation(instance, request, tuning, await last_start(client, instance.id, timeout=SHORTLY))
         try:
             acceptance = await client.execute_update_with_start_workflow(
-                EvacuateInstance.request, request, id=request.request_id, start_workflow_operation=start
+                REQUEST, request, id=request.request_id, start_workflow_operation=start, result_type=Acceptance
             )
         except WorkflowUpdateFailedError as error:
             return _not_accepted(await start.workflow_handle(), error)
@@ -100,22 +115,23 @@ def _runs_already(error: Exception) -> bool:
     )
 
 
-async def _look_at(start: WithStartWorkflowOperation[EvacuateInstance, EvacuationOutcome]) -> None:
+async def _look_at(start: Operation) -> None:
     """What became of the start is known by now. An error that nobody looks at is printed by asyncio, as a traceback."""
     with suppress(WorkflowAlreadyStartedError, RPCError, asyncio.CancelledError):
         await start.workflow_handle()
 
 
 def _operation(
-    instance: InstanceView, request: EvacuationRequest, tuning: Tuning
-) -> WithStartWorkflowOperation[EvacuateInstance, EvacuationOutcome]:
+    instance: InstanceView, request: EvacuationRequest, tuning: Tuning, before: StartMark | None
+) -> Operation:
     return WithStartWorkflowOperation(
-        EvacuateInstance.run,
+        EVACUATE_INSTANCE,
         EvacuateInstanceInput(request=request, tuning=tuning),
+        result_type=EvacuationOutcome,
         id=evacuate_instance_id(instance.id),
         task_queue=CONTROL_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-        memo={REQUEST_ID_MEMO: request.request_id},
+        memo={REQUEST_ID_MEMO: request.request_id} | ({LEDGER_MEMO: before} if before is not None else {}),
         search_attributes=_attributes(instance),
         static_summary=f"evacuate {instance.name} from {instance.host or '?'}",
         static_details=_details(instance, request),
@@ -165,6 +181,7 @@ async def _meet_running(client: Client, request: EvacuationRequest, *, join: boo
     handle = _handle(client, request.instance_id, described.run_id)
     if await _is_own(described, request):
         return await _ask_again(handle, request)
+    refuse_other(described, EVACUATE_INSTANCE)
     if join:
         return Accepted(handle, None, joined=described.status is WorkflowExecutionStatus.RUNNING)
     raise EvacuationRunningError(
@@ -173,10 +190,22 @@ async def _meet_running(client: Client, request: EvacuationRequest, *, join: boo
     )
 
 
+def refuse_other(described: WorkflowExecutionDescription, wanted: str) -> None:
+    """Raises EvacuationRunningError: something else is under way with the instance, under the id that is its lock."""
+    if described.workflow_type == wanted:
+        return
+    what = OPERATIONS.get(described.workflow_type, described.workflow_type)
+    raise EvacuationRunningError(
+        f"{what} of it is running already: workflow {described.id}, run {described.run_id}",
+        remedy="wait until it has ended, and ask again",
+    )
+
+
 async def _ask_again(handle: Handle, request: EvacuationRequest) -> Accepted:
     """The answer to our own request, which was decided the first time. Raises the Refusal, if it was refused."""
     try:
-        return Accepted(handle, await handle.execute_update(EvacuateInstance.request, request, id=request.request_id))
+        answer = await handle.execute_update(REQUEST, request, id=request.request_id, result_type=Acceptance)
+        return Accepted(handle, answer)
     except WorkflowUpdateFailedError as error:
         return _not_accepted(handle, error)
     except RPCError as error:
@@ -186,7 +215,8 @@ async def _ask_again(handle: Handle, request: EvacuationRequest) -> Accepted:
 
 
 def _handle(client: Client, instance_id: str, run_id: str | None = None) -> Handle:
-    return client.get_workflow_handle_for(EvacuateInstance.run, evacuate_instance_id(instance_id), run_id=run_id)
+    workflow_id = evacuate_instance_id(instance_id)
+    return client.get_workflow_handle(workflow_id, run_id=run_id, result_type=EvacuationOutcome)
 
 
 async def find_running(client: Client, instance_id: str) -> Handle | None:
@@ -203,7 +233,8 @@ async def _describe_running(client: Client, instance_id: str) -> WorkflowExecuti
             if error.status not in NOT_THERE:
                 raise
             return None
-    return described if described.status is WorkflowExecutionStatus.RUNNING else None
+    runs = described.status is WorkflowExecutionStatus.RUNNING and described.workflow_type == EVACUATE_INSTANCE
+    return described if runs else None
 
 
 async def cancel_running(client: Client, instance_id: str) -> Handle | None:
@@ -230,7 +261,7 @@ async def delete(client: Client, instance: InstanceView, tuning: Tuning) -> None
     try:
         with answered():
             await client.execute_workflow(
-                DeleteInstance.run,
+                DELETE_INSTANCE,
                 DeleteInstanceInput(instance_id=instance.id, name=instance.name, tuning=tuning),
                 id=delete_instance_id(instance.id),
                 task_queue=CONTROL_QUEUE,

@@ -1,7 +1,9 @@
-"""The embedded stack: `evacuate up`, `down`, `fleet …`, `store migrate`."""
+"""The embedded stack: `evacuate up`, `down`, `fleet …`."""
 
 import signal
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,22 +13,24 @@ from cli import adopting
 from cli.access import open_store, settings
 from cli.hosts import COLUMNS as HOST_COLUMNS
 from cli.options import StateDirOption, examples, new_group
-from cli.output import print_table, say, stderr
+from cli.output import counted, print_table, say, stderr
+from evacuation.errors import StoreBehindError, StoreOwnedError
 
 if TYPE_CHECKING:
     from services.settings import Settings
 
 fleet_app = new_group("fleet", "The fleet: hosts, networks, volumes, server groups, instances.")
-store_app = new_group("store", "The state store.")
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A fleet file (YAML).")]
 
 
 def up(
     fleet: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The fleet to load (default: a small one).")
+        Path | None, typer.Option(metavar="FILE", help="The fleet to load (default: 4 hosts, 12 instances).")
     ] = None,
-    faults: Annotated[Path | None, typer.Option(metavar="FILE", help="Faults to inject; may be edited later.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Faults to inject (docs/operations.md); may be edited later.")
+    ] = None,
     database: Annotated[
         str | None, typer.Option(metavar="URL", help="The state store (default: SQLite in the state directory).")
     ] = None,
@@ -40,7 +44,9 @@ def up(
 
     options = UpOptions(fleet=fleet, faults=faults, database=database)
     if detach:
-        announce(make_ready(bring_up(settings().state_dir, options)))
+        started = bring_up(settings().state_dir, options)
+        with _left_running():
+            announce(make_ready(started))
         return
     # Also where the caller's shell has it ignored, as shells do for what runs in their background.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -55,6 +61,16 @@ def up(
     finally:
         # Only what was started here is ended: a refusal has left somebody else's stack alone.
         bring_down(started.state_dir)
+
+
+@contextmanager
+def _left_running() -> Generator[None]:
+    """What is asked of the operator now needs the stack."""
+    try:
+        yield
+    except (StoreBehindError, StoreOwnedError):
+        say("the stack runs, and starts nothing before that; end it with: evacuate down")
+        raise
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -108,7 +124,7 @@ def load_fleet(file: FileArgument, state_dir: StateDirOption = None) -> None:
     fleet = read_fleet(file)
     with open_store() as services:
         load(settings(), services, fleet)
-    say(f"loaded {len(fleet.hosts)} hosts, {len(fleet.instances)} instances")
+    say(f"loaded {counted(len(fleet.hosts), 'host')}, {counted(len(fleet.instances), 'instance')}")
 
 
 @fleet_app.command("export", epilog=examples("fleet export > fleet.yaml"))
@@ -120,22 +136,8 @@ def export_fleet(state_dir: StateDirOption = None) -> None:
         typer.echo(write_fleet(services.fleet.export()), nl=False)
 
 
-@store_app.command(
-    "migrate", epilog=examples("store migrate", "EVACUATE_DATABASE_URL=postgresql+psycopg://… store migrate")
-)
-def migrate_store(state_dir: StateDirOption = None) -> None:
-    """Bring the store's schema to this release; a new store is made."""
-    from services.sql import migrate
-
-    found = settings()
-    found.state_dir.mkdir(parents=True, exist_ok=True)
-    migrate(found.store_url)
-    say("the store's schema is up to date")
-
-
 def add_to(app: typer.Typer) -> None:
     app.command("up", epilog=examples("up", "up --detach --fleet fleet.yaml", "up --faults faults.yaml"))(up)
     app.command("down", epilog=examples("down", "--state-dir /tmp/lab down"))(down)
     adopting.add_to(fleet_app)
     app.add_typer(fleet_app)
-    app.add_typer(store_app)

@@ -1,6 +1,6 @@
 """`evacuate watch`, `report` and `check`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,15 +9,19 @@ from cli.instances import find_instance
 from cli.options import JsonOption, StateDirOption, examples
 from cli.output import print_json, print_one, print_table, say
 from cli.records import EVENT
-from evacuation.errors import InstanceNotFoundError, NotRunningError
-from evacuation.views import ActionView, EvacuationView, InstanceView
+from evacuation.errors import NotRunningError
+
+if TYPE_CHECKING:
+    from evacuation.views import ActionView, EvacuationView, InstanceView
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="An instance's name or id, or an evacuation's id.")]
 BREACH_COLUMNS = ("invariant", "subject", "message", "remedy")
 
 
 def watch(identity: IdArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
-    """Live progress of an evacuation until it ends; how it ended, if it has."""
+    """Live progress of an evacuation until it ends; how it ended, if it has.
+
+    Exit code: 0 recovered, 1 not, 2 there never was one, 3 Temporal or the store was lost."""
     from cli.evacuations import watch_evacuation
 
     raise typer.Exit(watch_evacuation(settings(), _instance_of(identity), as_json=as_json))
@@ -38,34 +42,32 @@ def report(identity: IdArgument, as_json: JsonOption = False, state_dir: StateDi
         print_table(action.events, EVENT)
 
 
-def _find(identity: str) -> tuple[EvacuationView, ActionView | None]:
+def _find(identity: str) -> "tuple[EvacuationView, ActionView | None]":
     """The evacuation of that id, or the instance's last one. Raises NotRunningError."""
     require_name(identity, "an instance or an evacuation")
     with open_store() as services:
-        all_rows = services.views.evacuations()
-        rows = [row for row in all_rows if row.id == identity]
-        if not rows:
-            instance_id = services.views.resolve_instance(identity)
-            rows = [row for row in all_rows if row.instance_id == instance_id]
-        if not rows:
+        found = services.views.evacuation(identity)
+        if found is None:
+            rows = services.views.evacuations_of(services.views.resolve_instance(identity))
+            found = rows[-1] if rows else None
+        if found is None:
             raise NotRunningError(f"{identity} was never evacuated")
-        actions = services.views.actions(rows[-1].instance_id)
-    return rows[-1], next((each for each in actions if each.evacuation_id == rows[-1].id), None)
+        actions = services.views.actions(found.instance_id)
+    return found, next((each for each in actions if each.evacuation_id == found.id), None)
 
 
-def _instance_of(identity: str) -> InstanceView:
-    try:
-        return find_instance(identity)
-    except InstanceNotFoundError:
-        with open_store() as services:
-            rows = [row for row in services.views.evacuations() if row.id == identity]
-        if not rows:
-            raise
-        return find_instance(rows[0].instance_id)
+def _instance_of(identity: str) -> "InstanceView":
+    """An id of an evacuation comes before a name."""
+    require_name(identity, "an instance or an evacuation")
+    with open_store() as services:
+        found = services.views.evacuation(identity)
+    return find_instance(found.instance_id if found else identity)
 
 
 def check(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
-    """Verify the invariants on the live store, the hosts and the disks; exit 1 and name each breach."""
+    """Verify the invariants on the live store, the hosts and the disks; exit 1 and name each breach.
+
+    Guests and disks are looked at where they are on this machine, so not those of libvirt hosts."""
     from embedded.world import check as look
 
     with open_store() as services:
@@ -77,7 +79,7 @@ def check(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None
         print_json(breaches)
     elif breaches:
         print_table(breaches, BREACH_COLUMNS)
-    say(f"{len(breaches)} breaches" if breaches else "no breach")
+    say(f"{len(breaches)} breach{'es' * (len(breaches) > 1)}" if breaches else "no breach")
     raise typer.Exit(1 if breaches else 0)
 
 

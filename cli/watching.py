@@ -1,8 +1,10 @@
 """Live progress of evacuations, on stderr: a table on a terminal, a line per step elsewhere."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
@@ -10,37 +12,88 @@ from temporalio.service import RPCError
 from cli.outcomes import outcome_of
 from cli.output import say, stderr
 from cli.requests import Handle
+from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome, Progress
+from evacuation.names import PROGRESS
+from evacuation.retries import Retrying
+from services.retrying import retries_in
 
-INTERVAL = 0.3
+INTERVAL = 1.0
+"""Seconds between two questions to an evacuation. Its end is waited for beside them, and is known at once."""
+AT_A_TIME = 8
+FAILING_EVERY = 3.0
+SHORTLY = timedelta(seconds=2)
 MARKS = {"running": "…", "done": "✓", "failed": "✗"}
 
 
-async def follow(handles: Mapping[str, Handle], *, details: bool = True) -> dict[str, EvacuationOutcome]:
-    """The outcomes by instance id, when all have ended; progress is shown meanwhile."""
-    ends = {key: asyncio.create_task(outcome_of(handle, key)) for key, handle in handles.items()}
+async def follow(handles: Mapping[str, Handle]) -> dict[str, EvacuationOutcome]:
+    """The outcomes by instance id, when all have ended; progress is shown meanwhile. Raises
+    TemporalUnavailableError."""
+    found: dict[str, EvacuationOutcome] = {}
+    for key, end in (await follow_each(handles)).items():
+        if isinstance(end, EvacuateError):
+            raise end
+        found[key] = end
+    return found
+
+
+async def follow_each(handles: Mapping[str, Handle]) -> dict[str, EvacuationOutcome | EvacuateError]:
+    """As `follow`: of one that is lost sight of, the error. Of many only some are asked at a time, in turn."""
+    ends = {key: asyncio.create_task(_end_of(handle, key)) for key, handle in handles.items()}
     show = _Table() if stderr().is_terminal else _Lines()
+    failing, known, turns = Failing(), dict[str, Progress](), deque(handles.values())
     with show:
         while not all(end.done() for end in ends.values()):
             await asyncio.wait(ends.values(), timeout=INTERVAL)  # noqa: TID251 (in a command, not in a workflow)
-            show.update(await _progress(list(handles.values())))
-    # Together, so that each error is looked at: asyncio prints the others, as tracebacks.
-    return dict(zip(ends, await asyncio.gather(*ends.values()), strict=True))
+            asked = [turns.popleft() for _ in range(min(AT_A_TIME, len(turns)))]
+            known |= await _progress(asked, failing)
+            turns.extend(each for each in asked if each.id not in known or known[each.id].phase != "ended")
+            show.update(list(known.values()))
+    return {key: end.result() for key, end in ends.items()}
 
 
-async def _progress(handles: Sequence[Handle]) -> list[Progress]:
+async def _end_of(handle: Handle, instance_id: str) -> EvacuationOutcome | EvacuateError:
+    try:
+        return await outcome_of(handle, instance_id)
+    except EvacuateError as error:
+        return error
+
+
+async def _progress(handles: Sequence[Handle], failing: "Failing") -> dict[str, Progress]:
+    """By workflow id."""
     found = await asyncio.gather(*(progress_of(handle) for handle in handles))
-    return [each for each in found if each is not None]
+    known = [(handle, each) for handle, each in zip(handles, found, strict=True) if each is not None]
+    return {handle.id: await failing.marked(handle, each) for handle, each in known}
+
+
+class Failing:
+    """What Temporal tries again and again, which the workflow itself does not know: asked for now and then."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, float] = {}
+        self._found: dict[str, Retrying | None] = {}
+
+    async def marked(self, handle: Handle, progress: Progress) -> Progress:
+        now = asyncio.get_running_loop().time()
+        if now - self._asked.setdefault(handle.id, now) > FAILING_EVERY:
+            self._asked[handle.id] = now
+            self._found[handle.id] = await self._look(handle, progress)
+        return progress.model_copy(update={"retrying": progress.retrying or self._found.get(handle.id)})
+
+    async def _look(self, handle: Handle, progress: Progress) -> Retrying | None:
+        with suppress(RPCError):
+            described = await handle.describe(rpc_timeout=SHORTLY)
+            found = await retries_in(
+                handle, described, evacuation_id=progress.evacuation_id, instance=progress.instance
+            )
+            return found[0] if found else None
+        return None
 
 
 async def progress_of(handle: Handle) -> Progress | None:
     """A worker that is busy or gone answers no query; the evacuation goes on all the same."""
-    from datetime import timedelta
-
-    from workflows.evacuate_instance import EvacuateInstance
-
     with suppress(RPCError, WorkflowQueryFailedError):
-        return await handle.query(EvacuateInstance.progress, rpc_timeout=timedelta(seconds=2))
+        return await handle.query(PROGRESS, result_type=Progress, rpc_timeout=SHORTLY)
     return None
 
 
@@ -70,7 +123,8 @@ def _lines(progress: Progress) -> list[str]:
         if step.state != "running"
     ]
     cause = f": {progress.cause}: {progress.remedy}" if progress.cause else ""
-    return [*steps, f"{progress.instance}: {progress.phase}{cause}"]
+    failing = [f"{progress.instance}: {progress.retrying.line}"] if progress.retrying else []
+    return [*steps, *failing, f"{progress.instance}: {progress.phase}{cause}"]
 
 
 class _Table:
@@ -95,6 +149,8 @@ class _Table:
             step = progress.steps[-1] if progress.steps else None
             text = f"{MARKS[step.state]} {step.name}" if step else ""
             cause = f"{progress.cause}: {progress.remedy}" if progress.cause else ""
+            if progress.retrying:
+                cause = f"{progress.retrying.times} times: {progress.retrying.line}"
             table.add_row(
                 escape(progress.instance),
                 progress.phase,

@@ -27,7 +27,7 @@ from evacuation.errors import FaultFileError
 
 DELAY = re.compile(r"delay (\d+(?:\.\d+)?)(ms|s|m)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
-WORDS = ("fail", "refuse", "kill", "freeze", "hang", "stall", "hold", "lose")
+WORDS = ("fail", "refuse", "kill", "freeze", "hang", "stall", "hold", "slow", "lose")
 POLL = 0.02
 LATE = 0.5
 """Seconds past its deadline at which a lost reply arrives."""
@@ -178,6 +178,8 @@ class _Inbound(ActivityInboundInterceptor):
     async def _do(self, rule: FaultRule) -> None:
         if rule.do == "hold":
             await _deaf_while(lambda: rule in self._faults.file.rules(), beat=_beat_of(rule.at))
+        elif rule.do == "slow":
+            await _slow(_beat_of(rule.at))
         elif rule.do == "stall":
             await _deaf_while(lambda: rule in self._faults.file.rules())
         else:
@@ -217,6 +219,14 @@ async def _deaf_while(condition: Callable[[], bool], *, beat: Callable[[], Await
             await asyncio.sleep(POLL)
         except asyncio.CancelledError:
             continue
+
+
+async def _slow(beat: Callable[[], Awaitable[None]]) -> None:
+    """Alive, and twice as long as this execution may take."""
+    info = activity.info()
+    limit = info.start_to_close_timeout or timedelta()
+    ends = asyncio.get_running_loop().time() + 2 * limit.total_seconds()
+    await _deaf_while(lambda: asyncio.get_running_loop().time() < ends, beat=beat)
 
 
 def _beat_of(at: str) -> Callable[[], Awaitable[None]]:

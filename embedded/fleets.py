@@ -4,6 +4,8 @@ from embedded.hosts import boot_hosts
 from embedded.state import StateDir
 from embedded.subjects import write_names
 from evacuation.fleet import Fleet
+from evacuation.model import VmState
+from services.hypervisors.process import ProcessRoot
 from services.settings import Settings
 from services.sql import SqlServices
 
@@ -15,7 +17,16 @@ def load(settings: Settings, services: SqlServices, fleet: Fleet) -> None:
 
 
 def settle(settings: Settings, services: SqlServices) -> None:
-    """The hosts of the store have power, unless they are machines; its instances' names are known to the faults."""
+    """The hosts of the store have power, unless they are machines, and the disks of its instances are made; its
+    instances' names are known to the faults."""
     write_names(StateDir(settings.state_dir).names, {each.id: each.name for each in services.views.instances()})
+    if settings.hypervisor == "process":
+        ProcessRoot(settings.state_dir).make_disks(_new(services))
     if settings.hypervisor != "libvirt":
         boot_hosts(settings.state_dir, [host.name for host in services.views.hosts()])
+
+
+def _new(services: SqlServices) -> list[str]:
+    """No guest of theirs was ever started: whose disk is missing later has lost it, and is given no other."""
+    known = {each.instance_id for each in services.views.residences() if each.incarnation is not None}
+    return [each.id for each in services.views.instances() if each.id not in known and each.vm_state != VmState.DELETED]

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from services.hypervisors.process import ProcessRoot
-from services.hypervisors.process.table import GUEST_PROGRAM, guests_of, processes_of
+from services.hypervisors.process.table import GUEST_PROGRAM, guests_of, pids_with, processes_of
 
 ROLE = "EVACUATE_STACK_ROLE"
 """In the environment of every process that a stack starts: supervisor, temporal, control, host, storage. Commands
@@ -21,8 +21,7 @@ def stack_processes(state_dir: Path) -> list[psutil.Process]:
     """Supervisor, Temporal, workers and guests, whoever started them; not the caller."""
     root = ProcessRoot(state_dir)
     found = {process.pid: process for process in with_role(root.path)}
-    for host in root.hosts():
-        found |= {process.pid: process for process in processes_of(root, host)}
+    found |= {process.pid: process for process in processes_of(root, *root.hosts())}
     found.pop(os.getpid(), None)
     return list(found.values())
 
@@ -33,19 +32,22 @@ def guest_processes(state_dir: Path, host: str) -> list[psutil.Process]:
 
 def with_role(state_dir: Path, *roles: str) -> list[psutil.Process]:
     """What a stack of this state directory started itself: in these roles, or in any. Guests have none of their own."""
-    return [process for process in psutil.process_iter() if _has_role(process, state_dir, roles)]
+    found = (_of_role(pid, state_dir, roles) for pid in pids_with([str(state_dir)], in_file="environ"))
+    return [process for process in found if process is not None]
 
 
-def _has_role(process: psutil.Process, state_dir: Path, roles: tuple[str, ...]) -> bool:
+def _of_role(pid: int, state_dir: Path, roles: tuple[str, ...]) -> psutil.Process | None:
     with suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
         environment = process.environ()
-        return (
+        if (
             environment.get("EVACUATE_STATE_DIR") == str(state_dir)
             and (environment.get(ROLE, "") in roles if roles else ROLE in environment)
             and not is_guest(process)
             and process.status() != psutil.STATUS_ZOMBIE
-        )
-    return False
+        ):
+            return process
+    return None
 
 
 def is_guest(process: psutil.Process) -> bool:

@@ -8,18 +8,20 @@ from pathlib import Path
 from uuid import uuid4
 
 from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from embedded.namespace import wait_until_ready
 from embedded.processes import supervisor_of
-from evacuation.errors import NotReadyError, TemporalUnavailableError
+from evacuation.errors import ErrorDetail, HostFailingError, NotReadyError, TemporalUnavailableError
 from evacuation.messages import HostReport, ProbeRequest
 from evacuation.names import CONTROL_QUEUE
+from evacuation.request import MOST_OF_AN_ERROR
 from evacuation.views import HostView, InstanceView
 from services.hypervisors.process import ProcessHost
 from services.settings import Settings
 from services.sql import SqlServices, open_services
-from services.temporal import connect
+from services.temporal import connect, namespace_id
 from workflows.probe_host import ProbeHost
 
 TIMEOUT = 115.0
@@ -30,13 +32,16 @@ Tell = Callable[[str, int, int], None]
 
 
 def wait_for_stack(settings: Settings, tell: Tell, *, timeout: float = TIMEOUT) -> None:
-    """Raises NotReadyError, which names who is not ready, and TemporalUnavailableError."""
+    """Raises NotReadyError, which names who is not ready, TemporalUnavailableError; StoreBehindError and
+    StoreOwnedError: nothing is started before the store is reconciled, or claimed, for which the stack runs on."""
     asyncio.run(wait_until_ready(settings, timeout=20))
     services = open_services(settings.store_url)
     deadline = time.monotonic() + timeout
     try:
+        services.ledger.require_owner(asyncio.run(_owner(settings)))
         while waiting := _not_ready(settings, services, tell):
             _check_supervisor(settings.state_dir)
+            services.ledger.require_sound()
             if time.monotonic() > deadline:
                 raise NotReadyError(
                     f"not ready after {timeout:.0f} s: {', '.join(waiting[:8])}",
@@ -47,6 +52,10 @@ def wait_for_stack(settings: Settings, tell: Tell, *, timeout: float = TIMEOUT) 
     finally:
         services.close()
     asyncio.run(_ask_all(settings, hosts, deadline))
+
+
+async def _owner(settings: Settings) -> str:
+    return await namespace_id(await connect(settings))
 
 
 def _check_supervisor(state_dir: Path) -> None:
@@ -86,23 +95,41 @@ async def _ask_all(settings: Settings, hosts: list[str], deadline: float) -> Non
 
 
 async def _ask(client: Client, host: str, deadline: float) -> None:
-    while await ask_host(client, host) is None:
+    while not await _is_there(client, host):
         if time.monotonic() > deadline:
             raise NotReadyError(f"the worker of {host} does not answer")
 
 
-async def ask_host(client: Client, host: str) -> HostReport | None:
-    """The report of the host's own worker, or None: nobody answers. Raises TemporalUnavailableError."""
+async def _is_there(client: Client, host: str) -> bool:
+    try:
+        return await ask_host(client, host) is not None
+    except HostFailingError:
+        return False
+
+
+async def ask_host(client: Client, host: str, *, doubted: bool = False) -> HostReport | None:
+    """The report of the host's own worker, or None: nobody answers. Raises HostFailingError (it answers with an error,
+    and with the boot that it is, if it knows), NotReadyError, TemporalUnavailableError."""
     try:
         return await client.execute_workflow(
             ProbeHost.run,
-            ProbeRequest(host=host, hypervisor_uuid=None),
+            ProbeRequest(host=host, hypervisor_uuid=None, doubted=doubted),
             id=f"probe-host/{host}/{uuid4()}",
             task_queue=CONTROL_QUEUE,
             static_summary=f"is {host} there?",
             execution_timeout=PROBE_TIMEOUT,
         )
     except WorkflowFailureError as error:
+        if isinstance(error.cause, ApplicationError):
+            raise _failing(host, error.cause) from error
         raise NotReadyError("no control worker answers", remedy="start one: evacuate-worker control") from error
     except RPCError as error:
         raise TemporalUnavailableError(f"Temporal does not answer: {error}") from error
+
+
+def _failing(host: str, cause: ApplicationError) -> HostFailingError:
+    said = next((ErrorDetail.model_validate(each) for each in cause.details if isinstance(each, dict)), None)
+    message = said.message if said else cause.message
+    error = HostFailingError(f"{host} answers with an error ({cause.type}: {message[:MOST_OF_AN_ERROR]})")
+    error.incarnation = said.incarnation if said else None
+    return error

@@ -20,6 +20,8 @@ SCHEDULED = ("transferProcessor", "timerProcessor", "visibilityProcessor")
 REPLICATED = ("ReplicationProcessor", "ReplicationLowPriorityProcessor")
 DYNAMIC = (
     "history.transferProcessorMaxPollRPS=2000",
+    # By default a timer or a retry of less than a second takes one.
+    'history.timerProcessorMaxTimeShift="20ms"',
     "matching.enableFairness=true",
     # By default it keeps the last hour's runs in memory, up to 128,000 of them.
     "history.hostLevelCacheMaxSize=128",

@@ -7,7 +7,7 @@ from evacuation.capabilities import HostCapabilities
 from evacuation.errors import DuplicateInstanceError, NotAdoptableError
 from evacuation.messages import StoredDefinition
 from evacuation.model import Flavor, Frozen, PowerState, RootDisk, VmState
-from evacuation.names import is_name
+from evacuation.names import as_id, is_name
 
 ANY_ADDRESS = "0.0.0.0/0"
 """Of a network whose addresses somebody else gives."""
@@ -62,7 +62,7 @@ def require_adoptable(hosts: Sequence[AdoptedHost]) -> None:
     for host in hosts:
         _require_names(host)
     every = [(each, host.name) for host in hosts for each in host.instances]
-    remedy = "undefine the copy that is not to be kept, or leave it out: --skip"
+    remedy = "undefine the copy that you do not keep, or leave it out: --skip"
     _require_once(((each.id, f"{each.name} on {host}") for each, host in every), "uuid", remedy)
     remedy = "rename one of them (virsh domrename), or leave it out: --skip"
     _require_once(((each.name, f"{each.name} on {host}") for each, host in every), "name", remedy)
@@ -73,6 +73,12 @@ def require_adoptable(hosts: Sequence[AdoptedHost]) -> None:
 def _require_names(host: AdoptedHost) -> None:
     if not is_name(host.name):
         raise NotAdoptableError(f"{host.name!r} is not a host's name", remedy="give it one: --name NAME=URI")
+    for name in (host.name, *(each.name for each in host.instances)):
+        if as_id(name) is not None:
+            raise NotAdoptableError(
+                f"{name} on {host.name} is a name in the form of a uuid, and would be taken for an id",
+                remedy="rename it (virsh domrename), or leave it out: --skip",
+            )
     for name in _bad_names(host):
         raise NotAdoptableError(
             f"{name!r} on {host.name} is not a name here",

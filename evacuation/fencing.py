@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Self
 
 from evacuation.model import Evidence, EvidenceKind, Frozen
@@ -14,6 +15,8 @@ KINDS = {
 """The words of a policy. What else is evidence needs no second one: a new boot and a guest's own host are facts."""
 
 FACTS = frozenset({EvidenceKind.NEW_INCARNATION, EvidenceKind.GUEST_GONE})
+VOIDABLE = (EvidenceKind.POWER_OFF, EvidenceKind.OPERATOR)
+"""What is said of a whole host: that boot of it, seen alive, shows that it is wrong."""
 _FORM = re.compile(r"\s*(\d+)\s+of\s+(.+?)\s*")
 _SCOPE = "disks"
 
@@ -23,6 +26,8 @@ class FencingPolicy(Frozen):
 
     required: int = 1
     kinds: tuple[EvidenceKind, ...] = tuple(KINDS.values())
+    reading_age: timedelta = timedelta(seconds=60)
+    """For how long what a host's power read is good, without it being read again."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -47,6 +52,15 @@ class FencingPolicy(Frozen):
     def counts(self, kind: EvidenceKind) -> bool:
         return kind in self.kinds
 
+    def is_recent(self, read_at: datetime, now: datetime) -> bool:
+        """Clocks differ a little: a reading may be of a moment from now."""
+        return abs(now - read_at) <= self.reading_age
+
+    def is_to_be_read(self, evidence: Evidence, now: datetime) -> bool:
+        """Whether the host's power has the last word about it: a person may err, and what was off is switched on."""
+        was_read = evidence.kind is EvidenceKind.POWER_OFF and self.is_recent(evidence.at, now)
+        return evidence.kind in VOIDABLE and not was_read
+
     def proof(self, evidence: Iterable[Evidence]) -> Evidence | None:
         """What proves the place empty, with all that counted in `also`; None while it is not enough."""
         found = list(evidence)
@@ -60,6 +74,11 @@ class FencingPolicy(Frozen):
         if len(counted) < self.required:
             return None
         return counted[0].model_copy(update={"also": tuple(counted[1:])}) if len(counted) > 1 else counted[0]
+
+
+def is_voidable(evidence: Evidence) -> bool:
+    """Whether the proof rests on something that the host, seen alive, contradicts."""
+    return any(each.kind in VOIDABLE for each in (evidence, *evidence.also))
 
 
 def disks_scope(disks: Iterable[tuple[str, str]]) -> str:

@@ -107,6 +107,11 @@ class FleetInstance(FleetPart):
     availability_zone: Name | None = None
     traits: tuple[Name, ...] = ()
 
+    @property
+    def on_host(self) -> FleetFlavor:
+        """What it takes of its host."""
+        return self.flavor.on_host(self.root_disk)
+
 
 class Fleet(FleetPart):
     """`disk_lock` False: a guest of the process hypervisor takes no lock on its disk, so that a split brain shows."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from evacuation.model import Frozen
+from evacuation.names import as_id
 
 if TYPE_CHECKING:
     from evacuation.fleet import Fleet, FleetHost, FleetInstance
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 RESERVED_ADDRESSES = 3
 """Of every network: its own address, the gateway (the first one) and the broadcast address (the last one)."""
 
+NAMED = ("hosts", "networks", "volumes", "server_groups", "instances")
 Path = tuple[int | str, ...]
 
 
@@ -36,8 +38,17 @@ def find_problems(fleet: Fleet) -> Iterator[Problem]:
         yield from rule(fleet)
 
 
+def names_like_ids(fleet: Fleet) -> Iterator[Problem]:
+    """Names that would be taken for ids. They are refused where they are new: a store that has one goes on with it."""
+    for key in NAMED:
+        for index, part in enumerate(getattr(fleet, key)):
+            if as_id(part.name) is not None:
+                message = f'"{part.name}" has the form of a uuid, and would be taken for an id'
+                yield Problem(path=(key, index, "name"), message=message)
+
+
 def _duplicate_names(fleet: Fleet) -> Iterator[Problem]:
-    for key in ("hosts", "networks", "volumes", "server_groups", "instances"):
+    for key in NAMED:
         first: dict[str, int] = {}
         for index, part in enumerate(getattr(fleet, key)):
             if first.setdefault(part.name, index) != index:
@@ -96,9 +107,10 @@ def _overfull_hosts(fleet: Fleet) -> Iterator[Problem]:
 
 
 def _room(host: FleetHost, guests: Sequence[FleetInstance]) -> Iterator[tuple[str, int, int]]:
-    yield "vcpus", int(host.vcpus * host.cpu_allocation_ratio), sum(each.flavor.vcpus for each in guests)
-    yield "memory_mb", int(host.memory_mb * host.ram_allocation_ratio), sum(each.flavor.memory_mb for each in guests)
-    yield "disk_gb", int(host.disk_gb * host.disk_allocation_ratio), sum(each.flavor.disk_gb for each in guests)
+    taken = [each.on_host for each in guests]
+    yield "vcpus", int(host.vcpus * host.cpu_allocation_ratio), sum(each.vcpus for each in taken)
+    yield "memory_mb", int(host.memory_mb * host.ram_allocation_ratio), sum(each.memory_mb for each in taken)
+    yield "disk_gb", int(host.disk_gb * host.disk_allocation_ratio), sum(each.disk_gb for each in taken)
 
 
 def _narrow_networks(fleet: Fleet) -> Iterator[Problem]:

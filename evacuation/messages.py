@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from evacuation.capabilities import HostCapabilities
+from evacuation.ledger import LedgerMark, StartMark, Witness
 from evacuation.model import (
     Evidence,
     Flavor,
@@ -19,14 +20,17 @@ from evacuation.model import (
     TaskState,
     VmState,
 )
+from evacuation.retries import Retrying
 
 
 class AttemptPhase(StrEnum):
     """How far the store lets an attempt act. Forward calls need `forward` (or `authorized`, for what follows
-    the authorisation); the first compensation moves it to `undoing`, and from then on every forward call is stale."""
+    the authorisation); the first compensation moves it to `undoing`, and from then on every forward call is stale.
+    `started`: its guest's start is known, so that only the instance's deletion undoes it."""
 
     FORWARD = "forward"
     AUTHORIZED = "authorized"
+    STARTED = "started"
     UNDOING = "undoing"
     UNDONE = "undone"
     CLOSED = "closed"
@@ -62,6 +66,8 @@ class Tuning(Frozen):
     max_attempts: int = 5
     attempts_per_host: int = 2
     hold: timedelta = timedelta(seconds=30)
+    patience: timedelta = timedelta(minutes=10)
+    """With a host that answers its probe, and has not done in time what it was asked for."""
     await_evidence: bool = False
     """A source that cannot be proven off is waited for, in the open, instead of ending the evacuation."""
 
@@ -93,6 +99,9 @@ class InstanceSnapshot(Frozen):
     wanted: VmState
     """active or stopped: the vm_state at the end of a recovery."""
     last_evacuation_id: str | None = None
+    defined: bool = False
+    files: tuple[str, ...] = ()
+    """Of its own definition: that its disks are made of, without those that are volumes."""
 
 
 class OpenEvacuation(Frozen):
@@ -100,6 +109,14 @@ class OpenEvacuation(Frozen):
 
     evacuation_id: str
     owner: str
+    wanted: VmState | None = None
+    """How it is to leave the instance."""
+
+
+class Answered(Frozen):
+    """What a host's worker says with every answer: the ledger as it has seen it last."""
+
+    ledger: LedgerMark | None = None
 
 
 class CheckedRequest(Frozen):
@@ -118,6 +135,8 @@ class CheckedRequest(Frozen):
     """Only of an evacuation that is adopted: it is undone, and nothing is recovered."""
     no_host: tuple[Rejection, ...]
     """Empty when the dry run of the placement found a host; else every host with its reason."""
+    witnessed: StartMark | None = None
+    """What the latest evacuation of the instance has written down of the ledger."""
 
 
 class Acceptance(Frozen):
@@ -142,12 +161,24 @@ class FenceRequest(Frozen):
     spare_others: bool = False
 
 
+class FenceHostInput(Frozen):
+    """A person's `statement` that the host is off; without one its power is cut."""
+
+    request: FenceRequest
+    tuning: Tuning = Tuning()
+
+
 class ProbeRequest(Frozen):
+    """`doubted`: whoever asks takes the host for lost, and so may the store. A worker that hears it comes back through
+    its return. `ledger`: as it is now, for the host to remember."""
+
     host: str
     hypervisor_uuid: str | None
+    doubted: bool = False
+    ledger: LedgerMark | None = None
 
 
-class ProbeAnswer(Frozen):
+class ProbeAnswer(Answered):
     """The host's own worker is there."""
 
     host: str
@@ -156,11 +187,16 @@ class ProbeAnswer(Frozen):
 
 
 class Begin(Frozen):
+    """`evidence`: what proved the source off, in this run. None: nothing yet, and nothing is taken from the instance
+    before."""
+
     ref: AttemptRef
     instance: InstanceSnapshot
     source_incarnation: str | None
     adopts: OpenEvacuation | None
     request_id: str
+    evidence: Evidence | None = None
+    witnessed: StartMark | None = None
     events: tuple[StepEvent, ...] = ()
 
 
@@ -172,18 +208,20 @@ class Begun(Frozen):
     phase: AttemptPhase
     started_at: datetime
     wanted: VmState
-    """Adopted: as the first run recorded it, unless this request names a target state."""
+    """Adopted: as the first run recorded it."""
     destination: "Destination | None" = None
     migration_id: str
 
 
 class Destination(Frozen):
-    """Where an attempt goes, and under which epoch. `hypervisor_uuid` is who must answer there."""
+    """Where an attempt goes, and under which epoch. `hypervisor_uuid` is who must answer there; `ledger`: as the start
+    there was authorised."""
 
     host: str
     hypervisor_uuid: str | None
     incarnation: str | None
     epoch: int
+    ledger: LedgerMark | None = None
 
 
 class ClaimCapacity(Frozen):
@@ -257,12 +295,20 @@ class GuestSpec(Frozen):
     """None: as the definition says, or the host's own setting."""
 
 
+class AuthorizedStart(GuestSpec):
+    """A guest that may start on the host that comes back. `ledger`: as this transaction has left it."""
+
+    ledger: LedgerMark | None = None
+
+
 class HostCall(Frozen):
-    """What every message to a host carries: who must answer (a mismatch is refused, non-retryable)."""
+    """What every message to a host carries: who must answer (a mismatch is refused, non-retryable), and the ledger's
+    mark, which the host remembers."""
 
     host: str
     hypervisor_uuid: str | None
     incarnation: str | None
+    ledger: LedgerMark | None = None
 
 
 class PrepareDestination(Frozen):
@@ -271,9 +317,13 @@ class PrepareDestination(Frozen):
     name: str
     epoch: int
     root_disk: RootDisk
+    defined: bool = False
+    """It has a definition of its own."""
+    files: tuple[str, ...] = ()
+    """That its disks are made of, as that definition has them."""
 
 
-class Prepared(Frozen):
+class Prepared(Answered):
     connector: Connector
 
 
@@ -337,14 +387,18 @@ class AuthorizeSpawn(Frozen):
     ref: AttemptRef
     host: str
     incarnation: str
+    witnessed: tuple[Witness, ...] = ()
+    """What hosts have said of the ledger on the way."""
     events: tuple[StepEvent, ...] = ()
 
 
 class Authorized(Frozen):
-    """The destination's residence is written; `evidence` is what proved every older one empty."""
+    """The destination's residence is written; `evidence` is what proved every older one empty. `ledger`: as this
+    transaction has left it."""
 
     epoch: int
     evidence: tuple[Evidence, ...]
+    ledger: LedgerMark | None = None
 
 
 class SpawnGuest(Frozen):
@@ -371,7 +425,7 @@ class GuestState(Frozen):
     paused: bool = False
 
 
-class Settled(Frozen):
+class Settled(Answered):
     """`forward`: the guest of that epoch is in its wanted power state. Else it is gone, and cannot come any more."""
 
     forward: bool
@@ -463,7 +517,7 @@ class AbandonEvacuation(Frozen):
     events: tuple[StepEvent, ...] = ()
 
 
-class HostReport(Frozen):
+class HostReport(Answered):
     """A host's own worker says who it is and what runs there."""
 
     host: str
@@ -478,6 +532,60 @@ class ReturnHostInput(Frozen):
     tuning: Tuning = Tuning()
 
 
+class AskHostsInput(Frozen):
+    """`guests`: what runs there is asked for too."""
+
+    hosts: tuple[ProbeRequest, ...]
+    guests: bool = False
+    tuning: Tuning = Tuning()
+
+
+class HostAnswer(Answered):
+    """`why_not` is empty for a host that has answered; `report`, if its guests were asked for."""
+
+    host: str
+    report: HostReport | None = None
+    why_not: str = ""
+
+
+class HostAnswers(Frozen):
+    answers: tuple[HostAnswer, ...]
+
+
+class Reconcile(Frozen):
+    """All that was seen of the world beside the store. `unasked`: hosts that did not answer; `starts`: what the latest
+    evacuation of an instance has written down; `running`: instances whose evacuation's workflow runs."""
+
+    reports: tuple[HostReport, ...]
+    unasked: tuple[str, ...] = ()
+    starts: dict[str, StartMark] = {}
+    running: frozenset[str] = frozenset()
+    who: str = "operator"
+
+
+class FoundElsewhere(Frozen):
+    """An instance whose guest runs where the store did not know of it."""
+
+    instance: str
+    source: str | None
+    destination: str
+    epoch: int
+
+
+class Reconciled(Frozen):
+    """What a reconciliation did: `raised` are instances whose epochs the store had not given. `conflicts` are left to a
+    person, and so are `unknown` guests, whose instance the store does not have. `awaited`: instances that were about to
+    be started where nobody could look; nothing of them starts elsewhere before that place is proven empty."""
+
+    position: int
+    moved: tuple[FoundElsewhere, ...] = ()
+    raised: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    not_asked: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
+
+
 class GuestKey(Frozen):
     instance_id: str
     name: str
@@ -487,14 +595,18 @@ class GuestKey(Frozen):
 class ReturnPlan(Frozen):
     """What a host that comes back has to do before it serves.
 
-    `held_by`: names of instances whose evacuation still relies on this host's fence; it waits for them.
+    `held_by`: names of instances whose evacuation still relies on this host's fence (`held_ids`: their ids); it waits
+    for them, and for the end of a cut of its power (`being_cut`), before which there is nothing to do.
     `destroy`: guests that were evacuated from here (by the old residence's epoch). `quarantine`: their evacuation
     is in flight; paused, never destroyed. `start`: they belong here and do not run."""
 
     held_by: tuple[str, ...]
+    held_ids: tuple[str, ...] = ()
+    being_cut: bool = False
     destroy: tuple[GuestKey, ...]
     quarantine: tuple[GuestKey, ...]
     start: tuple[GuestKey, ...]
+    ledger: LedgerMark | None = None
 
 
 class HostGuest(Frozen):
@@ -511,9 +623,54 @@ class RecordStarted(Frozen):
     power_state: PowerState
 
 
+class InPlaceInput(Frozen):
+    """An instance is to be started, or stopped, on the host that it is on."""
+
+    instance_id: str
+    name: str
+    tuning: Tuning = Tuning()
+
+
+class InPlacePlan(Frozen):
+    """Where the instance lives, as the store has it. `epoch`: the last that was given; every guest up to it is
+    destroyed there before another one may start. `residence_epoch`: of the guest that may be there."""
+
+    host: str
+    hypervisor_uuid: str | None
+    incarnation: str
+    epoch: int
+    residence_epoch: int | None
+    vm_state: VmState
+    busy: bool = False
+    """An earlier start or stop was left in the middle."""
+
+
+class AuthorizeInPlace(Frozen):
+    """`guest`: what its host has destroyed, up to that epoch, in that boot. `owner`: the run that asks."""
+
+    guest: HostGuest
+    owner: str
+    vm_state: VmState
+    witnessed: tuple[Witness, ...] = ()
+
+
+class RecordInPlace(Frozen):
+    """The guest of that epoch is as its host says. `vm_state` None: it could not be brought up."""
+
+    guest: HostGuest
+    vm_state: VmState | None
+    power_state: PowerState
+
+
 class HostRef(Frozen):
     host: str
     incarnation: str | None
+
+
+class PowerQuery(HostRef):
+    """`grace`: seconds that are waited before it is said that the power reads off."""
+
+    grace: float = 0.0
 
 
 class EvidenceQuery(HostRef):
@@ -544,6 +701,14 @@ class Done(Frozen):
     """An activity that has nothing else to say."""
 
 
+class HostDone(Answered, Done):
+    """A host's activity that has nothing else to say."""
+
+
+class StartedGuest(GuestState, Answered):
+    """The guest that was brought up."""
+
+
 class StepView(Frozen):
     """One line of the live table."""
 
@@ -567,6 +732,8 @@ class Progress(Frozen):
     steps: tuple[StepView, ...]
     cause: str = ""
     remedy: str = ""
+    retrying: Retrying | None = None
+    """What this run itself tries again, and has failed so often that a person should know."""
 
 
 class RecordDeleted(Frozen):
@@ -589,12 +756,15 @@ class DefinedGuest(Frozen):
 
 class HypervisorReport(Frozen):
     """What a host's own worker reports while the host lives: what it can run, and how its guests are defined.
-    `guests` may be some of them only. `at` is the host's clock: of two reports of one boot the older one counts for
-    nothing, however late it arrives."""
+    `guests` may be some of them only. Of two reports of one boot the older one counts for nothing, however late it
+    arrives."""
 
     host: str
     incarnation: str
     at: datetime
+    """By the host's clock, which somebody may set."""
+    uptime: float | None = None
+    """Seconds, by a clock that nobody sets: what orders the reports of a boot."""
     capabilities: HostCapabilities
     guests: tuple[DefinedGuest, ...] = ()
 

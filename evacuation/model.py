@@ -5,14 +5,23 @@ Every class is a frozen value. Memory is in MiB, disk and volumes in GiB, times 
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """A value: it never changes, and a field that a newer release added is ignored, not refused."""
+    """A value: it never changes, and a field that a newer release added is ignored, not refused. Its validator is
+    built at its first use: a command uses few of them."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
+
+
+def build_values(kind: type[Frozen] = Frozen) -> None:
+    """The validators of all that is defined by now: for a program whose threads would build one at the same time."""
+    for each in kind.__subclasses__():
+        each.model_rebuild()
+        build_values(each)
 
 
 class VmState(StrEnum):
@@ -101,6 +110,20 @@ class GroupPolicy(StrEnum):
     SOFT_ANTI_AFFINITY = "soft-anti-affinity"
 
 
+class PowerReading(StrEnum):
+    """What a host's power reads. Unknown: nothing here can read it, or what can does not answer."""
+
+    ON = "on"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "PowerReading | None":
+        """Histories have whether it read off, and no more."""
+        known = {True: cls.OFF, False: cls.UNKNOWN}
+        return known[value] if isinstance(value, bool) else None
+
+
 class EvidenceKind(StrEnum):
     """Why a place is known to be empty."""
 
@@ -115,6 +138,11 @@ class Flavor(Frozen):
     vcpus: int
     memory_mb: int
     disk_gb: int
+
+    def on_host(self, root_disk: RootDisk) -> Self:
+        """What an instance of it takes of the host that it is on: of the disk only what that host stores itself. A
+        root disk that is a volume, or on shared storage, is nobody's (Nova: `is_bfv`)."""
+        return self if root_disk is RootDisk.LOCAL else self.model_copy(update={"disk_gb": 0})
 
 
 class Evidence(Frozen):
@@ -147,6 +175,7 @@ class Candidate(Frozen):
     availability_zone: str
     traits: frozenset[str] = frozenset()
     in_flight: int = 0
+    most_in_flight: int | None = None
 
 
 class GroupMember(Frozen):
@@ -157,7 +186,7 @@ class GroupMember(Frozen):
 
 
 class PlacementRequest(Frozen):
-    """What a destination must satisfy. `target` set: only that host will do."""
+    """What a destination must satisfy. `flavor`: what it takes of a host. `target` set: only that host will do."""
 
     flavor: Flavor
     source: str

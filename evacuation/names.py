@@ -1,9 +1,16 @@
 """Names that several processes must agree on: workflow ids, task queues, search attributes."""
 
 import re
+from uuid import UUID
 
 CONTROL_QUEUE = "evacuation"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+EVACUATE_INSTANCE, DELETE_INSTANCE = "EvacuateInstance", "DeleteInstance"
+START_INSTANCE, STOP_INSTANCE = "StartInstance", "StopInstance"
+"""Types of workflows, for those who ask for one without being able to run it."""
+REQUEST, PROGRESS = "request", "progress"
+"""An evacuation's update and its query."""
 
 SEARCH_ATTRIBUTES = (
     "EvacuateInstance",
@@ -15,6 +22,8 @@ SEARCH_ATTRIBUTES = (
 """Keyword search attributes, to be registered on the namespace."""
 
 REQUEST_ID_MEMO = "request_id"
+LEDGER_MEMO = "ledger"
+"""The epoch that an evacuation is about to start, and the ledger's mark: of this run, or of the one before it."""
 
 
 def host_queue(host: str) -> str:
@@ -40,6 +49,10 @@ def return_host_id(host: str) -> str:
     return f"return-host/{host}"
 
 
+def ask_hosts_id(asker: str, page: int) -> str:
+    return f"ask-hosts/{asker}/{page}"
+
+
 def report_host_id(host: str) -> str:
     return f"report-host/{host}"
 
@@ -51,3 +64,11 @@ def delete_instance_id(instance_id: str) -> str:
 def is_name(text: str) -> bool:
     """Letters, digits, dot, dash and underscore; at most 63 of them."""
     return NAME.fullmatch(text) is not None
+
+
+def as_id(text: str) -> str | None:
+    """The id that the text is in any form of a uuid's: without dashes, in capitals, in braces. None: it is none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None

@@ -6,11 +6,15 @@ host that it is being evacuated to.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 from evacuation.model import Candidate, GroupPolicy, Placement, PlacementRequest, Rejection
+from evacuation.texts import shorten, size
 
 Filter = Callable[[PlacementRequest, Candidate], str | None]
 Weigher = Callable[[PlacementRequest, Candidate], int]
+EXPLAINED, MOST_REASONS = 700, 8
+"""Bytes, and different reasons, of one explanation."""
 
 
 def place(request: PlacementRequest, candidates: Sequence[Candidate]) -> Placement:
@@ -23,8 +27,32 @@ def place(request: PlacementRequest, candidates: Sequence[Candidate]) -> Placeme
 
 
 def explain(rejected: Sequence[Rejection]) -> str:
-    """One line that names each host and why."""
-    return "; ".join(f"{each.host}: {each.reason}" for each in rejected) or "there is no host"
+    """One line that names each host and why; of a large fleet every reason, the frequent ones first, with hosts that it
+    holds for."""
+    if not rejected:
+        return "there is no host"
+    whole = "; ".join(f"{each.host}: {each.reason}" for each in rejected)
+    return whole if size(whole) <= EXPLAINED else _by_reason(rejected)
+
+
+def _by_reason(rejected: Sequence[Rejection]) -> str:
+    hosts: dict[str, list[str]] = {}
+    for each in rejected:
+        hosts.setdefault(each.reason, []).append(each.host)
+    groups = sorted(hosts.items(), key=lambda group: (-len(group[1]), group[0]))
+    shown, others = groups[:MOST_REASONS], groups[MOST_REASONS:]
+    room = EXPLAINED // (len(shown) + 1)
+    told = [f"{shorten(reason, room // 2)}: {_names(names, room // 2)}" for reason, names in shown]
+    left = sum(len(names) for _, names in others)
+    return "; ".join([*told, f"{left} more for other reasons"] if left else told)
+
+
+def _names(names: Sequence[str], room: int) -> str:
+    """As many as there is room for, and how many there are more; one at least."""
+    shown = [name for name, end in zip(names, accumulate(len(name) + 2 for name in names), strict=True) if end <= room]
+    shown = shown or [names[0]]
+    left = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left else "")
 
 
 def _reason_against(request: PlacementRequest, host: Candidate) -> str | None:
@@ -116,6 +144,11 @@ def _soft_policy(request: PlacementRequest, host: Candidate) -> int:
     return _SOFT_SIGN.get(request.policy, 0) * there
 
 
+def _waits(_: PlacementRequest, host: Candidate) -> int:
+    """How often its cap is full already: one more has to wait for so many to be over."""
+    return host.in_flight // host.most_in_flight if host.most_in_flight else 0
+
+
 def _in_flight(_: PlacementRequest, host: Candidate) -> int:
     return host.in_flight
 
@@ -130,5 +163,5 @@ def _free_vcpus(_: PlacementRequest, host: Candidate) -> int:
 
 _SOFT_SIGN: dict[GroupPolicy | None, int] = {GroupPolicy.SOFT_AFFINITY: -1, GroupPolicy.SOFT_ANTI_AFFINITY: 1}
 
-WEIGHERS: tuple[Weigher, ...] = (_soft_policy, _in_flight, _free_memory, _free_vcpus)
+WEIGHERS: tuple[Weigher, ...] = (_soft_policy, _waits, _in_flight, _free_memory, _free_vcpus)
 """The smaller the better, the first difference decides; the host's name decides the rest."""

@@ -7,11 +7,13 @@ they are not what the call needs, or `InstanceDeletedError` when a forward call 
 call may be repeated, from whatever point the call before it died at, with the same result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from evacuation import messages as m
-from evacuation.model import Candidate, Evidence, Frozen, PlacementRequest
+from evacuation.ledger import LedgerMark, StartMark
+from evacuation.model import Candidate, Evidence, Frozen, PlacementRequest, PowerReading
 
 
 class CheckFacts(Frozen):
@@ -26,30 +28,38 @@ class CheckFacts(Frozen):
     others_on_source: tuple[str, ...]
     """Names of the other instances with an unproven residence on the source's incarnation."""
     placement: PlacementRequest
-    """Without target and exclusions."""
+    """Without exclusions."""
     hosts: tuple[Candidate, ...]
+    """Among them the one that would be chosen of all; every host, if none would be."""
     known_hosts: frozenset[str]
+    """The named target; every host's name, if there is no such host."""
 
 
 class EvacuationStore(Protocol):
     """The state of instances and of their evacuations."""
 
-    def check_facts(self, instance_id: str) -> CheckFacts:
-        """Raises InstanceNotFoundError."""
+    def check_facts(
+        self, instance_id: str, target: str | None = None, witnessed: StartMark | None = None
+    ) -> CheckFacts:
+        """For a request that names this target. Raises InstanceNotFoundError; StoreOwnedError, StoreBehindError (also
+        by what the latest evacuation of the instance has witnessed)."""
         ...
 
     def begin(self, message: m.Begin) -> m.Begun:
         """Open an evacuation, or adopt the one that a closed run left open.
 
-        Fresh: compare-and-swap on host, vm_state, task_state and last evacuation as read; then task_state
-        rebuilding, action `evacuate`, migration `accepted`, evacuation row (attempt 0, undone). Adopted
+        Fresh: compare-and-swap on host, vm_state, task_state and last evacuation as read, and on the source's
+        incarnation; evidence that the message names is still current, and is noted (SourceReturnedError); then
+        task_state rebuilding, action `evacuate`, migration `accepted`, evacuation row (attempt 0, undone). Adopted
         (`message.adopts` is what is open, id and owner): the owner becomes the caller, phase `forward` becomes
         `undoing`, everything else is kept. Raises InstanceChangedError, OwnerChangedError (something other than
         `adopts` is open), InstanceDeletedError."""
         ...
 
     def record_preparation(self, message: m.RecordPreparation) -> None:
-        """Guarded (forward). Migration `pre-migrating`, task_state rebuilding confirmed."""
+        """Guarded (forward). Migration `pre-migrating`, task_state rebuilding confirmed: from here on things are taken
+        from the instance. So the source is proven off by current evidence, noted in the evacuation, unless it began
+        by some. Raises SourceReturnedError, ResidenceNotProvenError."""
         ...
 
     def block_devices(self, ref: m.AttemptRef) -> tuple[m.BlockDevice, ...]:
@@ -62,6 +72,10 @@ class EvacuationStore(Protocol):
 
     def save_source_connector(self, ref: m.AttemptRef, volume_id: str, connector: m.Connector) -> None:
         """Guarded (forward). Saved only if none is saved yet: a later attempt never overwrites it."""
+        ...
+
+    def forget_source_connector(self, ref: m.AttemptRef, volume_id: str) -> None:
+        """Guarded (undoing). The volume is still attached to the source, or is again."""
         ...
 
     def save_attachment(self, ref: m.AttemptRef, volume_id: str, attachment_id: str, *, undo: bool) -> None:
@@ -85,17 +99,23 @@ class EvacuationStore(Protocol):
         guest may run. If not, phase undoing from here on."""
         ...
 
-    def begin_undoing(self, ref: m.AttemptRef) -> None:
-        """Guarded (undoing). From here on every forward call of the attempt is late, whatever it has read."""
+    def begin_undoing(self, ref: m.AttemptRef) -> bool:
+        """Guarded (undoing). From here on every forward call of the attempt is late, whatever it has read. False: there
+        is nothing to take back, the source has the instance again."""
         ...
 
     def record_guest_gone(self, message: m.RecordGuestGone) -> None:
-        """Write the evidence as proof into the attempt's own residence and move authorized to undoing. Raises
-        EvidenceVoidedError: what was said of the host is not current any more."""
+        """Write the evidence as proof into the attempt's own residence and move authorized (or, for a deletion,
+        started) to undoing. Raises EvidenceVoidedError: what was said of the host is not current any more."""
+        ...
+
+    def record_start(self, ref: m.AttemptRef) -> None:
+        """Guarded (authorized, or started: no change). Phase started: nothing but the instance's deletion undoes the
+        attempt from here on."""
         ...
 
     def finish(self, message: m.FinishEvacuation) -> None:
-        """Guarded (authorized). One transaction: host, vm_state, task_state none, power_state, fault none,
+        """Guarded (started). One transaction: host, vm_state, task_state none, power_state, fault none,
         migration `done`, the hold of the migration on the source's allocation released, saved connectors
         cleared, action finished, outcome kept, evacuation closed. Again: no change."""
         ...
@@ -112,14 +132,45 @@ class EvidenceStore(Protocol):
 
     def open_fence(self, request: m.FenceRequest) -> Evidence | None:
         """Note that a fence of (host, incarnation) has begun; one row however many evacuations share it. Returns
-        current evidence if there is any. With `spare_others` and another unproven residence on that host:
-        FenceDeclinedError; without another: in the same transaction the host is marked down."""
+        current evidence if there is any. It holds nobody."""
+        ...
+
+    def registered_boot(self, host: str) -> str | None:
+        """The incarnation under which the host registered last."""
+        ...
+
+    def begin_cut(self, request: m.FenceRequest, by: str, until: datetime) -> Evidence | None:
+        """Before the power is cut. Under the host's lock: current evidence (a new incarnation is some) is returned, and
+        it must not be cut; else the host is down, and whoever boots there waits until `end_cut` by the same, or
+        `until`. Again by the same: the time is extended. Raises SourceReturnedError (it registered for the first time
+        since), FenceDeclinedError (with `spare_others`, and another unproven residence there)."""
+        ...
+
+    def require_cut(self, request: m.FenceRequest, by: str, until: datetime) -> None:
+        """The cut is still as this execution announced it, and no other boot has registered. Raises CutOverError."""
+        ...
+
+    def end_cut(self, host: str, by: str, proofs: Sequence[Evidence], until: datetime | None = None) -> None:
+        """The cut is over, and the proofs are recorded with it. None: it failed, and the host is what it was. With
+        `until`, as announced, it ends only the cut of that execution: proofs that come late raise CutOverError."""
         ...
 
     def current_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
         """Not voided, of that incarnation, and enough for the fencing policy; or, when the host has registered
         another incarnation since, evidence of kind new-incarnation. Storage evidence counts for the instance that
         is named, if it covers every disk that its guest could write."""
+        ...
+
+    def usable_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
+        """As `current_evidence`, for whoever acts by it. Raises PowerUnreadError, which names the hosts whose power is
+        to be read first: an operator's word, and power-off evidence older than the policy's `reading_age`, count only
+        after a reading that is not. So do the other calls that act by evidence: begin, record_preparation,
+        authorize_spawn, record_guest_gone, open_fence, authorize_start, plan_deletion."""
+        ...
+
+    def record_reading(self, host: str, reading: PowerReading, since: datetime) -> None:
+        """The host's power was read, from `since` on. On: what was said of it before that is void. Else the reading
+        serves all who rely on what is said of it, for the policy's `reading_age`."""
         ...
 
     def record_evidence(self, evidence: Evidence) -> Evidence:
@@ -180,6 +231,10 @@ class Volumes(Protocol):
         """All that the instance has on the volume, oldest first."""
         ...
 
+    def made_by(self, ref: m.AttemptRef) -> tuple[Attachment, ...]:
+        """All that this evacuation has reserved, on whichever volume, in whichever attempt."""
+        ...
+
     def reserve(self, ref: m.AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
         """Guarded (forward, or undoing when `undo`). The id of the reserved attachment of that name."""
         ...
@@ -207,7 +262,7 @@ class HostStore(Protocol):
         """The old residence here is proven empty; the migration that left from here becomes `completed`."""
         ...
 
-    def authorize_start(self, guest: m.HostGuest) -> m.GuestSpec:
+    def authorize_start(self, guest: m.HostGuest) -> m.AuthorizedStart:
         """The instance belongs here and does not run: a residence in this incarnation (a new epoch, unless the
         residence of `guest.epoch` is already of this incarnation and unproven), the older one proven by the new
         incarnation. Raises ResidenceNotProvenError, EvacuationRunningError, InstanceDeletedError."""
@@ -215,6 +270,19 @@ class HostStore(Protocol):
 
     def record_started(self, message: m.RecordStarted) -> None:
         """power_state as it is now, if the residence is still that guest's."""
+        ...
+
+    def plan_in_place(self, instance_id: str) -> m.InPlacePlan:
+        """Read-only. Raises a Refusal: it cannot be started or stopped where it is."""
+        ...
+
+    def authorize_in_place(self, message: m.AuthorizeInPlace) -> m.AuthorizedStart:
+        """In one transaction: the guest that its host has destroyed is proven gone, and a new one may come there. The
+        record of a stop changes here. Again, by the same owner: the same. Raises StaleAttemptError, a Refusal."""
+        ...
+
+    def record_in_place(self, message: m.RecordInPlace) -> None:
+        """vm_state and power_state as the host has it, task_state none. Raises StaleAttemptError."""
         ...
 
     def complete_return(self, host: m.HostRef) -> None:
@@ -253,8 +321,20 @@ class FencingDriver(Protocol):
         """Power state read now. Raises FenceFailedError when it cannot be read."""
         ...
 
-    def power_off(self, host: str, beat: Callable[[], None]) -> None:
-        """Off, read back. Already off is success. Raises FenceFailedError."""
+    def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
+        """As `is_off`, read again over some seconds where a first answer may be an old one: what is to be proof."""
+        ...
+
+    def boot_of(self, host: str) -> str | None:
+        """Which boot is there, or was if it is off. None: this driver cannot tell. Raises FenceFailedError."""
+        ...
+
+    def power_off(
+        self, host: str, boot: str | None, *, last_look: Callable[[], None], beat: Callable[[], None]
+    ) -> None:
+        """Off, read back over some seconds. One that is off already gets the order all the same. It is given after
+        `last_look` (which raises to call it off), under whatever lock the power has. Another boot than `boot` is not
+        cut, where the driver can tell. Raises FenceFailedError, CutOverError (another boot is there)."""
         ...
 
 
@@ -268,6 +348,16 @@ class StorageFence(Protocol):
     def revoke(self, request: m.FenceRequest, beat: Callable[[], None]) -> Evidence:
         """No write by that incarnation of the host reaches any of the guest's disks any more, read back, and none
         will ever again by what it was connected with. Recorded. Raises StorageNotRevokedError."""
+        ...
+
+
+class LedgerMemory(Protocol):
+    """What a host keeps of the ledger, durably: by it a restored one is told."""
+
+    def known(self) -> LedgerMark | None: ...
+
+    def note(self, mark: LedgerMark | None) -> None:
+        """Of one ledger the highest position; another ledger only if it says that it replaces the known one."""
         ...
 
 

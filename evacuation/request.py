@@ -15,14 +15,16 @@ from evacuation.errors import (
     TargetIsSourceError,
     VmStateNotEvacuableError,
 )
-from evacuation.messages import CheckedRequest, EvacuationRequest
+from evacuation.messages import CheckedRequest, EvacuationRequest, OpenEvacuation
 from evacuation.model import Rejection, RootDisk, VmState
 from evacuation.names import is_name
 from evacuation.placement import place
 from evacuation.ports import CheckFacts
+from evacuation.statements import require_statement
 from evacuation.transitions import EVACUABLE
 
 LONGEST_WAIT = timedelta(days=30)
+MOST_OF_AN_ERROR = 300
 
 
 def check(request: EvacuationRequest, facts: CheckFacts, *, can_fence: bool) -> CheckedRequest:
@@ -34,6 +36,8 @@ def check(request: EvacuationRequest, facts: CheckFacts, *, can_fence: bool) -> 
     _check_target(request, facts)
     if facts.open is None:
         _check_instance(request, facts)
+    else:
+        _check_adoption(request, facts.instance.name, facts.open)
     instance = facts.instance
     if request.target_state is not None:
         instance = instance.model_copy(update={"wanted": VmState(request.target_state)})
@@ -50,11 +54,25 @@ def check(request: EvacuationRequest, facts: CheckFacts, *, can_fence: bool) -> 
     )
 
 
-def refuse_answering_source(facts: CheckedRequest) -> Refusal:
+def refuse_answering_source(facts: CheckedRequest, *, error: str = "") -> Refusal:
+    """`error`: what its worker answered, if it was no plain answer."""
     host = facts.instance.source
+    if error:
+        return SourceAnswersError(
+            f"host {host} answers, with an error ({error[:MOST_OF_AN_ERROR]}): {facts.instance.name} may run there",
+            remedy=answered_with_error(host),
+        )
     return SourceAnswersError(
         f"host {host} answers: it is up, and {facts.instance.name} may run there",
         remedy=f"stop the worker of {host} if the host is really lost, or migrate the instance instead",
+    )
+
+
+def answered_with_error(host: str) -> str:
+    """How a host is proven off whose worker answers with errors."""
+    return (
+        f"if {host} is really lost, stop the worker that answers for it, and ask again; "
+        f"or have it switched off: evacuate host down {host} --power-off"
     )
 
 
@@ -78,10 +96,9 @@ def _check_values(request: EvacuationRequest) -> None:
     wait = request.wait_for_capacity
     if wait is not None and not timedelta(0) < wait <= LONGEST_WAIT:
         raise MalformedRequestError(f"cannot wait {wait} for capacity", remedy="give more than 0 and at most 30 days")
-    if request.source_confirmed_off is not None and not request.source_confirmed_off.strip():
-        raise MalformedRequestError(
-            "the confirmation that the source is off is empty", remedy="say who saw it off, and how"
-        )
+    if request.source_confirmed_off is not None:
+        about = "the confirmation that the source is off"
+        require_statement(request.source_confirmed_off, about, remedy="say who saw it off, and how")
 
 
 def _check_target(request: EvacuationRequest, facts: CheckFacts) -> None:
@@ -120,8 +137,17 @@ def _check_instance(request: EvacuationRequest, facts: CheckFacts) -> None:
         )
     if instance.root_disk == RootDisk.LOCAL:
         raise RootDiskNotSharedError(
-            f"the root disk of {instance.name} is local to {instance.source}: it is not to be had elsewhere",
+            f"the root disk of {instance.name} is local to {instance.source}: no other host can have it",
             remedy=f"repair {instance.source}, or rebuild the instance from its image or a backup",
+        )
+
+
+def _check_adoption(request: EvacuationRequest, name: str, left: OpenEvacuation) -> None:
+    """`--target-state stopped` is honoured after the recovery: the guest may have started."""
+    if request.target_state == "active" and left.wanted == VmState.STOPPED:
+        raise ContradictoryOptionsError(
+            f"an evacuation of {name} is open, and leaves it stopped: --target-state active contradicts that",
+            remedy="ask without --target-state, then start it",
         )
 
 

@@ -47,12 +47,14 @@ MIGRATIONS: Mapping[MigrationStatus, frozenset[MigrationStatus]] = MappingProxyT
 PHASES: Mapping[AttemptPhase, frozenset[AttemptPhase]] = MappingProxyType(
     {
         AttemptPhase.FORWARD: frozenset({AttemptPhase.AUTHORIZED, AttemptPhase.UNDOING}),
-        AttemptPhase.AUTHORIZED: frozenset({AttemptPhase.UNDOING, AttemptPhase.CLOSED}),
+        AttemptPhase.AUTHORIZED: frozenset({AttemptPhase.STARTED, AttemptPhase.UNDOING}),
+        AttemptPhase.STARTED: frozenset({AttemptPhase.UNDOING, AttemptPhase.CLOSED}),
         AttemptPhase.UNDOING: frozenset({AttemptPhase.UNDONE}),
         AttemptPhase.UNDONE: frozenset({AttemptPhase.FORWARD, AttemptPhase.UNDOING, AttemptPhase.CLOSED}),
         AttemptPhase.CLOSED: frozenset(),
     }
 )
+"""A started one is undone for nothing but the instance's deletion (I8)."""
 
 
 class EndingCause(StrEnum):

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
+from evacuation.ledger import Witness
 from evacuation.messages import EvacuationOutcome, Fault
 from evacuation.model import Frozen
+from evacuation.retries import Retrying
 
 
 class HostView(Frozen):
@@ -25,6 +27,20 @@ class HostView(Frozen):
     """Of the last report that changed what is known of its capabilities."""
 
 
+class LedgerView(Frozen):
+    """`doubt`: who has seen another ledger, or a later state of this one; nothing is started until it is reconciled."""
+
+    ledger: str
+    position: int
+    owner: str | None
+    owned_at: datetime | None
+    doubt: Witness | None
+    hosts_not_asked: tuple[str, ...]
+    hosts: int
+    instances: int
+    open_evacuations: int
+
+
 class InstanceView(Frozen):
     id: str
     name: str
@@ -38,6 +54,12 @@ class InstanceView(Frozen):
     evacuate: bool
     server_group: str | None
     epoch: int
+
+
+class ShownInstance(InstanceView):
+    """As `instance show` prints it. `retrying`: what fails again and again of an evacuation, or a deletion, of it."""
+
+    retrying: tuple[Retrying, ...] = ()
 
 
 class MigrationView(Frozen):
@@ -108,6 +130,8 @@ class ResidenceView(Frozen):
     incarnation: str | None
     epoch: int
     proof: str | None
+    started_at: datetime | None = None
+    """When its guest was known to run."""
 
 
 class EvacuationView(Frozen):
@@ -119,4 +143,6 @@ class EvacuationView(Frozen):
     attempt: int
     phase: str
     open: bool
+    holds_source: bool = False
+    """While it does, the source serves nothing when it comes back."""
     outcome: EvacuationOutcome | None

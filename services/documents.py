@@ -1,7 +1,7 @@
 """YAML documents in, a sound model out, or one line that names file, line and field."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
@@ -26,6 +26,8 @@ class Kind(Generic[M]):
     noun: str
     shape: str
     if_empty: str
+    also: Callable[[M], Iterable[Problem]] = lambda _: ()
+    """What is wrong with a sound one that is new."""
     secret: bool = False
 
     @property
@@ -38,11 +40,14 @@ def read_document(path: Path, kind: Kind[M]) -> M:
     text = _read(path, kind)
     root = _parse(path, text, kind)
     try:
-        return kind.model.model_validate(yaml.safe_load(text))
+        found = kind.model.model_validate(yaml.safe_load(text))
     except ValidationError as error:
         _refuse(path, root, kind.problems(error), kind)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise kind.error(f"{path.name}: not valid YAML{_said(error, kind)}", remedy=kind.remedy) from None
+    if problems := tuple(kind.also(found)):
+        _refuse(path, root, problems, kind)
+    return found
 
 
 def read_private(path: Path, error: type[EvacuateError]) -> str:

@@ -3,6 +3,7 @@
 from evacuation.errors import (
     EvacuateError,
     HypervisorUnavailableError,
+    PowerReadsOnError,
     Refusal,
     StoreSchemaError,
     StoreUnavailableError,
@@ -16,7 +17,8 @@ INTERRUPTED = 130
 def exit_code(error: EvacuateError) -> int:
     if isinstance(error, StoreUnavailableError | TemporalUnavailableError | HypervisorUnavailableError):
         return UNREACHABLE
-    return REFUSED if isinstance(error, Refusal | StoreSchemaError) else NOT_RECOVERED
+    refused = isinstance(error, Refusal | StoreSchemaError | PowerReadsOnError)
+    return REFUSED if refused else NOT_RECOVERED
 
 
 def error_line(error: EvacuateError) -> str:

@@ -6,6 +6,7 @@ import yaml
 
 from evacuation.errors import FleetError
 from evacuation.fleet import Fleet, problems_of
+from evacuation.fleet_rules import names_like_ids
 from services.documents import Kind, read_document
 
 FLEET = Kind(
@@ -15,6 +16,7 @@ FLEET = Kind(
     noun="fleet",
     shape="a fleet is a mapping of hosts, networks, …",
     if_empty="a fleet has at least the key hosts",
+    also=names_like_ids,
 )
 
 

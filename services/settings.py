@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     """In which a BMC must answer a question; less than the heartbeat of a fence."""
     fencing_policy: Annotated[FencingPolicy, NoDecode, BeforeValidator(_policy)] = FencingPolicy()
     """Of the control workers: how many of which kinds of evidence prove a place empty."""
+    power_reading_age: float = Field(default=60.0, gt=0)
+    """Seconds for which what a host's power read is good: older power-off evidence, and any operator's word, is used
+    only after it was read again."""
     fencing_unmet: Literal["end", "wait"] = "end"
     """What an evacuation does when that cannot be had: end, or wait in the open."""
     volumes: Literal["sql", "nbd"] = "sql"
@@ -84,11 +87,17 @@ class Settings(BaseSettings):
     libvirt_announce: bool = True
     """A started guest's addresses are announced on its bridges, so that switches learn where it is."""
 
+    event_retention_days: float = Field(default=90.0, ge=0)
+    """Of the events of actions that have ended, in the state store; 0: for ever."""
+
     report_interval: float = Field(default=30.0, gt=0)
     """Between two looks of a libvirt host's worker at how its guests are defined."""
 
     time_scale: float = Field(default=1.0, gt=0)
     hold: float = Field(default=30.0, ge=0)
+    """For an answer of a destination that fell silent, before it is fenced."""
+    host_patience: float = Field(default=600.0, ge=0)
+    """With a host that answers its probe, and has not done in time what it was asked for."""
     max_attempts: int = Field(default=5, ge=1)
     attempts_per_host: int = Field(default=2, ge=1)
 
@@ -139,8 +148,20 @@ class Settings(BaseSettings):
             max_attempts=self.max_attempts,
             attempts_per_host=self.attempts_per_host,
             hold=timedelta(seconds=self.hold),
+            patience=timedelta(seconds=self.host_patience),
             await_evidence=self.fencing_unmet == "wait",
         )
+
+    @property
+    def policy(self) -> FencingPolicy:
+        """The fencing policy with the times that belong to it."""
+        age = timedelta(seconds=self.power_reading_age * self.time_scale)
+        return self.fencing_policy.model_copy(update={"reading_age": age})
+
+    @property
+    def event_retention(self) -> timedelta | None:
+        """None: for ever."""
+        return timedelta(days=self.event_retention_days) if self.event_retention_days else None
 
     @property
     def grace(self) -> timedelta:

@@ -2,7 +2,9 @@
 project's own settings override; messages as pydantic models."""
 
 import asyncio
+import dataclasses
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
@@ -10,8 +12,9 @@ from temporalio.service import KeepAliveConfig
 
 from evacuation.errors import TemporalUnavailableError
 from services.settings import Settings
+from services.small_failures import SmallFailures
 
-DATA_CONVERTER = pydantic_data_converter
+DATA_CONVERTER = dataclasses.replace(pydantic_data_converter, failure_converter_class=SmallFailures)
 CONNECT_TIMEOUT = 5.0
 KEEP_ALIVE = KeepAliveConfig(interval_millis=12_000, timeout_millis=5_000)
 """A connection whose other end has changed its address is given up, and the name resolved again, before a silent host
@@ -39,6 +42,12 @@ async def connect(settings: Settings, *, timeout: float = CONNECT_TIMEOUT) -> Cl
         )
     except (RuntimeError, TimeoutError, ValueError) as error:
         raise unavailable(address, error) from error
+
+
+async def namespace_id(client: Client) -> str:
+    """The namespace's own id: the same after a fail-over, another one in a new cluster. Raises RPCError."""
+    asked = DescribeNamespaceRequest(namespace=client.namespace)
+    return (await client.workflow_service.describe_namespace(asked)).namespace_info.id
 
 
 def unavailable(address: str, error: BaseException) -> TemporalUnavailableError:

@@ -68,15 +68,23 @@ def loaded_by(statement: str) -> set[str]:
     [
         ("import workflows.all", {"services", "sqlmodel", "sqlalchemy", "embedded"}),
         ("import workers.host", {"sqlmodel", "sqlalchemy", "embedded"}),
-        ("import starter", {"temporalio", "sqlmodel", "sqlalchemy"}),
+        ("import starter", {"temporalio", "sqlmodel", "sqlalchemy", "pydantic", "rich"}),
         (
             "import contextlib, io, starter; sys.argv = ['evacuate', '--help']\n"
             "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): starter.main()\n",
-            {"temporalio", "sqlmodel", "sqlalchemy"},
+            {"temporalio", "sqlmodel", "sqlalchemy", "pydantic", "rich"},
+        ),
+        (
+            "from services.sql import open_services; import services.sql.views",
+            {"temporalio", "structlog", "xml", "alembic"},
+        ),
+        (
+            "import cli.evacuations, cli.several, cli.retrying, cli.requests, cli.in_place",
+            {"sqlmodel", "sqlalchemy", "embedded", "structlog", "workflows"},
         ),
         ("import evacuation.ports, evacuation.request", {"temporalio", "sqlmodel", "services"}),
     ],
-    ids=["workflows", "host worker", "starter", "help", "domain"],
+    ids=["workflows", "host worker", "starter", "help", "a read of the store", "what asks Temporal", "domain"],
 )
 def test_import_does_not_load(statement: str, never: set[str]):
     assert not loaded_by(statement) & never
@@ -87,6 +95,15 @@ def test_import_does_not_load(statement: str, never: set[str]):
 )
 def test_layout_has(path: str):
     assert (ROOT / path).exists()
+
+
+def test_allocations_are_written_in_one_module():
+    """Elsewhere their table is only read: no row, and no statement but a select, is made of it."""
+    for path in set(modules("services/sql")) - {ROOT / "services/sql/allocations.py"}:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and "AllocationRow" in " ".join(map(ast.unparse, (node.func, *node.args))):
+                function = ast.unparse(node.func)
+                assert function not in ("AllocationRow", "insert", "update", "delete", "add", "add_all", "write"), path
 
 
 def test_modules_are_short():

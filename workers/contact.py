@@ -31,6 +31,29 @@ async def until_back(client: Client, scale: float) -> float:
             return silence
 
 
+class Doubt:
+    """Whether somebody may take this host for lost: it was out of sight, or was asked by one who does."""
+
+    def __init__(self) -> None:
+        self._raised = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def raise_from_thread(self) -> None:
+        self._loop.call_soon_threadsafe(self._raised.set)
+
+    async def wait(self, client: Client, scale: float) -> str:
+        """Why. What was raised until then is heard; what is raised afterwards, the next time."""
+        away = asyncio.create_task(until_back(client, scale))
+        asked = asyncio.create_task(self._raised.wait())
+        try:
+            await asyncio.wait([away, asked], return_when=asyncio.FIRST_COMPLETED)  # noqa: TID251 (no workflow)
+            self._raised.clear()
+            return f"out of sight for {away.result():.1f} s" if away.done() else "somebody takes it for lost"
+        finally:
+            away.cancel()
+            asked.cancel()
+
+
 async def _answers(client: Client) -> bool:
     """By the call that every client begins with: a health check is not open everywhere."""
     try:

@@ -1,49 +1,87 @@
 """The control worker: workflows, and the activities of the store and of the services around it."""
 
+import asyncio
+
 import structlog
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from activities.block_devices import BlockDeviceActivities
 from activities.capacity import CapacityActivities
 from activities.fencing import FencingActivities
 from activities.hosts import HostActivities
+from activities.in_place import InPlaceActivities
 from activities.instance_state import InstanceStateActivities
+from activities.last_start import LastStart
+from activities.liveness import LastLook
 from activities.network import NetworkActivities
+from activities.power import PowerReader
 from evacuation import names
 from services.fencing import fencing_driver
 from services.settings import Settings
 from services.sql import SqlServices, open_services
+from services.sql.witnesses import Witnesses
+from services.temporal import namespace_id
 from services.volumes import volume_services
-from workers.serving import connect_patiently, forever, serving
+from workers.asking import keep_asking
+from workers.serving import connect_patiently, serving
 from workflows.all import ALL
 
+NAMESPACE_PAUSE = 0.2
 log = structlog.stdlib.get_logger("worker")
 
 
 async def serve_control(settings: Settings) -> None:
     """Raises StoreUnavailableError, StoreSchemaError."""
-    services = open_services(settings.store_url, settings.fencing_policy)
+    services = open_services(settings.store_url, settings.policy, retention=settings.event_retention)
     try:
         await _serve(settings, services)
     finally:
         services.close()
 
 
+async def _owner(client: Client) -> str:
+    """For whom this worker writes; a namespace that is not there yet is waited for."""
+    while True:
+        try:
+            return await namespace_id(client)
+        except RPCError as error:
+            log.warning("the namespace is not known yet, trying again", cause=error.message)
+        await asyncio.sleep(NAMESPACE_PAUSE)
+
+
 async def _serve(settings: Settings, services: SqlServices) -> None:
     fencing = fencing_driver(
         settings.fencing, settings.state_dir, bmc_file=settings.bmc_file, bmc_timeout=settings.bmc_timeout
     )
+    client, witnesses = await connect_patiently(settings), Witnesses(asked=False)
+    services.database.serve(await _owner(client), witnesses)
     served = volume_services(settings, services)
-    policy = settings.fencing_policy
+    policy, power = settings.policy, PowerReader(services.evidence, fencing)
     activities = [
-        *InstanceStateActivities(services.store, fencing, policy=policy, storage=served.storage).all,
+        *InstanceStateActivities(
+            services.store,
+            fencing,
+            power=power,
+            policy=policy,
+            storage=served.storage,
+            last_start=LastStart(client),
+        ).all,
         *CapacityActivities(services.capacity).all,
         *NetworkActivities(services.network).all,
         *BlockDeviceActivities(services.store, served.volumes).all,
-        *FencingActivities(services.evidence, fencing, policy=policy, storage=served.storage).all,
-        *HostActivities(served.hosts).all,
+        *FencingActivities(
+            services.evidence,
+            fencing,
+            policy=policy,
+            storage=served.storage,
+            last_look=LastLook(client, cancelled=True),
+        ).all,
+        *HostActivities(served.hosts, power).all,
+        *InPlaceActivities(served.hosts).all,
     ]
     async with serving(
-        await connect_patiently(settings),
+        client,
         settings,
         queue=names.CONTROL_QUEUE,
         activities=activities,
@@ -52,4 +90,4 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
         pollers=settings.control_pollers,
     ):
         log.info("serving", queue=names.CONTROL_QUEUE)
-        await forever()
+        await keep_asking(client, settings, services, witnesses)

@@ -13,6 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.guest import GuestActivities
+from activities.identity import Boot
 from activities.liveness import LastLook
 from activities.probe import ProbeActivities
 from activities.volumes import VolumeActivities
@@ -25,10 +26,11 @@ from evacuation.errors import (
     HypervisorUnavailableError,
 )
 from evacuation.messages import HostReport, ReturnHostInput
-from evacuation.ports import Hypervisor
+from evacuation.ports import Hypervisor, LedgerMemory
+from services.hypervisors.ledger import MARK, HostLedger
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.settings import Settings
-from workers.contact import until_back
+from workers.contact import Doubt
 from workers.report import keep_reporting
 from workers.serving import connect_patiently, serving
 from workflows.return_host import ReturnHost
@@ -44,9 +46,12 @@ async def serve_host(settings: Settings, host: str) -> None:
     in_service = asyncio.Event()
     await asyncio.to_thread(require_able, hypervisor)
     client = await connect_patiently(settings)
-    guests = GuestActivities(hypervisor, LastLook(client))
-    probe = ProbeActivities(hypervisor, host, in_service.is_set)
-    serve = partial(serving, client, settings, host=host)
+    doubt, memory = Doubt(), memory_of(settings, host)
+    guests = GuestActivities(hypervisor, LastLook(client), memory)
+    probe = ProbeActivities(hypervisor, host, in_service.is_set, doubt.raise_from_thread, memory)
+    boot = Boot(hypervisor)
+    await asyncio.to_thread(boot)
+    serve = partial(serving, client, settings, host=host, boot=boot)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         await enter(
@@ -57,11 +62,11 @@ async def serve_host(settings: Settings, host: str) -> None:
                 queue=names.return_queue(host), activities=guests.for_return, slots=settings.host_activities, pollers=1
             )
         )
-        await come_back(client, settings, hypervisor, host)
+        await come_back(client, settings, hypervisor, host, memory)
         await enter(
             serve(
                 queue=names.host_queue(host),
-                activities=[*guests.all, *VolumeActivities(hypervisor).all],
+                activities=[*guests.all, *VolumeActivities(hypervisor, memory).all],
                 slots=settings.host_activities,
                 pollers=settings.host_pollers,
             )
@@ -70,7 +75,7 @@ async def serve_host(settings: Settings, host: str) -> None:
         log.info("serving", queue=names.host_queue(host))
         await asyncio.gather(
             keep_reporting(client, settings, hypervisor, host),
-            return_when_away(client, settings, hypervisor, host),
+            return_when_doubted(client, settings, hypervisor, host, doubt, memory),
         )
 
 
@@ -82,12 +87,18 @@ def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
             host, machine=settings.machine_id, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay
         )
     if settings.hypervisor == "libvirt":
-        from services.hypervisors.libvirt import LibvirtHypervisor, options_of
+        from services.hypervisors.libvirt.driver import LibvirtHypervisor
+        from services.hypervisors.libvirt.options import options_of
 
         return LibvirtHypervisor(options_of(settings, host))
     from services.hypervisors.process import ProcessHypervisor
 
     return ProcessHypervisor(settings.state_dir, host, machine=settings.machine_id, disk_lock=settings.disk_lock)
+
+
+def memory_of(settings: Settings, host: str) -> LedgerMemory:
+    """A simulated host forgets its guests with its process, and with them what they were started by."""
+    return HostLedger(None if settings.hypervisor == "simulated" else own_dir(settings, host) / MARK)
 
 
 def require_able(hypervisor: Hypervisor) -> None:
@@ -98,10 +109,13 @@ def require_able(hypervisor: Hypervisor) -> None:
         hypervisor.identity()
 
 
-async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
+async def come_back(
+    client: Client, settings: Settings, hypervisor: Hypervisor, host: str, memory: LedgerMemory
+) -> None:
     """The host is reconciled and up. Raises HostNotFoundError and HostIdentityError; anything else is tried again."""
     while True:
         report = await patient_report(hypervisor, host, pause=1 * settings.time_scale)
+        report = report.model_copy(update={"ledger": memory.known()})
         try:
             # A return that still runs is an earlier worker's, about guests as they were then: this one replaces it.
             handle = await client.start_workflow(
@@ -113,7 +127,8 @@ async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, 
                 static_summary=f"{host} comes back",
             )
             log.info("coming back", workflow=names.return_host_id(host), incarnation=report.incarnation)
-            await handle.result()
+            plan = await handle.result()
+            await asyncio.to_thread(memory.note, plan.ledger)
             return
         except WorkflowFailureError as error:
             raise_if_final(error)
@@ -123,14 +138,16 @@ async def come_back(client: Client, settings: Settings, hypervisor: Hypervisor, 
         await asyncio.sleep(1 * settings.time_scale)
 
 
-async def return_when_away(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
-    """Never returns. A host that was out of sight may have been taken for off, and evacuated: it is reconciled as if
-    its worker had started anew. Nobody sends it guests meanwhile: who takes it for off has marked it down. Raises
-    HostNotFoundError and HostIdentityError."""
+async def return_when_doubted(
+    client: Client, settings: Settings, hypervisor: Hypervisor, host: str, doubt: Doubt, memory: LedgerMemory
+) -> None:
+    """Never returns. A host that was out of sight, or that somebody takes for lost, may stand as off in the store, and
+    may have been evacuated: it is reconciled as if its worker had started anew. Nobody sends it guests meanwhile: who
+    takes it for off has marked it down. Raises HostNotFoundError and HostIdentityError."""
     while True:
-        silence = await until_back(client, settings.time_scale)
-        log.warning("out of sight for a while: the host comes back", seconds=round(silence, 1))
-        await come_back(client, settings, hypervisor, host)
+        why = await doubt.wait(client, settings.time_scale)
+        log.warning("the host comes back", why=why)
+        await come_back(client, settings, hypervisor, host, memory)
         log.info("in sight again", queue=names.host_queue(host))
 
 
@@ -186,7 +203,7 @@ def own_dir(settings: Settings, host: str) -> Path:
     """Where the host's worker keeps what is the host's own. Raises HypervisorUnableError."""
     if settings.hypervisor != "libvirt":
         return settings.state_dir / "hosts" / host
-    from services.hypervisors.libvirt import host_state_dir
+    from services.hypervisors.libvirt.options import host_state_dir
 
     path = host_state_dir(settings, host)
     try:

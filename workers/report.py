@@ -87,7 +87,7 @@ def reporter_of(settings: Settings, host: str) -> Reporter | None:
     """None: a hypervisor of which there is nothing to report."""
     if settings.hypervisor != "libvirt":
         return None
-    from services.hypervisors.libvirt import options_of
+    from services.hypervisors.libvirt.options import options_of
     from services.hypervisors.libvirt.report import LibvirtReporter
 
     return LibvirtReporter(options_of(settings, host))

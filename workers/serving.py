@@ -12,8 +12,9 @@ import structlog
 from temporalio.client import Client
 from temporalio.worker import Interceptor, PollerBehaviorSimpleMaximum, Worker
 
-from activities.failures import FailureInterceptor
+from activities.failures import Boot, FailureInterceptor
 from evacuation.errors import TemporalUnavailableError
+from evacuation.model import build_values
 from services.settings import Settings
 from services.temporal import connect
 from workers.stuck import Running, end_when_stuck
@@ -22,16 +23,16 @@ from workflows.sandbox import RUNNER
 log = structlog.stdlib.get_logger("worker")
 
 
-def interceptors(settings: Settings, host: str | None) -> Sequence[Interceptor]:
+def interceptors(settings: Settings, host: str | None, boot: Boot | None) -> Sequence[Interceptor]:
     """Errors become what Temporal carries; in tests, faults come from a file."""
     if settings.faults is None:
-        return [FailureInterceptor()]
+        return [FailureInterceptor(boot)]
     from embedded.faults import FaultInterceptor
     from embedded.subjects import Subjects
 
     subjects = Subjects(settings.state_dir / "names.json", host=host)
     return [
-        FailureInterceptor(),
+        FailureInterceptor(boot),
         FaultInterceptor(settings.faults, strikes=settings.state_dir / "strikes", subjects=subjects),
     ]
 
@@ -46,9 +47,11 @@ async def serving(
     slots: int,
     pollers: int,
     host: str | None = None,
+    boot: Boot | None = None,
     workflows: Sequence[type] = (),
 ) -> AsyncGenerator[None]:
     """One queue served by threads of its own, as many as it has slots."""
+    build_values()
     running = Running()
     with ThreadPoolExecutor(slots, thread_name_prefix=queue) as executor:
         worker = Worker(
@@ -58,7 +61,7 @@ async def serving(
             workflows=workflows,
             workflow_runner=RUNNER,
             activity_executor=executor,
-            interceptors=[running, *interceptors(settings, host)],
+            interceptors=[running, *interceptors(settings, host, boot)],
             max_concurrent_activities=slots,
             max_cached_workflows=settings.control_cached_workflows,
             max_concurrent_workflow_tasks=settings.control_workflow_tasks if workflows else None,

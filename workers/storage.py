@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger("storage")
 async def serve_storage(settings: Settings) -> None:
     """Until it is cancelled; the daemon runs on. Raises StoreUnavailableError, StoreSchemaError, StateDirInUseError,
     MalformedRequestError."""
-    services = open_services(settings.store_url, settings.fencing_policy)
+    services = open_services(settings.store_url, settings.policy)
     try:
         exports = exports_of(settings, services)
         with _only_service(exports):

@@ -1,9 +1,23 @@
 """What a control worker serves."""
 
+from workflows.ask_hosts import AskHosts
 from workflows.delete_instance import DeleteInstance
 from workflows.evacuate_instance import EvacuateInstance
+from workflows.fence_host import FenceHost
 from workflows.probe_host import ProbeHost
 from workflows.report_host import ReportHost
 from workflows.return_host import ReturnHost
+from workflows.start_instance import StartInstance
+from workflows.stop_instance import StopInstance
 
-ALL: list[type] = [EvacuateInstance, ReturnHost, DeleteInstance, ProbeHost, ReportHost]
+ALL: list[type] = [
+    EvacuateInstance,
+    ReturnHost,
+    DeleteInstance,
+    FenceHost,
+    ProbeHost,
+    AskHosts,
+    ReportHost,
+    StartInstance,
+    StopInstance,
+]

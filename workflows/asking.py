@@ -5,9 +5,11 @@ import asyncio
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from evacuation.messages import HostRef, ProbeAnswer, Tuning
+from evacuation.messages import CheckedRequest, PowerQuery, ProbeAnswer, Tuning
+from evacuation.model import PowerReading
+from evacuation.request import refuse_answering_source
 from workflows.calls import call
-from workflows.failures import failure_of
+from workflows.failures import Failure, failure_of_refusal
 from workflows.policies import CONTROL, PROBE
 from workflows.probing import probe
 from workflows.steps import Steps
@@ -19,43 +21,54 @@ READS_POWER = "source-power-is-read-beside-the-probe"
 """Patch: runs from before it wait for the whole silence of a source."""
 NOTES_ANSWER = "an-answer-voids-evidence"
 """Patch: runs from before it were refused, and left what the store knew of the source as it was."""
+GRACE_INSIDE = "grace-is-waited-for-beside-the-reading"
+"""Patch: runs from before it wait for the grace by a timer of their own."""
 GRACE = 0.5
 """Seconds in which a host whose power reads off may still answer: a BMC entry may name the wrong machine."""
 
 
-async def ask_host(steps: Steps, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | None:
-    """The answer of the host's own worker, or None: nobody answers. The whole silence is waited for only where the
-    host's power does not read off. A question that is not needed any more, after a cancel too, is left to its own
+async def ask_host(steps: Steps, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | Failure | None:
+    """What the host's own worker says, or None: nobody answers. The whole silence is waited for only where the host's
+    power does not read off. A question that is not needed any more, after a cancel too, is left to its own
     timeout: to cancel it would be one more race for nothing."""
     if not workflow.patched(READS_POWER):
-        return await steps.probe(host, hypervisor_uuid)
-    answer = asyncio.create_task(steps.probe(host, hypervisor_uuid))
-    power = asyncio.create_task(_reads_off(steps, host))
+        return await steps.probe(host, hypervisor_uuid, doubted=True)
+    answer = asyncio.create_task(steps.probe(host, hypervisor_uuid, doubted=True))
+    grace, inside = GRACE * steps.tuning.scale, workflow.patched(GRACE_INSIDE)
+    power = asyncio.create_task(_reads_off(steps, host, grace if inside else 0.0))
     await workflow.wait([answer, power], return_when=asyncio.FIRST_COMPLETED)
     is_off = not answer.done() and power.result()
-    await workflow.wait([answer], timeout=GRACE * steps.tuning.scale if is_off else None)
+    if not (is_off and inside):
+        await workflow.wait([answer], timeout=grace if is_off else None)
     return answer.result() if answer.done() else None
 
 
-async def note_answer(steps: Steps, answer: ProbeAnswer) -> None:
-    """What was said of that host is void, also for evacuations that rely on it and have not started their guest."""
-    if workflow.patched(NOTES_ANSWER):
-        about = f"{answer.host} answers: it is not off"
-        await steps.control(FencingActivities.record_answer, answer, policy=CONTROL, about=about)
+async def note_answer(steps: Steps, host: str, answer: ProbeAnswer | Failure) -> None:
+    """What was said of the boot that answers is void, also for evacuations that rely on it and have not started their
+    guest. An error that does not say which boot it is of voids nothing."""
+    if answer.incarnation is None or not workflow.patched(NOTES_ANSWER):
+        return
+    if isinstance(answer, Failure):
+        answer = ProbeAnswer(host=host, incarnation=answer.incarnation, in_service=False)
+    about = f"{host} answers: it is not off"
+    await steps.control(FencingActivities.record_answer, answer, policy=CONTROL, about=about)
 
 
-async def _reads_off(steps: Steps, host: str) -> bool:
-    about, asked = f"does the power of {host} read off?", HostRef(host=host, incarnation=None)
+def refused(facts: CheckedRequest, answer: ProbeAnswer | Failure) -> Failure:
+    """The refusal of an evacuation whose source answers."""
+    error = f"{answer.type}: {answer.message}" if isinstance(answer, Failure) else ""
+    return failure_of_refusal(refuse_answering_source(facts, error=error))
+
+
+async def _reads_off(steps: Steps, host: str, grace: float) -> bool:
+    about, asked = f"does the power of {host} read off?", PowerQuery(host=host, incarnation=None, grace=grace)
     try:
-        return await call(FencingActivities.read_power, asked, policy=PROBE, tuning=steps.tuning, about=about)
+        reading = await call(FencingActivities.read_power, asked, policy=PROBE, tuning=steps.tuning, about=about)
+        return reading is PowerReading.OFF
     except ActivityError:
         return False
 
 
 async def is_heard(host: str, hypervisor_uuid: str | None, tuning: Tuning) -> bool:
     """Whether a worker of that host answers, be it with an error: then its guests may run."""
-    try:
-        await probe(host, hypervisor_uuid, tuning)
-    except ActivityError as error:
-        return not failure_of(error).silent
-    return True
+    return await probe(host, hypervisor_uuid, tuning) is not None

@@ -16,7 +16,11 @@ FINAL_CAUSES = dict.fromkeys(FENCE_FAILURES, EndingCause.FENCE_FAILED) | {
     "SourceAnswersError": EndingCause.SOURCE_RETURNED,
     "SourceReturnedError": EndingCause.SOURCE_RETURNED,
     "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
+    "ObjectGoneError": EndingCause.LATER_STEP_FAILED,
+    "VolumeImageGoneError": EndingCause.LATER_STEP_FAILED,
     "DiskLockedError": EndingCause.LATER_STEP_FAILED,
+    "StoreBehindError": EndingCause.LATER_STEP_FAILED,
+    "StoreOwnedError": EndingCause.LATER_STEP_FAILED,
 }
 """Failures that no other destination mends."""
 

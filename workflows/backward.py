@@ -8,7 +8,7 @@ from temporalio.exceptions import ActivityError
 from evacuation import messages as m
 from evacuation.model import Evidence, EvidenceKind
 from workflows.compensation import Compensations
-from workflows.failures import failure_of
+from workflows.failures import StepFailed, failure_of
 from workflows.settling import Settling
 from workflows.state import State
 from workflows.steps import Steps, call_to
@@ -43,6 +43,19 @@ class Backward:
         """Register compensations, before the step that each undoes."""
         for name in names:
             self._stack.push(name, self._compensations[name])
+
+    async def is_left_started(self, phase: m.AttemptPhase) -> bool:
+        """Whether the guest of the attempt that an earlier run left runs as wanted. If not, all of it is unwound."""
+        if phase == m.AttemptPhase.UNDONE:
+            return False
+        self.can_undo(*EVERYTHING)
+        started = phase == m.AttemptPhase.STARTED
+        self._state.asked_to_authorize = started or phase == m.AttemptPhase.AUTHORIZED
+        # A recorded start is not asked for any more: whatever its host says, or does not say, it goes forward.
+        if (started and not self._state.deleted) or await self.is_forward():
+            return True
+        await self.unwind()
+        return False
 
     async def is_forward(self) -> bool:
         """Whether the attempt's guest runs as wanted, so that it goes forward all the same.
@@ -113,6 +126,8 @@ class Backward:
                 await self._steps.on_host(
                     VolumeActivities.disconnect_volumes, call, to=to, about=f"disconnect volumes on {to.host}"
                 )
+                return
+            except StepFailed:
                 return
             except ActivityError as error:
                 if failure_of(error).not_started or workflow.now() >= give_up:

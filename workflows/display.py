@@ -1,11 +1,13 @@
 """What a person sees in the Temporal Web UI and in `evacuate watch`: the steps as a live table."""
 
+from datetime import datetime
 from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
 
 from evacuation.messages import Progress, StepView
+from evacuation.retries import TOLD_AFTER, Retrying
 
 DESTINATION = SearchAttributeKey.for_keyword("EvacuateDestination")
 PHASE = SearchAttributeKey.for_keyword("EvacuatePhase")
@@ -29,6 +31,7 @@ class Display:
         self.cause = ""
         self.remedy = ""
         self.outcome = ""
+        self.retrying: Retrying | None = None
         self._steps: list[StepView] = []
 
     def begin(self, name: str, host: str | None) -> int:
@@ -45,6 +48,19 @@ class Display:
     def enter(self, phase: Phase, *, cause: str = "", remedy: str = "") -> None:
         if (phase, cause, remedy) != (self.phase, self.cause, self.remedy):
             self.phase, self.cause, self.remedy = phase, cause, remedy
+            self._show()
+
+    def retry(self, activity: str, times: int, *, since: datetime, error: str) -> None:
+        """It has failed so many times, and is tried again."""
+        if times >= TOLD_AFTER:
+            self.retrying = Retrying(
+                evacuation_id=self.evacuation_id,
+                instance=self.instance,
+                activity=activity,
+                times=times,
+                last_error=error,
+                since=since,
+            )
             self._show()
 
     def end_all(self) -> None:
@@ -65,6 +81,7 @@ class Display:
             steps=tuple(self._steps),
             cause=self.cause,
             remedy=self.remedy,
+            retrying=self.retrying,
         )
 
     def _show(self) -> None:
@@ -77,6 +94,8 @@ class Display:
             lines += ["", f"Cause: {self.cause}"]
         if self.remedy:
             lines += ["", f"Remedy: {self.remedy}"]
+        if self.retrying:
+            lines += ["", f"Tried {self.retrying.times} times: {self.retrying.line}"]
         return lines
 
     def _table(self) -> list[str]:

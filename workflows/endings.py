@@ -16,6 +16,7 @@ from workflows.state import State
 from workflows.steps import Steps
 
 with workflow.unsafe.imports_passed_through():
+    from activities.failures import final_error
     from activities.instance_state import InstanceStateActivities
 
 
@@ -37,9 +38,9 @@ def deleted(name: str) -> Ended:
     return Ended(EndingCause.DELETED, failure)
 
 
-def as_error(failure: Failure, *details: Any) -> ApplicationError:
-    detail = ErrorDetail(message=failure.message, remedy=failure.remedy)
-    return ApplicationError(failure.message, detail, *details, type=failure.type, non_retryable=True)
+def as_error(failure: Failure, outcome: m.EvacuationOutcome | None = None) -> ApplicationError:
+    said = ErrorDetail(message=failure.message, remedy=failure.remedy, incarnation=failure.incarnation)
+    return final_error(failure.type, said, outcome)
 
 
 class Closing:

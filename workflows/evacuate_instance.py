@@ -12,16 +12,17 @@ with workflow.unsafe.imports_passed_through():
 
 from evacuation import messages as m
 from evacuation.model import EvidenceKind
-from evacuation.request import refuse_answering_source, refuse_unfenced
+from evacuation.request import refuse_unfenced
 from evacuation.transitions import EndingCause
-from workflows.asking import ask_host, note_answer
+from workflows.asking import ask_host, note_answer, refused
 from workflows.attempts import FINAL_CAUSES, NO_HOST, Attempts
-from workflows.backward import AFTER_REFUSED_CAPACITY, EVERYTHING, Backward
+from workflows.backward import AFTER_REFUSED_CAPACITY, Backward
 from workflows.compensation import Shield
 from workflows.display import Display
 from workflows.endings import Closing, Ended, as_error, cancelled, deleted
-from workflows.failures import Failure, failure_of, failure_of_refusal
+from workflows.failures import Failure, StepFailed, failure_of, failure_of_refusal
 from workflows.forward import Forward
+from workflows.in_place import stop_afterwards
 from workflows.policies import COMPENSATION, CONTROL
 from workflows.renewal import Renewal
 from workflows.state import State
@@ -33,8 +34,7 @@ from workflows.waiting import SourceFence
 class EvacuateInstance:
     """Moves one instance from a dead host to a live one, durably.
 
-    It ends recovered, or undone with a reason, or stays open and says why (phase `blocked`). Source: Nova's
-    evacuate, rebuilt as the design's main table."""
+    It ends recovered, undone with a reason, or stays open and says why (phase `blocked`). Source: Nova's evacuate."""
 
     @workflow.init
     def __init__(self, input: m.EvacuateInstanceInput) -> None:
@@ -106,11 +106,12 @@ class EvacuateInstance:
     async def _recover(self) -> m.EvacuationOutcome:
         await self._evacuate()
         try:
-            return await self._shield.run(self._closing.finish())
+            outcome = await self._shield.run(self._closing.finish())
         except ActivityError as error:
             # Only a deletion undoes a guest that has started; it is destroyed before anything else.
             await self._shield.run(self._go_back(failure_of(error)))
             raise
+        return await self._shield.run(stop_afterwards(self._state, outcome))
 
     async def _evacuate(self) -> None:
         """Returns when the guest's start is in history: forward only from there."""
@@ -125,6 +126,8 @@ class EvacuateInstance:
         else:
             await self._until_cancelled(self._prove_source_off())
             await self._begin_evacuation()
+            if self._state.came_between and await self._shield.run(self._settle_what_was_left()):
+                return
         while not await self._attempt():
             pass
 
@@ -141,13 +144,14 @@ class EvacuateInstance:
         self._display.instance, self._display.source = checked.instance.name, checked.instance.source
 
     async def _prove_source_off(self) -> None:
-        """The source's own worker is asked: an answer means up, silence only that nobody answers. Then evidence."""
+        """The source's own worker is asked: an answer, be it an error, means up, silence only that nobody answers. Then
+        evidence."""
         facts = self._state.facts
         if facts.evidence is None or facts.evidence.kind != EvidenceKind.POWER_OFF:
             answer = await ask_host(self._steps, facts.instance.source, facts.source_uuid)
             if answer is not None:
-                await note_answer(self._steps, answer)
-                raise Ended(EndingCause.REFUSED, failure_of_refusal(refuse_answering_source(facts)))
+                await note_answer(self._steps, facts.instance.source, answer)
+                raise Ended(EndingCause.REFUSED, refused(facts, answer))
         refusal = refuse_unfenced(self._state.request, facts)
         if refusal is not None and not self._state.tuning.await_evidence:
             raise Ended(EndingCause.REFUSED, failure_of_refusal(refusal))
@@ -183,30 +187,32 @@ class EvacuateInstance:
 
     async def _begin(self) -> None:
         while self._state.begun is None:
-            facts = self._state.facts
-            message = m.Begin(
-                ref=self._state.ref,
-                instance=facts.instance,
-                source_incarnation=facts.source_incarnation,
-                adopts=facts.adopts,
-                request_id=self._state.request.request_id,
-            )
             self._state.asked_to_begin = True
             try:
-                begun = await self._steps.control(
-                    InstanceStateActivities.begin_evacuation,
-                    message,
-                    policy=self._first_policy,
-                    about="begin the evacuation",
-                )
+                begun = await self._source_fence.relying(self._ask_to_begin)
             except ActivityError as error:
                 failure = failure_of(error)
                 if failure.type != "OwnerChangedError":
-                    raise Ended(EndingCause.LOST_COMPARE_AND_SWAP, failure) from error
+                    raise Ended(FINAL_CAUSES.get(failure.type, EndingCause.LOST_COMPARE_AND_SWAP), failure) from error
                 # A late call of a closed run wrote first: adopt what it opened.
                 await self._until_cancelled(self._check_request())
                 continue
             self._enter(begun)
+
+    async def _ask_to_begin(self) -> m.Begun:
+        facts = self._state.facts
+        message = m.Begin(
+            ref=self._state.ref,
+            instance=facts.instance,
+            source_incarnation=facts.source_incarnation,
+            adopts=facts.adopts,
+            request_id=self._state.request.request_id,
+            evidence=self._state.evidence,
+            witnessed=facts.witnessed,
+        )
+        return await self._steps.control(
+            InstanceStateActivities.begin_evacuation, message, policy=self._first_policy, about="begin the evacuation"
+        )
 
     def _enter(self, begun: m.Begun) -> None:
         state = self._state
@@ -221,14 +227,8 @@ class EvacuateInstance:
         begun = self._state.evacuation
         self._enter_attempt(begun.attempt)
         self._state.to = begun.destination
-        if begun.phase == m.AttemptPhase.UNDONE:
-            self._end_if_called_off()
-            return False
-        self._back.can_undo(*EVERYTHING)
-        self._state.asked_to_authorize = begun.phase == m.AttemptPhase.AUTHORIZED
-        if await self._back.is_forward():
+        if await self._back.is_left_started(begun.phase):
             return True
-        await self._back.unwind()
         self._end_if_called_off()
         return False
 
@@ -242,20 +242,21 @@ class EvacuateInstance:
             to = await forward.claim_capacity(self._attempts.excluded)
             over = await self._source_fence.prove() if self._state.evidence is None else None
             if over is not None:
-                return await self._shield.run(self._go_back(over.failure))
+                raise over
             connector = await forward.prepare_destination(to)
-            await forward.record_preparation(connector)
+            await self._source_fence.relying(lambda: forward.record_preparation(connector))
             self._state.prepared = self._attempts.past_preparation = True
             nics = await forward.set_up_network(to)
             devices = await forward.fetch_block_devices()
             await forward.detach_volumes(devices)
             disks = await forward.set_up_block_devices(connector)
             await forward.connect_volumes(to, disks)
-            await forward.authorize_spawn(connector)
+            await self._source_fence.relying(lambda: forward.authorize_spawn(connector))
             await self._shield.run(forward.spawn_guest(nics, disks), pass_on=True)
             return True
-        except (ActivityError, asyncio.CancelledError) as error:
-            return await self._shield.run(self._go_back(failure_of(error)))
+        except (Ended, ActivityError, StepFailed, asyncio.CancelledError) as error:
+            failure = error.failure if isinstance(error, Ended) else failure_of(error)
+            return await self._shield.run(self._go_back(failure))
 
     def _enter_attempt(self, number: int) -> None:
         self._state.enter_attempt(number)

@@ -7,6 +7,7 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
+    ServerError,
     TimeoutError,
     TimeoutType,
     is_cancelled_exception,
@@ -17,7 +18,9 @@ from evacuation.errors import ErrorDetail, EvacuateError
 
 @dataclass(frozen=True)
 class Failure:
-    """`silent`: it did not answer, so that its effect is unknown (or, `not_started`, known not to have begun)."""
+    """`silent`: nobody took it, or no answer came in time: its effect is unknown (or, `not_started`, known not to have
+    begun). Whatever is not silent and not `cancelled` was said by a worker: an error is an answer. `incarnation`: which
+    boot of a host said it, where that is known."""
 
     type: str
     message: str
@@ -26,6 +29,7 @@ class Failure:
     silent: bool = False
     not_started: bool = False
     cancelled: bool = False
+    incarnation: str | None = None
 
     @property
     def line(self) -> str:
@@ -33,9 +37,18 @@ class Failure:
         return self.message if self.remedy in self.message else f"{self.message}: {self.remedy}"
 
 
+class StepFailed(Exception):
+    """A step that the workflow itself gave up."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
 def _last_cause(error: BaseException) -> BaseException:
-    """A deadline that ends the retries hides the failure that was retried, as its cause."""
-    while isinstance(error, ActivityError | TimeoutError) and error.cause is not None:
+    """A deadline that ends the retries hides the failure that was retried, as its cause; so does the server where that
+    failure was too long for it."""
+    while isinstance(error, ActivityError | TimeoutError | ServerError) and error.cause is not None:
         error = error.cause
     return error
 
@@ -46,9 +59,10 @@ def _of_application(error: ApplicationError) -> Failure:
     )
     return Failure(
         type=error.type or "ApplicationError",
-        message=detail.message if detail else str(error),
+        message=(detail.message or error.message) if detail else str(error),
         remedy=detail.remedy if detail else "",
         retryable=not error.non_retryable,
+        incarnation=detail.incarnation if detail else None,
     )
 
 
@@ -61,6 +75,8 @@ def _of_timeout(error: TimeoutError) -> Failure:
 
 def failure_of(error: BaseException) -> Failure:
     """Type, cause and remedy, and whether another try may help."""
+    if isinstance(error, StepFailed):
+        return error.failure
     if isinstance(error, asyncio.CancelledError) or is_cancelled_exception(error):
         return Failure(type="CancelledError", message="cancelled", retryable=False, cancelled=True)
     cause = _last_cause(error)

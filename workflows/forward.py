@@ -5,12 +5,18 @@ from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
+from evacuation.errors import InstanceDeletedError
+from workflows.attempts import NO_HOST
 from workflows.backward import Backward
-from workflows.policies import CONTROL, FENCE, SPAWN, WAIT_FOR_CAPACITY
+from workflows.failures import Failure, failure_of, failure_of_refusal
+from workflows.patience import Patience
+from workflows.policies import AUTHORIZE, CONTROL, FENCE, SPAWN, WAIT_FOR_CAPACITY
 from workflows.state import State
 from workflows.steps import Steps, call_to
+from workflows.written import write_down
 
 with workflow.unsafe.imports_passed_through():
     from activities.block_devices import BlockDeviceActivities
@@ -20,6 +26,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.instance_state import InstanceStateActivities
     from activities.network import NetworkActivities
     from activities.volumes import VolumeActivities
+
+TRIES_AT_THE_DEADLINE = "capacity-is-tried-at-the-deadline"
+"""Patch: evacuations that began before it stop waiting when the next try would come too late."""
 
 
 class Forward:
@@ -49,22 +58,32 @@ class Forward:
             raise asyncio.CancelledError
 
     async def claim_capacity(self, excluded: dict[str, str]) -> m.Destination:
-        """Source steps 5 and 6. With `wait_for_capacity`, "no host" is waited for until the deadline."""
+        """Source steps 5 and 6. With `wait_for_capacity`, "no host" is waited for until the deadline, when it is asked
+        for once more: the last wait between two tries would outlast it, and the server gives up before."""
         state, display = self._state, self._steps.display
         display.enter("evacuating")
         self._back.can_undo("release_capacity")
-        left = self._time_to_wait()
-        message = m.ClaimCapacity(ref=state.ref, target=state.request.target, excluded=excluded, wait=left is not None)
-        to = await self._steps.control(
+        try:
+            to = await self._claim(excluded, self._time_to_wait())
+        except ActivityError as error:
+            left = self._time_to_wait()
+            if left is None or failure_of(error).type not in NO_HOST or not workflow.patched(TRIES_AT_THE_DEADLINE):
+                raise
+            await workflow.sleep(left)
+            to = await self._claim(excluded, None)
+        state.to, display.destination = to, to.host
+        display.publish()
+        return to
+
+    async def _claim(self, excluded: dict[str, str], left: timedelta | None) -> m.Destination:
+        state = self._state
+        return await self._steps.control(
             CapacityActivities.claim_capacity,
-            message,
+            m.ClaimCapacity(ref=state.ref, target=state.request.target, excluded=excluded, wait=left is not None),
             policy=WAIT_FOR_CAPACITY if left is not None else CONTROL,
             deadline=left,
             about=f"choose a host for {state.name}",
         )
-        state.to, display.destination = to, to.host
-        display.publish()
-        return to
 
     def _time_to_wait(self) -> timedelta | None:
         waits = self._state.request.wait_for_capacity
@@ -79,9 +98,15 @@ class Forward:
             name=self._state.name,
             epoch=to.epoch,
             root_disk=self._state.facts.instance.root_disk,
+            defined=self._state.facts.instance.defined,
+            files=self._state.facts.instance.files,
         )
         prepared = await self._steps.on_host(
-            GuestActivities.prepare_destination, message, to=to, about=f"can {to.host} take {self._state.name}?"
+            GuestActivities.prepare_destination,
+            message,
+            to=to,
+            about=f"can {to.host} take {self._state.name}?",
+            over=self._over,
         )
         connector = prepared.connector
         self._state.to = to.model_copy(update={"incarnation": connector.incarnation})
@@ -149,28 +174,54 @@ class Forward:
             m.ConnectVolumes(call=call_to(to), instance_id=self._state.ref.instance_id, epoch=to.epoch, disks=disks),
             to=to,
             about=f"connect volumes on {to.host}",
+            over=self._over,
         )
 
     async def authorize_spawn(self, connector: m.Connector) -> None:
-        """Source step 14: every other place where the guest could run is proven empty, in one transaction."""
+        """Source step 14: every other place where the guest could run is proven empty, in one transaction. A
+        destination whose cap is reached is waited for."""
         self._state.asked_to_authorize = True
-        await self._steps.control(
-            InstanceStateActivities.authorize_spawn,
-            m.AuthorizeSpawn(
+        about = f"authorise {self._state.name} on {connector.host}"
+        patience = Patience(self._steps, self._claimed, about, over=self._over)
+        while True:
+            message = m.AuthorizeSpawn(
                 ref=self._state.ref,
                 host=connector.host,
                 incarnation=connector.incarnation,
+                witnessed=tuple(self._steps.witnessed.values()),
                 events=self._steps.events,
-            ),
-            policy=CONTROL,
-            about=f"authorise {self._state.name} on {connector.host}",
-        )
+            )
+            try:
+                authorized = await self._steps.control(
+                    InstanceStateActivities.authorize_spawn, message, policy=AUTHORIZE, about=about
+                )
+                self._write_down(authorized)
+                return patience.over()
+            except ActivityError as error:
+                await patience.bear_full(error)
+
+    def _write_down(self, authorized: m.Authorized) -> None:
+        """Here, and on the host with the next call."""
+        to = self._claimed.model_copy(update={"ledger": authorized.ledger})
+        self._state.to = to
+        write_down(authorized.ledger, authorized.epoch, to.host, to.incarnation)
+
+    def _over(self) -> Failure | None:
+        """Why no host is waited for any more. A cancel of a call whose end is waited for shows only here, where that
+        call ends otherwise."""
+        if self._state.deleted:
+            return failure_of_refusal(InstanceDeletedError("the instance was deleted meanwhile"))
+        return failure_of(asyncio.CancelledError()) if workflow.cancellation_reason() is not None else None
+
+    @property
+    def _claimed(self) -> m.Destination:
+        if self._state.to is None:
+            raise RuntimeError("no destination is claimed")
+        return self._state.to
 
     async def spawn_guest(self, nics: tuple[m.Nic, ...], disks: tuple[m.GuestDisk, ...]) -> m.GuestState:
         """Source step 15. Its completion is the guest's start in history."""
-        instance, to = self._state.facts.instance, self._state.to
-        if to is None:
-            raise RuntimeError("no destination is claimed")
+        instance, to = self._state.facts.instance, self._claimed
         guest = m.GuestSpec(
             instance_id=instance.id,
             name=instance.name,
@@ -189,4 +240,5 @@ class Forward:
             to=to,
             policy=replace(SPAWN),
             about=f"spawn {instance.name} on {to.host}",
+            over=self._over,
         )

@@ -1,6 +1,6 @@
 """Named timeouts and retries, one for each row of the design's table. `Tuning.scale` multiplies all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from temporalio.common import RetryPolicy
@@ -27,6 +27,8 @@ class Policy:
     first_retry: float = 0.2
     last_retry: float = 5
     once: bool = False
+    final: tuple[str, ...] = ()
+    """Types of failures that are not tried again here."""
     wait_for_cancel: bool = False
 
     def config(self, tuning: Tuning) -> ActivityConfig:
@@ -51,11 +53,15 @@ class Policy:
             initial_interval=_seconds(self.first_retry * scale),
             backoff_coefficient=2,
             maximum_interval=_seconds(self.last_retry * scale),
+            non_retryable_error_types=self.final or None,
         )
 
 
 CONTROL = Policy(start_to_close=10, deadline=300)
 """Control activities: store and services."""
+
+AUTHORIZE = replace(CONTROL, final=("DestinationBusyError",))
+"""A cap that is reached is waited for by the workflow, in the open."""
 
 FENCE = Policy(start_to_close=60, deadline=300, heartbeat=10, first_retry=1, last_retry=15, wait_for_cancel=True)
 

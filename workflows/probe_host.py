@@ -1,12 +1,11 @@
 """Asks one host's own worker, for callers that have no workflow of their own."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
-from evacuation.names import probe_queue
-from workflows.calls import call
-from workflows.policies import PROBE
+from workflows.endings import as_error
+from workflows.failures import Failure
+from workflows.probing import ask, counts
 
 with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities
@@ -14,18 +13,14 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn
 class ProbeHost:
-    """The host's report of itself and its guests, or None: nobody answers."""
+    """The host's report of itself and its guests, or None: nobody answers. It fails with the error that the host's own
+    worker answered with."""
 
     @workflow.run
     async def run(self, request: m.ProbeRequest) -> m.HostReport | None:
-        try:
-            return await call(
-                ProbeActivities.list_guests,
-                request,
-                queue=probe_queue(request.host),
-                policy=PROBE,
-                tuning=m.Tuning(),
-                about=f"is {request.host} there?",
-            )
-        except ActivityError:
-            return None
+        answer = await ask(ProbeActivities.list_guests, request, m.Tuning(), about=f"is {request.host} there?")
+        if not isinstance(answer, Failure):
+            return answer
+        if counts(answer):
+            raise as_error(answer)
+        return None

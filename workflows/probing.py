@@ -1,23 +1,58 @@
-"""The question to a host's own worker, on the queue that is for it alone."""
+"""Questions to a host's own worker, on the queue that is for them alone. Here it is decided what is an answer."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 from evacuation.messages import ProbeAnswer, ProbeRequest, Tuning
 from evacuation.names import probe_queue
 from workflows.calls import call
+from workflows.failures import Failure, failure_of
 from workflows.policies import PROBE
 
 with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities
 
+T = TypeVar("T")
+ANOTHER_BOOT = "another-boot-is-not-the-one-that-was-asked"
+"""Patch: runs from before it waited for what they had asked of a boot that was over."""
+ERRORS_ANSWER = "an-error-is-an-answer"
+"""Patch: runs from before it took a worker that answers with an error for one that is silent."""
 
-async def probe(host: str, hypervisor_uuid: str | None, tuning: Tuning) -> ProbeAnswer:
-    """Its answer. Raises ActivityError: nobody answers, or the worker answers with an error."""
-    return await call(
-        ProbeActivities.probe_host,
-        ProbeRequest(host=host, hypervisor_uuid=hypervisor_uuid),
-        queue=probe_queue(host),
-        policy=PROBE,
-        tuning=tuning,
-        about=f"is {host} there?",
-    )
+
+async def ask(
+    activity: Callable[[Any, ProbeRequest], T], request: ProbeRequest, tuning: Tuning, *, about: str
+) -> T | Failure | None:
+    """What the host's own worker says, be it an error. None is silence: nobody took the question, or no answer came in
+    time. Raises ActivityError when it was cancelled."""
+    try:
+        return await call(activity, request, queue=probe_queue(request.host), policy=PROBE, tuning=tuning, about=about)
+    except ActivityError as error:
+        failure = failure_of(error)
+        if failure.cancelled:
+            raise
+        return None if failure.silent else failure
+
+
+async def probe(
+    host: str, hypervisor_uuid: str | None, tuning: Tuning, *, doubted: bool = False
+) -> ProbeAnswer | Failure | None:
+    """Whether the host's own worker is there; as `ask`."""
+    request = ProbeRequest(host=host, hypervisor_uuid=hypervisor_uuid, doubted=doubted)
+    return await ask(ProbeActivities.probe_host, request, tuning, about=f"is {host} there?")
+
+
+def counts(answer: object) -> bool:
+    """Whether what was said counts in this run: an error did not always."""
+    return answer is not None and (not isinstance(answer, Failure) or workflow.patched(ERRORS_ANSWER))
+
+
+async def is_there(host: str, hypervisor_uuid: str | None, tuning: Tuning, *, boot: str | None = None) -> bool:
+    """Whether its worker answers, be it with an error. `boot`: whether it is still that one; what it was asked before
+    it booted again it will not do. Raises ActivityError when it was cancelled."""
+    answer = await probe(host, hypervisor_uuid, tuning)
+    if answer is None or boot is None or answer.incarnation in (None, boot):
+        return counts(answer)
+    return not workflow.patched(ANOTHER_BOOT)

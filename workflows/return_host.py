@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError
 
 from evacuation import messages as m
+from evacuation.ledger import LedgerMark
 from evacuation.model import PowerState
-from evacuation.names import probe_queue, return_queue
+from evacuation.names import evacuate_instance_id, return_queue
 from workflows.calls import call
 from workflows.endings import as_error
 from workflows.failures import Failure, failure_of
-from workflows.policies import COMPENSATION, HOST, PROBE, SPAWN
+from workflows.patience import WAITS_FOR_SLOW, is_slow
+from workflows.policies import COMPENSATION, HOST, SPAWN
+from workflows.probing import ask, counts, is_there
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
@@ -22,6 +27,8 @@ with workflow.unsafe.imports_passed_through():
 
 ASKS_AGAIN = "return-asks-the-host-again"
 """Patch: returns that began before it register their first report in every round."""
+TELLS = "return-tells-who-holds-it"
+"""Patch: returns that began before it let who holds them find out by itself."""
 WINDOW = 8
 LONGEST_WAIT = 60.0
 MOST_SILENT = 5
@@ -42,17 +49,19 @@ class ReturnHost:
         self._failed: list[str] = []
         self._left_to_do: list[str] = []
         self._silent = 0
+        self._told: set[str] = set()
+        self._ledger: LedgerMark | None = None
 
     @workflow.run
     async def run(self, input: m.ReturnHostInput) -> m.ReturnPlan:
         plan, pause = await self._reconcile(), 0.5
-        while plan.held_by or self._must_try_again():
+        while plan.held_by or plan.being_cut or self._must_try_again():
             workflow.set_current_details("\n".join(self._held(plan)))
+            await self._tell(plan.held_ids)
             await workflow.sleep(pause * self._tuning.scale)
             pause = min(pause * 2, LONGEST_WAIT)
             if await self._still_there():
-                if workflow.info().is_continue_as_new_suggested():
-                    workflow.continue_as_new(m.ReturnHostInput(report=self._report, tuning=self._tuning))
+                self._renew_if_long()
                 plan = await self._reconcile()
         await self._start(plan.start)
         await call(
@@ -63,7 +72,17 @@ class ReturnHost:
             about=f"{self._report.host} is up",
         )
         workflow.set_current_details("\n".join(["In service", *self._failed]))
-        return plan
+        return plan.model_copy(update={"ledger": self._ledger})
+
+    async def _tell(self, held: tuple[str, ...]) -> None:
+        """Once each: who waits for this host's queue holds it, and would look again only when its wait is over."""
+        for instance_id in held:
+            if instance_id not in self._told and workflow.patched(TELLS):
+                self._told.add(instance_id)
+                evacuation = workflow.get_external_workflow_handle(evacuate_instance_id(instance_id))
+                # It may have ended meanwhile, or nobody may run it.
+                with suppress(FailureError):
+                    await evacuation.signal("look_again")
 
     def _must_try_again(self) -> bool:
         """A guest that must not run here may run."""
@@ -71,37 +90,39 @@ class ReturnHost:
 
     def _held(self, plan: m.ReturnPlan) -> list[str]:
         waiting = [f"Held: waiting for the evacuation of {', '.join(plan.held_by)}"] if plan.held_by else []
+        waiting += ["Held: its power is being cut"] if plan.being_cut else []
         return [*waiting, *(f"Held: {each}" for each in self._left_to_do)]
 
     async def _still_there(self) -> bool:
         """What runs there may have changed, so the host is asked again. A host that does not answer is not registered
         by what it said once: that would void the evidence that it is off since. Ends this return if it stays silent;
-        a worker that starts there, or waits for this one, begins another."""
+        a worker that starts there, or waits for this one, begins another. One that answers with an error is there, and
+        is waited for."""
         if not workflow.patched(ASKS_AGAIN):
             return True
-        report = await self._ask_again()
-        if report is not None and report.incarnation == self._report.incarnation:
-            self._report, self._silent = report, 0
+        answer = await self._ask_again()
+        if isinstance(answer, m.HostReport) and answer.incarnation == self._report.incarnation:
+            self._report, self._silent = answer, 0
             return True
+        if isinstance(answer, Failure) and counts(answer):
+            self._silent = 0
+            workflow.set_current_details(f"Held: {self._report.host} answers with an error: {answer.line}")
+            self._renew_if_long()
+            return False
         self._silent += 1
         if self._silent >= MOST_SILENT:
             message = f"{self._report.host} does not answer any more as {self._report.incarnation}"
             raise as_error(Failure(type="HostSilentError", message=message))
         return False
 
-    async def _ask_again(self) -> m.HostReport | None:
+    def _renew_if_long(self) -> None:
+        if workflow.info().is_continue_as_new_suggested():
+            workflow.continue_as_new(m.ReturnHostInput(report=self._report, tuning=self._tuning))
+
+    async def _ask_again(self) -> m.HostReport | Failure | None:
         request = m.ProbeRequest(host=self._report.host, hypervisor_uuid=self._report.hypervisor_uuid)
-        try:
-            return await call(
-                ProbeActivities.list_guests,
-                request,
-                queue=probe_queue(self._report.host),
-                policy=PROBE,
-                tuning=self._tuning,
-                about=f"what runs on {self._report.host} now?",
-            )
-        except ActivityError:
-            return None
+        about = f"what runs on {self._report.host} now?"
+        return await ask(ProbeActivities.list_guests, request, self._tuning, about=about)
 
     async def _reconcile(self) -> m.ReturnPlan:
         self._left_to_do = []
@@ -112,6 +133,7 @@ class ReturnHost:
             tuning=self._tuning,
             about=f"register {self._report.host}",
         )
+        self._ledger = plan.ledger
         for guest in plan.quarantine:
             await self._must(GuestActivities.pause_guest, guest, f"quarantine {guest.name}")
         for guest in plan.destroy:
@@ -154,17 +176,26 @@ class ReturnHost:
         await asyncio.gather(*(one(guest) for guest in guests))
 
     async def _start_until_it_fails_for_good(self, guest: m.GuestKey) -> None:
-        tries_left = 3
-        while tries_left:
-            tries_left -= 1
+        tries_left, began = 3, workflow.now()
+        while True:
             try:
                 await self._start_one(guest)
                 return
             except ActivityError as error:
-                if not tries_left or not failure_of(error).retryable:
+                failure = failure_of(error)
+                # While the host answers, its guest may still be starting: by the same epoch it is found, or started.
+                tries_left -= not await self._is_slow(failure, began)
+                if not tries_left or not failure.retryable:
                     self._fail(f"start {guest.name}", error)
                     return
             await workflow.sleep(1.0 * self._tuning.scale)
+
+    async def _is_slow(self, failure: Failure, began: datetime) -> bool:
+        if not is_slow(failure) or workflow.now() - began >= self._tuning.patience * self._tuning.scale:
+            return False
+        return workflow.patched(WAITS_FOR_SLOW) and await is_there(
+            self._report.host, self._report.hypervisor_uuid, self._tuning
+        )
 
     async def _start_one(self, guest: m.GuestKey) -> None:
         spec = await call(
@@ -174,6 +205,7 @@ class ReturnHost:
             tuning=self._tuning,
             about=f"authorise {guest.name} here",
         )
+        self._ledger = spec.ledger
         state = await call(
             GuestActivities.start_guest,
             m.SpawnGuest(call=self._call, guest=spec),
@@ -212,4 +244,5 @@ class ReturnHost:
             host=self._report.host,
             hypervisor_uuid=self._report.hypervisor_uuid,
             incarnation=self._report.incarnation,
+            ledger=self._ledger,
         )

@@ -17,6 +17,8 @@ HELPERS = (
     "workflows.endings",
     "workflows.failures",
     "workflows.forward",
+    "workflows.in_place",
+    "workflows.patience",
     "workflows.policies",
     "workflows.probing",
     "workflows.renewal",
@@ -24,6 +26,7 @@ HELPERS = (
     "workflows.state",
     "workflows.steps",
     "workflows.waiting",
+    "workflows.written",
 )
 """Modules that define no workflow. They keep no state of their own and read no clock: a test holds that."""
 

@@ -6,10 +6,15 @@ from dataclasses import replace
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from evacuation.fencing import is_voidable
 from evacuation.messages import Destination, EvidenceQuery, FenceRequest, GuestCall, Settled
 from evacuation.model import Evidence, EvidenceKind
+from evacuation.request import MOST_OF_AN_ERROR, answered_with_error
+from workflows.asking import note_answer
 from workflows.failures import Failure, failure_of
+from workflows.patience import WAITS_FOR_SLOW, is_slow
 from workflows.policies import CONTROL, FENCE, HOST
+from workflows.probing import counts, is_there
 from workflows.state import State
 from workflows.steps import Steps, call_to
 
@@ -25,12 +30,16 @@ class Settling:
     """Decides about one guest on one destination.
 
     Its worker answers: forward, or gone. It does not for the hold: evidence that exists by now, or the destination's
-    fence under the same policy as a source. Neither: blocked, with cause and remedy, until one of them is to be had."""
+    fence under the same policy as a source. Neither: blocked, with cause and remedy, until one of them is to be had.
+    What was said of the host proves nothing in a round in which its worker answers, be it with an error. A host that
+    answers, and is only slow, is not fenced: it is asked until it can tell."""
 
     def __init__(self, steps: Steps, state: State) -> None:
         self._steps = steps
         self._state = state
         self._nudged = False
+        self._said = ""
+        """Why the destination's worker, which answers, could not tell."""
 
     def nudge(self) -> None:
         """Something changed: look again now."""
@@ -45,29 +54,32 @@ class Settling:
         while True:
             self._steps.renew_if_long()
             answer = await self._ask(to, wait)
-            if answer is not None:
+            if isinstance(answer, Settled):
                 return None if answer.forward else self._gone(to, answer)
             evidence = await self._find_evidence(to)
             if evidence is None and (workflow.now() - began) >= self._steps.tuning.hold * scale:
-                evidence = await self._fence_or_block(to)
-            if evidence is not None:
+                evidence = await self._prove_off(to, answer)
+            if evidence is not None and not await self._is_contradicted(to, evidence, answer):
                 return evidence
             if display.phase == "blocked":
                 wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _ask(self, to: Destination, wait: float) -> Settled | None:
-        """The destination's answer, or None. A nudge ends the waiting, also one that came since the last."""
+    async def _ask(self, to: Destination, wait: float) -> Settled | Failure | None:
+        """What the destination says, be it an error, or None: nobody answers. A nudge ends the waiting, also one that
+        came since the last."""
         asking = asyncio.create_task(self._call(to, wait))
         await workflow.wait_condition(lambda: asking.done() or self._nudged)
         self._nudged = False
         if not asking.done():
             asking.cancel()
+        self._said = ""
         try:
             return await asking
         except (ActivityError, asyncio.CancelledError) as error:
+            failure = failure_of(error)
             if not isinstance(error, asyncio.CancelledError):
-                await self._pause(failure_of(error))
-            return None
+                await self._pause(failure)
+            return None if failure.silent or failure.cancelled else failure
 
     async def _call(self, to: Destination, wait: float) -> Settled:
         deleted = self._state.deleted
@@ -114,7 +126,30 @@ class Settling:
         except ActivityError:
             return None
 
-    async def _fence_or_block(self, to: Destination) -> Evidence | None:
+    async def _is_contradicted(self, to: Destination, evidence: Evidence, answer: Failure | None) -> bool:
+        """A worker that answers, if with an error, is not off. It may have been switched off since it answered: then
+        it is silent the next time."""
+        if answer is None or not is_voidable(evidence) or not counts(answer):
+            return False
+        await note_answer(self._steps, to.host, answer)
+        self._block(to, self._heard(to, answer), answered_with_error(to.host))
+        return True
+
+    async def _prove_off(self, to: Destination, answer: Failure | None) -> Evidence | None:
+        """Not one that answers its probe while its settling takes long, or waits for an earlier call."""
+        if workflow.patched(WAITS_FOR_SLOW) and await self._is_slow(to, answer):
+            why = answer.message if answer else "it takes longer than it may"
+            cause = f"{to.host} answers, and cannot tell yet whether {self._state.name} runs there: {why}"
+            self._block(to, cause, f"wait, or mend what keeps {to.host} from it; {answered_with_error(to.host)}")
+            return None
+        return await self._fence_or_block(to, answer)
+
+    async def _is_slow(self, to: Destination, answer: Failure | None) -> bool:
+        if answer is not None:
+            return is_slow(answer)
+        return await is_there(to.host, to.hypervisor_uuid, self._steps.tuning)
+
+    async def _fence_or_block(self, to: Destination, answer: Failure | None) -> Evidence | None:
         request = FenceRequest(
             host=to.host, incarnation=to.incarnation, instance_id=self._state.ref.instance_id, spare_others=True
         )
@@ -123,17 +158,23 @@ class Settling:
                 FencingActivities.fence_destination, request, policy=FENCE_DESTINATION, about=f"fence {to.host}"
             )
         except ActivityError as error:
-            self._block(to, failure_of(error))
+            heard = (
+                self._heard(to, answer) if answer else f"{to.host} does not answer, so {self._state.name} may run there"
+            )
+            self._block(to, f"{heard}; {failure_of(error).message}", answered_with_error(to.host) if answer else "")
             return None
 
-    def _block(self, to: Destination, failure: Failure) -> None:
+    def _heard(self, to: Destination, answer: Failure) -> str:
+        error = f"{answer.type}: {answer.message}"[:MOST_OF_AN_ERROR]
+        return f"{to.host} answers with an error ({error}), so {self._state.name} may run there"
+
+    def _block(self, to: Destination, cause: str, remedy: str) -> None:
         display = self._steps.display
         entered = display.phase != "blocked"
-        display.enter(
-            "blocked",
-            cause=f"{to.host} does not answer, so {self._state.name} may run there; {failure.message}",
-            remedy=f"bring the worker of {to.host} back, or power {to.host} off and say: "
-            f'evacuate host down {to.host} --confirmed-off "who saw it, how"',
+        silent = (
+            f"bring the worker of {to.host} back, or power {to.host} off and say: "
+            f'evacuate host down {to.host} --confirmed-off "who saw it, how"'
         )
+        display.enter("blocked", cause=cause, remedy=remedy or silent)
         if entered:
             display.publish()

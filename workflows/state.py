@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from temporalio import workflow
+
 from evacuation.messages import (
     AttemptRef,
     Begun,
@@ -13,6 +15,9 @@ from evacuation.messages import (
     Tuning,
 )
 from evacuation.model import Evidence, PowerState, VmState
+
+SETTLES_WHAT_CAME_BETWEEN = "what-was-opened-after-the-check-is-settled"
+"""Patch: runs from before it went on with the next attempt of what they took over then."""
 
 
 @dataclass
@@ -49,10 +54,15 @@ class State:
         return self.begun
 
     @property
+    def came_between(self) -> bool:
+        """Whether what is taken over was opened only after the first check: it is settled as what that would have
+        found."""
+        return self.facts.adopts is not None and workflow.patched(SETTLES_WHAT_CAME_BETWEEN)
+
+    @property
     def wanted(self) -> VmState:
-        """As the evacuation recorded it when it began; what this request itself names goes before."""
-        if self.request.target_state is not None:
-            return VmState(self.request.target_state)
+        """As the evacuation recorded it when it began, whatever a request that adopts it names: the guest that an
+        earlier run has started is in that state."""
         return self.begun.wanted if self.begun else self.facts.instance.wanted
 
     @property

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from evacuation.ledger import Witness
 from evacuation.messages import (
+    Answered,
     Destination,
     HostCall,
     ProbeAnswer,
@@ -19,12 +21,12 @@ from evacuation.names import CONTROL_QUEUE, host_queue
 from workflows.calls import call
 from workflows.display import Display
 from workflows.failures import Failure, failure_of
+from workflows.patience import Patience
 from workflows.policies import ALARM_AFTER, COMPENSATION, HOST, Policy
-from workflows.probing import probe
+from workflows.probing import counts, probe
 
 T = TypeVar("T")
 M = TypeVar("M")
-BUSY_ROUNDS = 20
 MOST_UNSAVED = 400
 """A blocked evacuation repeats the same questions for days: its middle is dropped before it outgrows a message."""
 
@@ -38,6 +40,8 @@ class Steps:
         self.attempt = 0
         self.renew_if_long: Callable[[], None] = lambda: None
         """Called where work without end begins anew: may end this run, and go on in another."""
+        self.witnessed: dict[str, Witness] = {}
+        """What each host has said last of the ledger."""
         self._unsaved: list[StepEvent] = []
 
     def carry_on(self, events: tuple[StepEvent, ...]) -> None:
@@ -69,17 +73,19 @@ class Steps:
         to: Destination,
         about: str,
         policy: Policy = HOST,
+        over: Callable[[], Failure | None] = lambda: None,
     ) -> T:
-        """A step on a host's own queue. Nobody took it: a busy host answers its probe and is queued again, a
-        silent one is not."""
-        for rounds_left in reversed(range(BUSY_ROUNDS)):
+        """A step on a host's own queue, asked again while the host answers its probe: it is busy, or slow. Raises
+        ActivityError, StepFailed."""
+        patience = Patience(self, to, about, over=over)
+        while True:
             try:
-                return await self.once_on_host(activity, message, to=to, about=about, policy=policy)
+                result = await self.once_on_host(activity, message, to=to, about=about, policy=policy)
             except ActivityError as error:
-                busy = failure_of(error).not_started and await self.probe(to.host, to.hypervisor_uuid) is not None
-                if not busy or not rounds_left:
-                    raise
-        raise AssertionError("the last round returns or raises")
+                await patience.bear(error)
+            else:
+                patience.over()
+                return result
 
     async def once_on_host(
         self, activity: Callable[[Any, M], T], message: M, *, to: Destination, about: str, policy: Policy
@@ -87,27 +93,30 @@ class Steps:
         """A step on a host's own queue, whatever becomes of it."""
         return await self._run(activity, message, policy=policy, about=about, host=to.host)
 
-    async def probe(self, host: str, hypervisor_uuid: str | None) -> ProbeAnswer | None:
-        """The answer of the host's own worker, or None: nobody answers."""
-        try:
-            return await probe(host, hypervisor_uuid, self.tuning)
-        except ActivityError as error:
-            if failure_of(error).cancelled:
-                raise
-            return None
+    async def probe(
+        self, host: str, hypervisor_uuid: str | None, *, doubted: bool = False
+    ) -> ProbeAnswer | Failure | None:
+        """What the host's own worker says, be it an error, or None: nobody answers."""
+        answer = await probe(host, hypervisor_uuid, self.tuning, doubted=doubted)
+        return answer if counts(answer) else None
 
     async def hold(self, activity: Callable[[Any, M], T], message: M, *, about: str) -> T:
         """A control step that is repeated until it holds: a deadline raises an alarm, it does not end the work."""
-        started, pause = workflow.now(), 0.2
+        started, pause, times = workflow.now(), 0.2, 0
         while True:
             self.renew_if_long()
             try:
-                return await self.control(activity, message, policy=COMPENSATION, about=about)
+                held = await self.control(activity, message, policy=COMPENSATION, about=about)
             except ActivityError as error:
                 failure = failure_of(error)
                 if failure.type in FINAL or failure.cancelled:
                     raise
+                times += 1
+                self.display.retry(activity.__name__, times, since=started, error=failure.line)
                 self.warn(started, about, failure)
+            else:
+                self.display.retrying = None
+                return held
             await workflow.sleep(pause * self.tuning.scale)
             pause = min(pause * 2, 15)
 
@@ -143,27 +152,37 @@ class Steps:
             self._note(row, name, host, failure_of(error))
             raise
         del self._unsaved[: len(getattr(message, "events", ()))]
+        if host is not None and isinstance(result, Answered) and result.ledger is not None:
+            self.witnessed[host] = Witness(who=host, mark=result.ledger)
         self._note(row, name, host, None)
         return result
 
     def _note(self, row: int, name: str, host: str | None, failure: Failure | None) -> None:
         step = self.display.end(row, "failed" if failure else "done", failure.line if failure else "")
+        event = StepEvent(
+            name=name,
+            attempt=self.attempt,
+            host=host,
+            result="error" if failure else "success",
+            started_at=step.started_at,
+            finished_at=step.finished_at or workflow.now(),
+            details=step.note,
+        )
+        if failure and self._unsaved and _is_repeated(self._unsaved[-1], event):
+            self._unsaved[-1] = event.model_copy(update={"started_at": self._unsaved[-1].started_at})
+            return
         if len(self._unsaved) >= MOST_UNSAVED:
             del self._unsaved[MOST_UNSAVED // 2]
-        self._unsaved.append(
-            StepEvent(
-                name=name,
-                attempt=self.attempt,
-                host=host,
-                result="error" if failure else "success",
-                started_at=step.started_at,
-                finished_at=step.finished_at or workflow.now(),
-                details=step.note,
-            )
-        )
+        self._unsaved.append(event)
 
 
-FINAL = frozenset({"StaleAttemptError", "InstanceDeletedError", "EvidenceVoidedError"})
+def _is_repeated(last: StepEvent, event: StepEvent) -> bool:
+    """The same failure once more: one event, from the first to the last."""
+    when = {"started_at", "finished_at"}
+    return last.model_dump(exclude=when) == event.model_dump(exclude=when)
+
+
+FINAL = frozenset({"StaleAttemptError", "InstanceDeletedError", "EvidenceVoidedError", "StoreOwnedError"})
 """Answers that no repetition changes."""
 
 
@@ -172,4 +191,5 @@ def call_to(destination: Destination) -> HostCall:
         host=destination.host,
         hypervisor_uuid=destination.hypervisor_uuid,
         incarnation=destination.incarnation,
+        ledger=destination.ledger,
     )

@@ -1,22 +1,24 @@
 """A source that cannot be proven off: the evacuation ends, or it waits for the evidence in the open."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from evacuation.request import refuse_answering_source
 from evacuation.transitions import EndingCause
-from workflows.asking import note_answer
+from workflows.asking import note_answer, refused
 from workflows.attempts import FENCE_FAILURES
 from workflows.endings import Ended, deleted
-from workflows.failures import Failure, failure_of, failure_of_refusal
+from workflows.failures import Failure, failure_of
 from workflows.forward import Forward
 from workflows.state import State
 from workflows.steps import Steps
 
+T = TypeVar("T")
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 600.0
 AWAITED = frozenset({*FENCE_FAILURES, "SourceNotFencedError"})
@@ -57,6 +59,20 @@ class SourceFence:
             if over is not None:
                 return over
 
+    async def relying(self, step: Callable[[], Awaitable[T]]) -> T:
+        """`step`, which takes the source for off. Where its power reads on, whatever was said of it, it is fenced for
+        real first, once; it may be back, and is asked before it is cut. Raises Ended when it is, and ActivityError."""
+        try:
+            return await step()
+        except ActivityError as error:
+            if failure_of(error).type != "PowerReadsOnError":
+                raise
+        over = await self._why_over() or await self.prove()
+        if over is not None:
+            raise over
+        self._steps.display.enter("evacuating")
+        return await step()
+
     async def _wait(self, failure: Failure, seconds: float) -> None:
         display = self._steps.display
         entered = display.phase != "blocked"
@@ -73,8 +89,8 @@ class SourceFence:
         if self._state.deleted:
             return deleted(self._state.name)
         facts = self._state.facts
-        answer = await self._steps.probe(facts.instance.source, facts.source_uuid)
+        answer = await self._steps.probe(facts.instance.source, facts.source_uuid, doubted=True)
         if answer is None:
             return None
-        await note_answer(self._steps, answer)
-        return Ended(EndingCause.REFUSED, failure_of_refusal(refuse_answering_source(facts)))
+        await note_answer(self._steps, facts.instance.source, answer)
+        return Ended(EndingCause.REFUSED, refused(facts, answer))

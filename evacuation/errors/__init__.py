@@ -4,7 +4,9 @@
 "not yet". A `Refusal` was raised before anything was written or powered off.
 """
 
-from evacuation.errors.base import ErrorDetail, EvacuateError
+from typing import TYPE_CHECKING, Any
+
+from evacuation.errors.base import EvacuateError
 from evacuation.errors.failures import (
     AttachmentLostError,
     BmcCredentialsError,
@@ -12,34 +14,45 @@ from evacuation.errors.failures import (
     BmcTlsError,
     BmcUnreachableError,
     CapacityNotYetError,
+    CutOverError,
     DestinationBusyError,
     DestinationUnableError,
     DiskLockedError,
+    EndNotRecordedError,
     EvidenceMissingError,
     EvidenceVoidedError,
     FenceDeclinedError,
     FenceFailedError,
     GuestBusyError,
+    HostFailingError,
     HostSilentError,
+    HostSlowError,
+    HostsNotAskedError,
     HypervisorUnavailableError,
     InstanceChangedError,
     InstanceDeletedError,
     NobodyWaitsError,
     NotReadyError,
     NoValidHostError,
+    ObjectGoneError,
     OwnerChangedError,
+    PowerReadsOnError,
+    PowerUnreadError,
     ResidenceNotProvenError,
     SourceReturnedError,
     SpawnFailedError,
     StaleAttemptError,
     StaleEpochError,
     StorageNotRevokedError,
+    StoreConflictError,
     StoreSchemaError,
     StoreUnavailableError,
     TemporalUnavailableError,
+    VolumeImageGoneError,
     VolumeServiceError,
 )
 from evacuation.errors.refusals import (
+    AmbiguousNameError,
     BmcFileError,
     ContradictoryOptionsError,
     DuplicateInstanceError,
@@ -48,6 +61,7 @@ from evacuation.errors.refusals import (
     FleetError,
     HostAlreadyServedError,
     HostAnswersError,
+    HostDownError,
     HostIdentityError,
     HostNotFoundError,
     HostOffError,
@@ -63,15 +77,22 @@ from evacuation.errors.refusals import (
     SourceAnswersError,
     SourceNotFencedError,
     StateDirInUseError,
+    StoreBehindError,
+    StoreOwnedError,
     TargetDisabledError,
     TargetIsSourceError,
     TooLateError,
+    VmStateError,
     VmStateNotEvacuableError,
 )
+
+if TYPE_CHECKING:
+    from evacuation.errors.detail import ErrorDetail
 
 __all__ = [
     "BY_NAME",
     "REFUSALS",
+    "AmbiguousNameError",
     "AttachmentLostError",
     "BmcCredentialsError",
     "BmcFileError",
@@ -80,10 +101,12 @@ __all__ = [
     "BmcUnreachableError",
     "CapacityNotYetError",
     "ContradictoryOptionsError",
+    "CutOverError",
     "DestinationBusyError",
     "DestinationUnableError",
     "DiskLockedError",
     "DuplicateInstanceError",
+    "EndNotRecordedError",
     "ErrorDetail",
     "EvacuateError",
     "EvacuationRunningError",
@@ -96,10 +119,14 @@ __all__ = [
     "GuestBusyError",
     "HostAlreadyServedError",
     "HostAnswersError",
+    "HostDownError",
+    "HostFailingError",
     "HostIdentityError",
     "HostNotFoundError",
     "HostOffError",
     "HostSilentError",
+    "HostSlowError",
+    "HostsNotAskedError",
     "HypervisorUnableError",
     "HypervisorUnavailableError",
     "InstanceChangedError",
@@ -113,7 +140,10 @@ __all__ = [
     "NotReadyError",
     "NotRunningError",
     "NotTheStackError",
+    "ObjectGoneError",
     "OwnerChangedError",
+    "PowerReadsOnError",
+    "PowerUnreadError",
     "Refusal",
     "ResidenceNotProvenError",
     "RootDiskNotSharedError",
@@ -125,15 +155,29 @@ __all__ = [
     "StaleEpochError",
     "StateDirInUseError",
     "StorageNotRevokedError",
+    "StoreBehindError",
+    "StoreConflictError",
+    "StoreOwnedError",
     "StoreSchemaError",
     "StoreUnavailableError",
     "TargetDisabledError",
     "TargetIsSourceError",
     "TemporalUnavailableError",
     "TooLateError",
+    "VmStateError",
     "VmStateNotEvacuableError",
+    "VolumeImageGoneError",
     "VolumeServiceError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The detail is a pydantic model, and a command that prints its help is done sooner than pydantic is imported."""
+    if name != "ErrorDetail":
+        raise AttributeError(name)
+    from evacuation.errors.detail import ErrorDetail
+
+    return ErrorDetail
 
 
 def _tree(root: type[EvacuateError]) -> dict[str, type[EvacuateError]]:

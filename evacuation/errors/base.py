@@ -1,18 +1,10 @@
 """What every error is: a stable type name, a line for a person, and whether the same call may succeed later."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
-
-from evacuation.model import Frozen, Rejection
-
-
-class ErrorDetail(Frozen):
-    """What travels with a failure: one line for a person, what to do, and the hosts that were rejected."""
-
-    message: str
-    remedy: str = ""
-    hosts: tuple[Rejection, ...] = Field(default=())
+if TYPE_CHECKING:
+    from evacuation.errors.detail import ErrorDetail
+    from evacuation.model import Rejection
 
 
 class EvacuateError(Exception):
@@ -21,15 +13,19 @@ class EvacuateError(Exception):
     retryable: ClassVar[bool] = False
     benign: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, remedy: str = "", hosts: tuple[Rejection, ...] = ()) -> None:
+    def __init__(self, message: str, *, remedy: str = "", hosts: "tuple[Rejection, ...]" = ()) -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         self.hosts = hosts
+        self.incarnation: str | None = None
+        """Of the host whose own worker raises it; set by whoever knows."""
 
     @property
-    def detail(self) -> ErrorDetail:
-        return ErrorDetail(message=self.message, remedy=self.remedy, hosts=self.hosts)
+    def detail(self) -> "ErrorDetail":
+        from evacuation.errors.detail import ErrorDetail
+
+        return ErrorDetail(message=self.message, remedy=self.remedy, hosts=self.hosts, incarnation=self.incarnation)
 
     @property
     def line(self) -> str:

@@ -45,6 +45,23 @@ class BmcSystemError(FenceFailedError):
     retryable = False
 
 
+class CutOverError(FenceFailedError):
+    """The cut that this execution announced is over, or another boot is there: nothing is cut by it, nor recorded."""
+
+
+class PowerReadsOnError(FenceFailedError):
+    """Somebody says that the host is off, and its power reads on."""
+
+    retryable = False
+
+
+class PowerUnreadError(EvacuateError):
+    """What is said of the hosts that are named counts only after their power was read. Never leaves the activity that
+    reads it."""
+
+    retryable = True
+
+
 class FenceDeclinedError(EvacuateError):
     """Switching the host off would kill guests that are not this evacuation's."""
 
@@ -61,6 +78,20 @@ class StaleAttemptError(EvacuateError):
     """The call is late: its attempt is being undone, is over, or belongs to a run that was replaced."""
 
 
+class ObjectGoneError(EvacuateError):
+    """Somebody removed, behind this program's back, what a step needs: a volume, a host, a record."""
+
+
+class StoreConflictError(EvacuateError):
+    """The store refuses what was to be written, however often it is tried."""
+
+
+class EndNotRecordedError(EvacuateError):
+    """The guest runs, and what the store needs to record that is gone: tried until somebody puts it back."""
+
+    retryable = True
+
+
 class AttachmentLostError(EvacuateError):
     """Somebody else removed an attachment or a mapping that this attempt needs. Undone, and made anew by the next."""
 
@@ -69,6 +100,12 @@ class VolumeServiceError(EvacuateError):
     """The volume service does not answer, or cannot do what was asked."""
 
     retryable = True
+
+
+class VolumeImageGoneError(VolumeServiceError):
+    """The volume's data is not where it was."""
+
+    retryable = False
 
 
 class NoValidHostError(EvacuateError):
@@ -89,6 +126,12 @@ class DestinationBusyError(EvacuateError):
     benign = True
 
 
+class HostSlowError(EvacuateError):
+    """A host that answers its probe has not done in time what it was asked for: what became of it is unknown."""
+
+    retryable = True
+
+
 class DestinationUnableError(EvacuateError):
     """The destination refuses: its driver is not able, a foreign guest is there, or a disk is not visible."""
 
@@ -102,7 +145,7 @@ class StaleEpochError(EvacuateError):
 
 
 class NobodyWaitsError(EvacuateError):
-    """The last look before the create found that nobody waits for this activity any more, or nobody to ask."""
+    """The last look before the effect found that nobody waits for this activity any more, or nobody to ask."""
 
     retryable = True
 
@@ -119,8 +162,19 @@ class HypervisorUnavailableError(EvacuateError):
     retryable = True
 
 
+class HostFailingError(EvacuateError):
+    """The host's own worker answers, with an error: it is there."""
+
+
 class HostSilentError(EvacuateError):
     """A host that was coming back does not answer any more."""
+
+
+class HostsNotAskedError(EvacuateError):
+    """This worker has not asked every host yet what it has seen of the ledger: it starts nothing until then."""
+
+    retryable = True
+    benign = True
 
 
 class GuestBusyError(EvacuateError):
@@ -138,7 +192,7 @@ class EvidenceVoidedError(EvacuateError):
 
 
 class SourceReturnedError(EvacuateError):
-    """The source came back with the same boot, so that its fence evidence is void."""
+    """The source came back: in the boot that was said to be off, or in another than was checked."""
 
 
 class InstanceDeletedError(EvacuateError):

@@ -1,6 +1,12 @@
 """Errors raised before anything was written or powered off: the request is refused."""
 
+from typing import TYPE_CHECKING
+
 from evacuation.errors.base import EvacuateError
+
+if TYPE_CHECKING:
+    from evacuation.ledger import Witness
+    from evacuation.model import Rejection
 
 
 class Refusal(EvacuateError):
@@ -9,6 +15,10 @@ class Refusal(EvacuateError):
 
 class InstanceNotFoundError(Refusal):
     """No instance has that name or id."""
+
+
+class AmbiguousNameError(Refusal):
+    """Several instances have that name."""
 
 
 class HostNotFoundError(Refusal):
@@ -57,6 +67,14 @@ class HostIdentityError(Refusal):
 
 class HostOffError(Refusal):
     """The host is powered off."""
+
+
+class HostDownError(Refusal):
+    """The instance's host is not in service."""
+
+
+class VmStateError(Refusal):
+    """An instance in that vm_state is not started, and not stopped."""
 
 
 class FleetError(Refusal):
@@ -109,3 +127,18 @@ class NotTheStackError(Refusal):
 
 class HypervisorUnableError(Refusal):
     """The hypervisor cannot be used as it is set up; the message says what is missing."""
+
+
+class StoreBehindError(Refusal):
+    """Somebody has seen another ledger than this one, or a later state of it: it was restored, or the fleet is another
+    store's. Nothing is started until it is reconciled."""
+
+    def __init__(
+        self, message: str, *, remedy: str = "", hosts: "tuple[Rejection, ...]" = (), witness: "Witness | None" = None
+    ) -> None:
+        super().__init__(message, remedy=remedy, hosts=hosts)
+        self.witness = witness
+
+
+class StoreOwnedError(Refusal):
+    """The store belongs to another control plane."""

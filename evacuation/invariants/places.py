@@ -2,57 +2,51 @@
 
 from collections.abc import Iterator
 
-from evacuation.invariants.breach import Breach, Rule
-from evacuation.invariants.world import SeenGuest, World
+from evacuation.invariants.breach import Case, Rule, case
+from evacuation.invariants.seen import SeenGuest
+from evacuation.invariants.world import World
+from evacuation.messages import AttemptPhase
 
 
-def one_copy(world: World) -> Iterator[Breach]:
+def copies(world: World) -> Iterator[Case]:
     for instance_id, guests in world.guests_of.items():
         found = [guest for guest in guests if guest.writes]
         if len(found) > 1:
             where = ", ".join(f"{guest.host} (epoch {guest.epoch}, pid {guest.pid})" for guest in found)
-            yield Breach(
-                invariant="I1",
-                subject=world.name(instance_id),
-                message=f"{len(found)} copies run: {where}",
-                remedy="stop all but the one whose residence is unproven, then check the disk's data",
-            )
+            yield case(world.name(instance_id), number=len(found), where=where)
 
 
-def one_residence(world: World) -> Iterator[Breach]:
+def residences(world: World) -> Iterator[Case]:
     for instance_id, rows in world.unproven.items():
         if len(rows) > 1:
             where = ", ".join(f"{row.host} (epoch {row.epoch})" for row in rows)
-            yield Breach(
-                invariant="I1",
-                subject=world.name(instance_id),
-                message=f"it may run in {len(rows)} places, none proven empty: {where}",
-                remedy="prove all but one empty; the store's unique index on unproven residences is missing",
-            )
+            yield case(world.name(instance_id), number=len(rows), where=where)
 
 
-def true_evidence(world: World) -> Iterator[Breach]:
+def false_evidence(world: World) -> Iterator[Case]:
     for host in world.rows.hosts:
         alive = [g for g in world.guests if host.fenced and (g.host, g.incarnation) == (host.name, host.incarnation)]
         if alive:
-            names = ", ".join(sorted({world.name(guest.instance_id) for guest in alive}))
-            yield Breach(
-                invariant="I2",
-                subject=host.name,
-                message=f"its fence is recorded, and {names} still live there in the same boot: the evidence was false",
-                remedy=f"cut the power of {host.name} for real before anything else is evacuated from it",
-            )
+            yield case(host.name, names=", ".join(sorted({world.name(guest.instance_id) for guest in alive})))
 
 
-def allowed_guest(world: World) -> Iterator[Breach]:
+def not_allowed(world: World) -> Iterator[Case]:
     for guest in world.guests:
         if guest.writes and not _is_allowed(world, guest):
-            yield Breach(
-                invariant="I2",
-                subject=world.name(guest.instance_id),
-                message=f"epoch {guest.epoch} runs on {guest.host} (pid {guest.pid}), and no residence allows it",
-                remedy=f"destroy it on {guest.host}: its place was proven empty, or never given",
-            )
+            about = f"epoch {guest.epoch} on {guest.host}"
+            told = {"epoch": guest.epoch, "host": guest.host, "pid": guest.pid, "then": _what_to_do(world, guest)}
+            yield case(world.name(guest.instance_id), about, **told)
+
+
+def _what_to_do(world: World, guest: SeenGuest) -> str:
+    """Only a copy beside another one, of an epoch that this store has given, is a leftover for sure."""
+    row = world.instances.get(guest.instance_id)
+    alone = sum(each.writes for each in world.guests_of[guest.instance_id]) == 1
+    if alone:
+        return "it is the only copy that runs: run: evacuate store reconcile; ask its owner before anything is ended"
+    if row is None or guest.epoch > row.epoch:
+        return "this store has not given its epoch: run: evacuate store reconcile; ask before anything is ended"
+    return f"destroy it on {guest.host}: its place was proven empty, or never given"
 
 
 def _is_allowed(world: World, guest: SeenGuest) -> bool:
@@ -63,36 +57,139 @@ def _is_allowed(world: World, guest: SeenGuest) -> bool:
     )
 
 
-def proven_past(world: World) -> Iterator[Breach]:
+def unproven_past(world: World) -> Iterator[Case]:
     newest = {row.instance_id: row.epoch for row in sorted(world.rows.residences, key=lambda row: row.epoch)}
     for instance_id, rows in world.unproven.items():
         if len(rows) == 1 and rows[0].epoch < newest[instance_id]:
-            yield Breach(
-                invariant="I2",
-                subject=world.name(instance_id),
-                message=f"a newer residence was given, and the one on {rows[0].host} (epoch {rows[0].epoch}) "
-                "has no proof",
-                remedy=f"prove {rows[0].host} empty, and stop the newer guest until then",
-            )
+            yield case(world.name(instance_id), host=rows[0].host, epoch=rows[0].epoch)
 
 
-def lives_where_recorded(world: World) -> Iterator[Breach]:
+def lives_elsewhere(world: World) -> Iterator[Case]:
     for instance in world.at_rest.values():
         rows = world.unproven.get(instance.id, [])
         if len(rows) == 1 and rows[0].host != instance.host:
-            yield Breach(
-                invariant="I2",
-                subject=instance.name,
-                message=f"it is recorded on {instance.host}, and it may run on {rows[0].host} (epoch {rows[0].epoch})",
-                remedy=f"prove {rows[0].host} empty, and ask again: evacuate instance evacuate {instance.name}",
-            )
+            yield case(instance.name, recorded=instance.host, host=rows[0].host, epoch=rows[0].epoch)
+
+
+def nowhere(world: World) -> Iterator[Case]:
+    for instance in world.in_place:
+        if not world.unproven.get(instance.id):
+            yield case(instance.name, vm_state=instance.vm_state, host=instance.host)
+
+
+def of_another_boot(world: World) -> Iterator[Case]:
+    """What another boot is recorded for counts as proven empty as soon as anybody asks."""
+    for instance in world.in_place:
+        host = world.hosts[instance.host or ""]
+        for row in world.unproven.get(instance.id, []):
+            if row.host == host.name and row.incarnation != host.incarnation:
+                yield case(instance.name, host=host.name, boot=row.incarnation or "unknown", now=host.incarnation)
+
+
+def epoch_below(world: World) -> Iterator[Case]:
+    given: dict[str, int] = {}
+    for row in (*world.rows.residences, *world.rows.attempts):
+        given[row.instance_id] = max(row.epoch, given.get(row.instance_id, 0))
+    for instance in world.rows.instances:
+        if instance.epoch < given.get(instance.id, 0):
+            yield case(instance.name, last=instance.epoch, given=given[instance.id])
+
+
+def start_without_residence(world: World) -> Iterator[Case]:
+    for row in world.in_flight.values():
+        found = world.residences.get((row.instance_id, row.epoch or 0))
+        here = found is not None and (found.host, found.evacuation_id, found.attempt) == (
+            row.destination,
+            row.id,
+            row.attempt,
+        )
+        if row.phase in (AttemptPhase.AUTHORIZED, AttemptPhase.STARTED) and not here:
+            yield case(row.instance, attempt=row.attempt, host=row.destination or "a host that is not recorded")
+
+
+def residence_without_start(world: World) -> Iterator[Case]:
+    for row in world.in_flight.values():
+        found = world.residences.get((row.instance_id, row.epoch or 0))
+        if row.phase == AttemptPhase.FORWARD and found is not None:
+            yield case(row.instance, attempt=row.attempt, host=found.host, epoch=found.epoch)
 
 
 RULES: tuple[Rule, ...] = (
-    one_copy,
-    one_residence,
-    true_evidence,
-    allowed_guest,
-    proven_past,
-    lives_where_recorded,
+    Rule(
+        "copies",
+        "I1",
+        copies,
+        "{number} copies run: {where}",
+        "stop all but the one whose residence is unproven, then check the disk's data",
+    ),
+    Rule(
+        "residences",
+        "I1",
+        residences,
+        "it may run in {number} places, none proven empty: {where}",
+        "prove all but one empty; the store's unique index on unproven residences is missing",
+    ),
+    Rule(
+        "false-evidence",
+        "I2",
+        false_evidence,
+        "its fence is recorded, and {names} still live there in the same boot: the evidence was false",
+        "cut the power of {subject} for real before anything else is evacuated from it",
+    ),
+    Rule(
+        "not-allowed",
+        "I2",
+        not_allowed,
+        "epoch {epoch} runs on {host} (pid {pid}), and no residence allows it",
+        "{then}",
+    ),
+    Rule(
+        "unproven-past",
+        "I2",
+        unproven_past,
+        "a newer residence was given, and the one on {host} (epoch {epoch}) has no proof",
+        "prove {host} empty, and stop the newer guest until then",
+    ),
+    Rule(
+        "lives-elsewhere",
+        "I2",
+        lives_elsewhere,
+        "it is recorded on {recorded}, and it may run on {host} (epoch {epoch})",
+        "prove {host} empty, and ask again: evacuate instance evacuate {subject}",
+    ),
+    Rule(
+        "nowhere",
+        "I2",
+        nowhere,
+        "it is {vm_state} on {host}, which is up, and no residence is there: every place of it was proven empty",
+        "boot {host} again: its return gives it a residence",
+    ),
+    Rule(
+        "of-another-boot",
+        "I2",
+        of_another_boot,
+        "its residence on {host} is of boot {boot}, and {host} is up in boot {now}",
+        "boot {host} again: its return gives it a residence; evacuate nothing of it until then",
+    ),
+    Rule(
+        "epoch-below",
+        "I2",
+        epoch_below,
+        "its last epoch is {last}, and {given} was given already: one would be given twice",
+        "set its last epoch to {given} at least before it is evacuated or started again",
+    ),
+    Rule(
+        "start-without-residence",
+        "I2",
+        start_without_residence,
+        "attempt {attempt} is authorised, and no residence on {host} belongs to it",
+        "end that attempt: evacuate instance cancel {subject}; then see that nothing of it runs on {host}",
+    ),
+    Rule(
+        "residence-without-start",
+        "I2",
+        residence_without_start,
+        "attempt {attempt} is not authorised, and it has the residence on {host} (epoch {epoch}) already",
+        "end that attempt: evacuate instance cancel {subject}; then see that nothing of it runs on {host}",
+    ),
 )

@@ -3,96 +3,89 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from evacuation.invariants.breach import Breach, Rule
+from evacuation.invariants.breach import Case, Rule, case
+from evacuation.invariants.seen import SeenInstance
 from evacuation.invariants.world import World
 from evacuation.messages import AttemptPhase
-from evacuation.model import HostState, TaskState, VmState
+from evacuation.model import PowerState, TaskState, VmState
 from evacuation.transitions import REBUILDING
-from evacuation.views import InstanceView
+
+POWERING = {TaskState.POWERING_ON.value: "start", TaskState.POWERING_OFF.value: "stop"}
 
 
-def owned_task(world: World) -> Iterator[Breach]:
+def task_unowned(world: World) -> Iterator[Case]:
     for row in world.rows.instances:
         if row.task_state in REBUILDING and row.id not in world.in_flight:
-            yield Breach(
-                invariant="I3",
-                subject=row.name,
-                message=f"task_state is {row.task_state}, and no evacuation is open",
-                remedy=f"ask again: evacuate instance evacuate {row.name}",
-            )
+            yield case(row.name, task=row.task_state)
 
 
-def owned_evacuation(world: World) -> Iterator[Breach]:
-    """Of one whose guest has started, `goes_forward` speaks."""
+def evacuation_unowned(world: World) -> Iterator[Case]:
+    """Of one whose guest has started, `start_unowned` speaks."""
     running = world.running_workflows
     for row in world.in_flight.values():
         if running is not None and row.instance_id not in running and not world.has_started(row):
-            yield Breach(
-                invariant="I3",
-                subject=row.instance,
-                message=f"its evacuation is open (attempt {row.attempt}, {row.phase}), and no workflow runs it",
-                remedy=f"ask again, what is open is adopted: evacuate instance evacuate {row.instance}",
-            )
+            yield case(row.instance, attempt=row.attempt, phase=row.phase)
 
 
-def owned_deletion(world: World) -> Iterator[Breach]:
+def start_unowned(world: World) -> Iterator[Case]:
+    running = world.running_workflows
+    for row in world.in_flight.values():
+        if running is not None and row.instance_id not in running and world.has_started(row):
+            yield case(row.instance, host=row.destination)
+
+
+def deletion_unowned(world: World) -> Iterator[Case]:
     running = world.running_workflows
     for row in world.at_rest.values():
         if running is not None and row.task_state == TaskState.DELETING and row.id not in running:
-            yield Breach(
-                invariant="I3",
-                subject=row.name,
-                message="its deletion was begun, and no workflow carries it out",
-                remedy=f"ask again: evacuate instance delete {row.name}",
-            )
+            yield case(row.name)
 
 
-def deleted_is_gone(world: World) -> Iterator[Breach]:
+def power_task_unowned(world: World) -> Iterator[Case]:
+    """A start or stop, of this program or another, that was left in the middle on a host in service."""
+    running = world.running_workflows
+    for row in world.at_rest.values():
+        verb = POWERING.get(row.task_state or "")
+        if verb and running is not None and row.id not in running and world.is_in_service(row.host):
+            yield case(row.name, task=row.task_state, verb=verb)
+
+
+def deleted_runs(world: World) -> Iterator[Case]:
     """One that its host could not be told to destroy is destroyed when the host is heard from again."""
     for guest in world.guests:
         row = world.instances.get(guest.instance_id)
-        if row is not None and row.vm_state == VmState.DELETED and guest.writes and _in_service(world, guest.host):
-            yield Breach(
-                invariant="I3",
-                subject=row.name,
-                message=f"it is deleted, and its guest runs on {guest.host} (epoch {guest.epoch}, pid {guest.pid})",
-                remedy=f"ask again: evacuate instance delete {row.name}; or start the worker of {guest.host} again",
-            )
+        if row is not None and row.vm_state == VmState.DELETED and guest.writes and world.is_in_service(guest.host):
+            yield case(row.name, guest.host, host=guest.host, epoch=guest.epoch, pid=guest.pid)
 
 
-def ended_with_a_reason(world: World) -> Iterator[Breach]:
+def ended_unsaid(world: World) -> Iterator[Case]:
     for row in world.rows.evacuations:
-        said = row.outcome is not None and (row.outcome.outcome != "not_recovered" or row.outcome.reason)
+        said = row.ended is not None and (row.ended != "not_recovered" or row.has_reason)
         if not row.open and not said:
-            yield Breach(
-                invariant="I3",
-                subject=row.instance,
-                message=f"its evacuation {row.id} has ended, and nothing says how",
-                remedy=f"see where it is now: evacuate instance show {row.instance}",
-            )
+            yield case(row.instance, row.id)
 
 
-def runs_as_recorded(world: World) -> Iterator[Breach]:
+def error_without_fault(world: World) -> Iterator[Case]:
+    """A fleet may be loaded with instances in error: nobody here knows why they are."""
     for row in world.at_rest.values():
-        if row.task_state is None and _in_service(world, row.host) and (wrong := _differs(world, row)):
-            yield Breach(
-                invariant="I3",
-                subject=row.name,
-                message=wrong,
-                remedy=f"boot {row.host} again: its return starts what belongs there, and nothing else",
-            )
+        if row.vm_state == VmState.ERROR and not row.has_fault and row.name not in world.rows.loaded_in_error:
+            yield case(row.name)
 
 
-def _in_service(world: World, host: str | None) -> bool:
-    """On, and up in that very boot: what was recorded of the last one says nothing about a host that boots."""
-    return any(
-        (row.name, row.state) == (host, HostState.UP) and row.incarnation == world.boots.get(row.name)
-        for row in world.rows.hosts
-        if row.incarnation is not None
-    )
+def error_without_way_back(world: World) -> Iterator[Case]:
+    for row in world.at_rest.values():
+        last = world.last.get(row.id)
+        if row.vm_state == VmState.ERROR and row.has_fault and last is not None and row.wanted_vm_state != last.wanted:
+            yield case(row.name, wanted=last.wanted, found=row.wanted_vm_state or "nothing")
 
 
-def _differs(world: World, row: InstanceView) -> str | None:
+def runs_otherwise(world: World) -> Iterator[Case]:
+    for row in world.at_rest.values():
+        if row.task_state is None and world.is_in_service(row.host) and (wrong := _differs(world, row)):
+            yield case(row.name, found=wrong, verb="stop" if row.vm_state == VmState.STOPPED else "start")
+
+
+def _differs(world: World, row: SeenInstance) -> str | None:
     here = [guest for guest in world.guests_of.get(row.id, []) if guest.host == row.host]
     if row.vm_state == VmState.ACTIVE and not here:
         return f"it is active on {row.host}, and nothing of it runs there"
@@ -103,39 +96,95 @@ def _differs(world: World, row: InstanceView) -> str | None:
     return None
 
 
-def capped(world: World) -> Iterator[Breach]:
+POWER = {VmState.ACTIVE: PowerState.RUNNING, VmState.STOPPED: PowerState.SHUTDOWN}
+
+
+def power_otherwise(world: World) -> Iterator[Case]:
+    for row in world.in_place:
+        if row.power_state != POWER[VmState(row.vm_state)]:
+            yield case(row.name, vm_state=f"{row.vm_state} on {row.host}", power=row.power_state)
+    for row in world.rows.instances:
+        if row.vm_state == VmState.DELETED and row.power_state != PowerState.NOSTATE:
+            yield case(row.name, vm_state="deleted", power=row.power_state)
+
+
+def over_cap(world: World) -> Iterator[Case]:
     starting = Counter(
         row.destination for row in world.in_flight.values() if row.phase == AttemptPhase.AUTHORIZED and row.destination
     )
-    for host, number in starting.items():
-        if number > world.rows.caps.get(host, number):
-            yield Breach(
-                invariant="I5",
-                subject=host,
-                message=f"{number} evacuations are in flight to it, and its cap is {world.rows.caps[host]}",
-                remedy="let them finish before the next one is asked for",
-            )
+    for name, number in starting.items():
+        host = world.hosts.get(name)
+        if host is not None and number > host.max_evacuations:
+            yield case(name, number=number, cap=host.max_evacuations)
 
 
-def goes_forward(world: World) -> Iterator[Breach]:
-    running = world.running_workflows
-    for row in world.in_flight.values():
-        if running is not None and row.instance_id not in running and world.has_started(row):
-            yield Breach(
-                invariant="I8",
-                subject=row.instance,
-                message=f"its guest has started on {row.destination}, and no workflow takes it forward",
-                remedy=f"ask again, it is taken forward: evacuate instance evacuate {row.instance}",
-            )
-
+ASK_AGAIN = "ask again: evacuate instance evacuate {subject}"
 
 RULES: tuple[Rule, ...] = (
-    owned_task,
-    owned_evacuation,
-    owned_deletion,
-    deleted_is_gone,
-    ended_with_a_reason,
-    runs_as_recorded,
-    capped,
-    goes_forward,
+    Rule("task-unowned", "I3", task_unowned, "task_state is {task}, and no evacuation is open", ASK_AGAIN),
+    Rule(
+        "evacuation-unowned",
+        "I3",
+        evacuation_unowned,
+        "its evacuation is open (attempt {attempt}, {phase}), and no workflow runs it",
+        "ask again, what is open is adopted: evacuate instance evacuate {subject}",
+    ),
+    Rule(
+        "deletion-unowned",
+        "I3",
+        deletion_unowned,
+        "its deletion was begun, and no workflow carries it out",
+        "ask again: evacuate instance delete {subject}",
+    ),
+    Rule(
+        "power-task-unowned",
+        "I3",
+        power_task_unowned,
+        "its task_state is {task}, and no workflow carries it out",
+        "ask again: evacuate instance {verb} {subject}",
+    ),
+    Rule(
+        "deleted-runs",
+        "I3",
+        deleted_runs,
+        "it is deleted, and its guest runs on {host} (epoch {epoch}, pid {pid})",
+        "ask again: evacuate instance delete {subject}; or start the worker of {host} again",
+    ),
+    Rule(
+        "ended-unsaid",
+        "I3",
+        ended_unsaid,
+        "its evacuation {about} has ended, and nothing says how",
+        "see where it is now: evacuate instance show {subject}",
+    ),
+    Rule("error-without-fault", "I3", error_without_fault, "it is in error, and nothing says why", ASK_AGAIN),
+    Rule(
+        "error-without-way-back",
+        "I3",
+        error_without_way_back,
+        "it is in error, it was to be {wanted}, and what is recorded for its way back is {found}",
+        ASK_AGAIN,
+    ),
+    Rule(
+        "runs-otherwise",
+        "I3",
+        runs_otherwise,
+        "{found}",
+        "evacuate instance {verb} {subject}",
+    ),
+    Rule("power-otherwise", "I4", power_otherwise, "it is {vm_state}, and its power_state is {power}"),
+    Rule(
+        "over-cap",
+        "I5",
+        over_cap,
+        "{number} evacuations are in flight to it, and its cap is {cap}",
+        "let them finish before the next one is asked for",
+    ),
+    Rule(
+        "start-unowned",
+        "I8",
+        start_unowned,
+        "its guest has started on {host}, and no workflow takes it forward",
+        "ask again, it is taken forward: evacuate instance evacuate {subject}",
+    ),
 )

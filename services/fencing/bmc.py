@@ -1,21 +1,33 @@
 """Fencing by the hosts' BMCs: each host as its entry in the BMC file says, by Redfish or by IPMI."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, assert_never
 
-from evacuation.errors import BmcCredentialsError, BmcFileError, BmcUnreachableError, FenceFailedError
+from evacuation.errors import (
+    BmcCredentialsError,
+    BmcFileError,
+    BmcSystemError,
+    BmcUnreachableError,
+    FenceFailedError,
+)
 from services.fencing.bmc_file import Access, BmcDriver, BmcFile
 
 POLL = 0.5
 PATIENCE = 40.0
 """Seconds in which a host that was told to power off must read off. BMCs need a few, and say so meanwhile."""
+READINGS, SETTLED = 4, 3.0
+"""How often, and for how many seconds, a host must read off: the first answers of a BMC may be old ones."""
+Beat = Callable[[], None]
 
 
 class Power(Protocol):
-    """One host's power. Each call has its own timeout, and raises only FenceFailedError."""
+    """One host's power, for as long as it is open. Raises only FenceFailedError."""
 
-    def is_off(self) -> bool: ...
+    def is_off(self) -> bool:
+        """Read now."""
+        ...
 
     def cut(self) -> None:
         """Off by force, without waiting for it."""
@@ -37,27 +49,30 @@ class BmcFencing:
         return self._file.has(host)
 
     def is_off(self, host: str) -> bool:
-        return self._power(host).is_off()
+        with self._open(host, _nobody) as power:
+            return power.is_off()
 
-    def power_off(self, host: str, beat: Callable[[], None]) -> None:
-        power = self._power(host)
-        off = power.is_off()
-        beat()
-        if off:
-            return
-        try:
-            power.cut()
-        except BmcUnreachableError:
-            # Some answer with an error when the power went between the look and the order: the state decides.
-            if not power.is_off():
-                raise
-        beat()
-        self._wait_until_off(host, power, beat)
+    def stays_off(self, host: str, beat: Beat) -> bool:
+        with self._open(host, beat) as power:
+            return _stays_off(power, beat)
 
-    def _wait_until_off(self, host: str, power: Power, beat: Callable[[], None]) -> None:
-        give_up = time.monotonic() + PATIENCE
-        while not power.is_off():
+    def boot_of(self, host: str) -> str | None:
+        return None
+
+    def power_off(self, host: str, boot: str | None, *, last_look: Callable[[], None], beat: Beat) -> None:
+        """A host that reads off gets the order all the same: what a BMC says at first may be of yesterday. It is read
+        before that only because one that cannot be read is not told either."""
+        with self._open(host, beat) as power:
+            power.is_off()
             beat()
+            last_look()
+            _cut(power)
+            beat()
+            self._wait_until_off(host, power, beat)
+
+    def _wait_until_off(self, host: str, power: Power, beat: Beat) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while not _stays_off(power, beat):
             if time.monotonic() >= give_up:
                 raise FenceFailedError(
                     f"{host} was told to power off and still reads on after {PATIENCE:g} s",
@@ -65,25 +80,54 @@ class BmcFencing:
                     f'evacuate host down {host} --confirmed-off "who saw it, how"',
                 )
             time.sleep(POLL)
-        beat()
 
-    def _power(self, host: str) -> Power:
+    @contextmanager
+    def _open(self, host: str, beat: Beat) -> Generator[Power]:
         try:
             access = self._file.of(host)
         except BmcFileError as error:
             raise BmcCredentialsError(error.message, remedy=error.remedy) from None
-        return power_of(access, self._timeout)
+        with power_of(access, self._timeout, beat) as power:
+            yield power
 
 
-def power_of(access: Access, timeout: float) -> Power:
+def _stays_off(power: Power, beat: Beat) -> bool:
+    """Read until it says on, or has said off often enough, and for long enough."""
+    began, times = time.monotonic(), 0
+    while power.is_off():
+        beat()
+        times += 1
+        if times >= READINGS and time.monotonic() - began >= SETTLED:
+            return True
+        time.sleep(POLL)
+    beat()
+    return False
+
+
+def _cut(power: Power) -> None:
+    """Some answer with an error when the power went between the look and the order, or was off before: then the state
+    decides."""
+    try:
+        power.cut()
+    except (BmcUnreachableError, BmcSystemError):
+        if not power.is_off():
+            raise
+
+
+def _nobody() -> None:
+    """Nobody waits for a sign of life."""
+
+
+def power_of(access: Access, timeout: float, beat: Beat) -> AbstractContextManager[Power]:
+    """`timeout`: seconds for one answer."""
     match access.driver:
         case "redfish":
             from services.fencing.redfish import Redfish
 
-            return Redfish(access, timeout)
+            return Redfish(access, timeout, beat).opened()
         case "ipmi":
             from services.fencing.ipmi import Ipmi
 
-            return Ipmi(access, timeout)
+            return nullcontext(Ipmi(access, timeout, beat))
         case _:
             assert_never(access.driver)

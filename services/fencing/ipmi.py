@@ -6,6 +6,8 @@ has neither problem: it can be killed. The account goes through its standard inp
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -16,12 +18,17 @@ HELPER = Path(__file__).with_name("ipmi_call.py")
 PORT = 623
 
 
-class Ipmi:
-    """One BMC. Each call is over within `timeout` seconds."""
+QUESTIONS = 4
+"""In one call: a session is opened, used, and closed."""
 
-    def __init__(self, access: Access, timeout: float) -> None:
+
+class Ipmi:
+    """One BMC. Each answer takes `timeout` seconds at most, and so many a call; with a beat a second meanwhile."""
+
+    def __init__(self, access: Access, timeout: float, beat: Callable[[], None]) -> None:
         self._access = access
         self._timeout = timeout
+        self._beat = beat
 
     def is_off(self) -> bool:
         return self._call("read") == "off"
@@ -38,21 +45,32 @@ class Ipmi:
             "password": self._access.password,
             "action": action,
         }
-        try:
-            done = subprocess.run(
-                [sys.executable, "-I", str(HELPER)],
-                input=json.dumps(message),
-                capture_output=True,
-                text=True,
-                timeout=self._timeout,
-            )
-        except subprocess.TimeoutExpired:
-            raise self._silent() from None
-        return self._read(done)
+        return self._read(self._ask(json.dumps(message)))
 
-    def _read(self, done: subprocess.CompletedProcess[str]) -> str:
+    def _ask(self, message: str) -> str:
+        helper = subprocess.Popen(
+            [sys.executable, "-I", str(HELPER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        give_up = time.monotonic() + self._timeout * QUESTIONS
+        asked: str | None = message
+        with helper:
+            while True:
+                self._beat()
+                try:
+                    return helper.communicate(asked, timeout=min(1.0, self._timeout))[0]
+                except subprocess.TimeoutExpired:
+                    asked = None
+                    if time.monotonic() >= give_up:
+                        helper.kill()
+                        raise self._silent() from None
+
+    def _read(self, said: str) -> str:
         try:
-            answer = json.loads(done.stdout.splitlines()[-1])
+            answer = json.loads(said.splitlines()[-1])
             power, failure = answer.get("power"), answer.get("failure")
         except (IndexError, ValueError, AttributeError):
             power, failure = None, "broken"

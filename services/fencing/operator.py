@@ -23,5 +23,13 @@ class OperatorFencing:
     def is_off(self, host: str) -> bool:
         raise FenceFailedError(f"nothing here can read the power state of {host}", remedy=REMEDY)
 
-    def power_off(self, host: str, beat: Callable[[], None]) -> None:
+    def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
+        return self.is_off(host)
+
+    def boot_of(self, host: str) -> str | None:
+        return None
+
+    def power_off(
+        self, host: str, boot: str | None, *, last_look: Callable[[], None], beat: Callable[[], None]
+    ) -> None:
         raise FenceFailedError(f"nothing here can switch {host} off", remedy=REMEDY)

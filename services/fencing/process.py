@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from evacuation.errors import FenceFailedError, HostNotFoundError
+from evacuation.errors import FenceFailedError, HostNotFoundError, HypervisorUnavailableError
 from services.hypervisors.process import ProcessHost
+
+UNREADABLE = (HostNotFoundError, HypervisorUnavailableError)
 
 
 class ProcessFencing:
@@ -28,14 +30,30 @@ class ProcessFencing:
         """The mark is set and no process of the host is left."""
         try:
             return self._host(host).is_off()
-        except HostNotFoundError as error:
-            raise FenceFailedError(f"the power state of {host} cannot be read: {error.message}") from error
+        except UNREADABLE as error:
+            raise FenceFailedError(
+                f"the power state of {host} cannot be read: {error.message}", remedy=error.remedy
+            ) from error
 
-    def power_off(self, host: str, beat: Callable[[], None]) -> None:
+    def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
+        """The mark is lasting, and nothing is off without it."""
+        return self.is_off(host)
+
+    def boot_of(self, host: str) -> str | None:
         try:
-            self._host(host).power_off(beat)
-        except HostNotFoundError as error:
-            raise FenceFailedError(f"{host} cannot be switched off: {error.message}") from error
+            return self._host(host).incarnation()
+        except UNREADABLE as error:
+            raise FenceFailedError(
+                f"the boot of {host} cannot be read: {error.message}", remedy=error.remedy
+            ) from error
+
+    def power_off(
+        self, host: str, boot: str | None, *, last_look: Callable[[], None], beat: Callable[[], None]
+    ) -> None:
+        try:
+            self._host(host).power_off(beat, boot=boot, last_look=last_look)
+        except UNREADABLE as error:
+            raise FenceFailedError(f"{host} cannot be switched off: {error.message}", remedy=error.remedy) from error
 
     def _host(self, host: str) -> ProcessHost:
         return ProcessHost(self._root, host)

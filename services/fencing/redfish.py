@@ -1,11 +1,12 @@
 """Power by Redfish: the DMTF's standard over HTTPS, spoken by sushy."""
 
 import logging
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, cast
+from urllib.parse import urljoin, urlsplit
 
+import requests
 import requests.exceptions
 import sushy
 from sushy import auth, connector, exceptions
@@ -26,23 +27,40 @@ CONNECT = 2.0
 
 
 class Redfish:
-    """One system. Every call is a session of its own, and over within `timeout` seconds, all its requests together."""
+    """One system, in one session. Each answer takes `timeout` seconds at most, with a beat before each question."""
 
-    def __init__(self, access: Access, timeout: float) -> None:
+    def __init__(self, access: Access, timeout: float, beat: Callable[[], None]) -> None:
         self._access = access
         self._timeout = timeout
+        self._beat = beat
+        self._system: System | None = None
+        self._is_fresh = False
         # Its lines carry addresses, and what they say is in our errors.
         logging.getLogger("sushy").setLevel(logging.CRITICAL)
 
+    @contextmanager
+    def opened(self) -> Generator["Redfish"]:
+        access = self._access
+        link = _Patient(_url(access.address), access.verify, self._timeout, self._beat)
+        try:
+            with self._named():
+                basic = auth.BasicAuth(username=access.username, password=access.password)
+                root = sushy.Sushy(_url(access.address), auth=basic, connector=link)
+                self._system, self._is_fresh = root.get_system(_path(access.system)), True
+            yield self
+        finally:
+            link.close()
+
     def is_off(self) -> bool:
-        with self._system() as system:
-            state = cast("PowerState | None", system.power_state)
+        with self._named():
+            state = cast("PowerState | None", self._read().power_state)
         if state is None:
             raise FenceFailedError(f"the BMC of {self._access.host} does not say whether it is on or off")
         return state is PowerState.OFF
 
     def cut(self) -> None:
-        with self._system() as system:
+        with self._named():
+            system = self._found
             if ResetType.FORCE_OFF not in system.get_allowed_reset_system_values():
                 raise BmcSystemError(
                     f"the BMC of {self._access.host} cannot force it off",
@@ -50,16 +68,18 @@ class Redfish:
                 )
             system.reset_system(ResetType.FORCE_OFF)
 
-    @contextmanager
-    def _system(self) -> Generator[System]:
-        access = self._access
-        link = _Budgeted(_url(access.address), access.verify, self._timeout)
-        try:
-            with self._named():
-                basic = auth.BasicAuth(username=access.username, password=access.password)
-                yield sushy.Sushy(_url(access.address), auth=basic, connector=link).get_system(_path(access.system))
-        finally:
-            link.close()
+    def _read(self) -> System:
+        """What was read when it was opened is of now; after that it is asked again."""
+        if not self._is_fresh:
+            self._found.refresh(force=True)
+        self._is_fresh = False
+        return self._found
+
+    @property
+    def _found(self) -> System:
+        if self._system is None:
+            raise RuntimeError("it is not open")
+        return self._system
 
     @contextmanager
     def _named(self) -> Generator[None]:
@@ -71,6 +91,10 @@ class Redfish:
 
     def _error(self, error: Exception) -> FenceFailedError:
         bmc = f"the BMC of {self._access.host}"
+        if _is_elsewhere(error):
+            return BmcSystemError(
+                f"{bmc} sends us to another machine", remedy="name that one in the BMC file, if it is the right one"
+            )
         if isinstance(error, exceptions.AccessError):
             return BmcCredentialsError(
                 f"{bmc} refuses the account (HTTP {error.status_code})",
@@ -98,21 +122,39 @@ class Redfish:
         )
 
 
-class _Budgeted(connector.Connector):
-    """All requests together may take `seconds`. Nothing is retried here: whoever fences does that."""
+class _Elsewhere(requests.exceptions.RequestException):
+    """The BMC sends whoever asks to another machine."""
 
-    def __init__(self, url: str, verify: bool | str, seconds: float) -> None:
+
+class _Patient(connector.Connector):
+    """One answer may take `seconds`. Nothing is retried here: whoever fences does that."""
+
+    def __init__(self, url: str, verify: bool | str, seconds: float, beat: Callable[[], None]) -> None:
         # 1, not 0: that stands for three tries.
         whom: Any = verify
         super().__init__(url, verify=whom, server_side_retries=1, connect_timeout=min(CONNECT, seconds))
-        self._give_up = time.monotonic() + seconds
+        self._seconds = seconds
+        self._beat = beat
+        follow = self._session.get_redirect_target
+
+        def within(resp: requests.Response) -> str | None:
+            """An answer from another machine would be about another machine, and it would get the account."""
+            target = follow(resp)
+            if target is not None and _authority(urljoin(resp.url, target)) != _authority(resp.url):
+                raise _Elsewhere("redirected to another authority")
+            return target
+
+        self._session.get_redirect_target = within
 
     def _op(self, method: str, path: str = "", *args: Any, **more: Any) -> Any:
-        left = self._give_up - time.monotonic()
-        if left <= 0:
-            raise exceptions.ConnectionError(url="", error="out of time")
-        more.update(timeout=left, server_side_retries_left=0)
+        self._beat()
+        more.update(timeout=self._seconds, server_side_retries_left=0)
         return cast("Callable[..., Any]", super()._op)(method, path, *args, **more)
+
+
+def _authority(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.lower()
 
 
 def _url(address: str) -> str:
@@ -123,6 +165,10 @@ def _url(address: str) -> str:
 
 def _path(system: str | None) -> str | None:
     return system if system is None or system.startswith("/") else f"/redfish/v1/Systems/{system}"
+
+
+def _is_elsewhere(error: BaseException) -> bool:
+    return isinstance(error, _Elsewhere) or isinstance(error.__context__, _Elsewhere)
 
 
 def _is_tls(error: BaseException) -> bool:

@@ -1,14 +1,35 @@
-"""Files of a host that are written whole or not at all, and durably."""
+"""Files of a host that are written whole or not at all, and durably. What the system refuses, and what a damaged file
+says, is told as HypervisorUnavailableError: it proves nothing about the guests."""
 
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import ValidationError
+
+from evacuation.errors import HypervisorUnavailableError
 from evacuation.model import Frozen
 
 Document = TypeVar("Document", bound=Frozen)
+
+
+@contextmanager
+def told(path: Path) -> Generator[None]:
+    """Around what is done to the path."""
+    try:
+        yield
+    except OSError as error:
+        raise HypervisorUnavailableError(
+            f"{error.filename or path}: {error.strerror or error}",
+            remedy=f"see that there is room, and that the worker may read and write {path.parent}",
+        ) from error
+    except ValidationError as error:
+        raise HypervisorUnavailableError(
+            f"{path} is damaged", remedy="restore it; nothing is started on this host without it"
+        ) from error
 
 
 def sync_directory(path: Path) -> None:
@@ -21,28 +42,28 @@ def sync_directory(path: Path) -> None:
 
 def write_durably(path: Path, text: str) -> None:
     """The file has the whole text, or what it had before; after the return it survives a power loss."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_directory(path.parent)
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
 
 
 def remove_durably(path: Path) -> None:
     """The file is gone; gone already is fine."""
-    with suppress(FileNotFoundError):
+    with told(path), suppress(FileNotFoundError):
         path.unlink()
         sync_directory(path.parent)
 
 
 def read(path: Path, kind: type[Document]) -> Document | None:
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+    with told(path), suppress(FileNotFoundError):
+        return kind.model_validate_json(path.read_bytes())
+    return None
 
 
 def write(path: Path, document: Frozen) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from evacuation import messages as m
 from evacuation.errors import GuestBusyError, StaleEpochError
 from evacuation.model import Frozen
-from services.hypervisors.documents import read, write
+from services.hypervisors.documents import read, told, write
 from services.hypervisors.locks import LockHeldError, file_lock
 
 LOCK_WAIT = 15.0
@@ -64,10 +64,11 @@ class GuestMemory:
 
     @contextmanager
     def exclusive(self, instance_id: str, beat: Callable[[str], None] = _ignore) -> Generator[int]:
-        """Hold the instance's host-wide lock; yields its descriptor. Raises GuestBusyError."""
+        """Hold the instance's host-wide lock; yields its descriptor. Raises GuestBusyError, and for whatever
+        the system refuses meanwhile HypervisorUnavailableError."""
         path = self._files.lock(instance_id)
         try:
-            with file_lock(path, wait=LOCK_WAIT, beat=lambda: beat("waiting for the guest's lock")) as held:
+            with told(path), file_lock(path, wait=LOCK_WAIT, beat=lambda: beat("waiting for the guest's lock")) as held:
                 yield held
         except LockHeldError as error:
             raise GuestBusyError(f"another operation on {instance_id} runs on {self._host}") from error

@@ -7,13 +7,16 @@ from sqlmodel import Session, col, select
 from evacuation.adoption import ANY_ADDRESS, Adopted, AdoptedHost, require_adoptable
 from evacuation.capabilities import HostCapabilities
 from evacuation.errors import NotAdoptableError
+from evacuation.fleet import Fleet
 from services.sql.adopting_instances import adopt_instance, left_alone
+from services.sql.allocations import Allocations
+from services.sql.candidates import all_candidates
 from services.sql.database import Database
 from services.sql.evidence import current_evidence
-from services.sql.facts import all_hosts, candidates
 from services.sql.fleet import fleet_of
 from services.sql.reports import lock_known
 from services.sql.rows import lock_host, next_position
+from services.sql.statements import execute
 from services.sql.tables import HostRow, InstanceRow, LoadedFleet, NetworkRow
 
 CPU_RATIO = 4.0
@@ -33,16 +36,20 @@ class SqlAdoption:
 
 def _adopt(session: Session, hosts: Sequence[AdoptedHost]) -> tuple[Adopted, ...]:
     lock_known(session, [each.id for host in hosts for each in host.instances])
+    first = _first_fleet(session)
+    allocations = Allocations(session)
     _add_networks(session, hosts)
     found: list[Adopted] = []
     for host in hosts:
         found.append(_adopt_host(session, host))
         session.flush()
-        found += [adopt_instance(session, each, host.name) for each in host.instances]
+        found += [adopt_instance(session, allocations, each, host.name) for each in host.instances]
         found += _gone(session, host)
     session.flush()
     _require_room(session, {host.name for host in hosts})
-    _note_fleet(session)
+    allocations.count([host.name for host in hosts])
+    if first is not None:
+        first.fleet = fleet_of(session, disk_lock=True)
     return tuple(found)
 
 
@@ -110,7 +117,7 @@ def _gone(session: Session, host: AdoptedHost) -> list[Adopted]:
 
 
 def _require_room(session: Session, hosts: set[str]) -> None:
-    for host in candidates(session, all_hosts(session)):
+    for host in all_candidates(session):
         sizes = (
             ("vcpus", "--cpu-allocation-ratio", host.vcpus_used, host.vcpus),
             ("MiB of memory", "--ram-allocation-ratio", host.memory_mb_used, host.memory_mb),
@@ -123,7 +130,11 @@ def _require_room(session: Session, hosts: set[str]) -> None:
                 )
 
 
-def _note_fleet(session: Session) -> None:
-    """The store has a fleet from now on: claims take turns by this row."""
-    if session.get(LoadedFleet, 1) is None:
-        session.add(LoadedFleet(fleet=fleet_of(session, disk_lock=True)))
+def _first_fleet(session: Session) -> LoadedFleet | None:
+    """In an empty store the row that turns are taken by; what was found is written into it at the end."""
+    if execute(session, select(LoadedFleet.id)).first() is not None:
+        return None
+    first = LoadedFleet(fleet=Fleet.model_construct(hosts=()))
+    session.add(first)
+    session.flush()
+    return first

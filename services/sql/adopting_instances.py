@@ -6,33 +6,35 @@ from uuid import uuid4
 from sqlmodel import Session, col, delete, select
 
 from evacuation.adoption import Adopted, AdoptedInstance, AdoptedPort
-from evacuation.errors import DuplicateInstanceError
-from evacuation.model import PortStatus, TaskState, VmState
-from services.sql.evidence import current_evidence
+from evacuation.errors import DuplicateInstanceError, PowerUnreadError
+from evacuation.model import Evidence, PortStatus, TaskState, VmState
+from services.sql.allocations import Allocations
+from services.sql.evidence import usable_evidence
 from services.sql.holdings import bind_ports, drop_other_bindings, ports_of
 from services.sql.reports import keep
 from services.sql.rows import lock_instance, next_position, open_evacuation, unproven_residence
+from services.sql.statements import execute
 from services.sql.tables import AllocationRow, HostRow, InstanceRow, PortBindingRow, PortRow, ResidenceRow
 
 FOLLOWED = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED)
 """What a host may say better than the store; every other state is some operation's business."""
 
 
-def adopt_instance(session: Session, found: AdoptedInstance, host: str) -> Adopted:
+def adopt_instance(session: Session, allocations: Allocations, found: AdoptedInstance, host: str) -> Adopted:
     """Raises DuplicateInstanceError."""
     _refuse_taken_name(session, found, host)
     if session.get(InstanceRow, found.id) is None:
         row = _add(session, found, host)
-        _hold(session, row, found, host)
+        _hold(session, allocations, row, found, host)
         return _answer(row, host, "added")
     row = lock_instance(session, found.id)
     if open_evacuation(session, row.id) is not None:
         return left_alone(row, "it is being evacuated")
     _refuse_deleted(row, host)
-    moved = _move_here(session, row, found, host)
+    moved = _move_here(session, allocations, row, found, host)
     before = (row.model_dump(), _held(session, row))
     _follow(row, found)
-    _hold(session, row, found, host)
+    _hold(session, allocations, row, found, host)
     changed = moved or (row.model_dump(), _held(session, row)) != before
     return _answer(row, host, "updated" if changed else "unchanged")
 
@@ -86,15 +88,15 @@ def _add(session: Session, found: AdoptedInstance, host: str) -> InstanceRow:
     return row
 
 
-def _move_here(session: Session, row: InstanceRow, found: AdoptedInstance, host: str) -> bool:
+def _move_here(session: Session, allocations: Allocations, row: InstanceRow, found: AdoptedInstance, host: str) -> bool:
     """Somebody brought it up here by hand: allowed only when the place where it was is proven empty."""
     older = unproven_residence(session, row.id)
     if older is not None and older.host != host:
-        proof = current_evidence(session, older.host, older.incarnation)
+        proof = _evidence(session, row, older)
         if proof is None:
             raise DuplicateInstanceError(
                 f"{row.name} ({row.id}) is on {host}, and lives on {older.host}, which nothing proves off",
-                remedy=f"undefine the copy that is not to be kept, or fence {older.host}",
+                remedy=f"undefine the copy that you do not keep, or fence {older.host}",
             )
         older.proof = proof
         session.flush()
@@ -105,9 +107,19 @@ def _move_here(session: Session, row: InstanceRow, found: AdoptedInstance, host:
     row.vm_state, row.power_state = found.vm_state, found.power_state
     incarnation = session.get_one(HostRow, host).incarnation
     session.add(ResidenceRow(instance_id=row.id, epoch=row.last_epoch, host=host, incarnation=incarnation))
-    session.exec(delete(AllocationRow).where(col(AllocationRow.consumer_id) == row.id))
-    session.flush()
+    allocations.drop(row.id)
     return True
+
+
+def _evidence(session: Session, row: InstanceRow, older: ResidenceRow) -> Evidence | None:
+    """Nothing here can read a host's power: who says that it is off has it read. Raises DuplicateInstanceError."""
+    try:
+        return usable_evidence(session, older.host, older.incarnation)
+    except PowerUnreadError as error:
+        raise DuplicateInstanceError(
+            f"{row.name} ({row.id}) lives on {older.host}, whose power was not read since it was said to be off",
+            remedy=f'say: evacuate host down {older.host} --confirmed-off "who saw it, how"; and adopt at once',
+        ) from error
 
 
 def _follow(row: InstanceRow, found: AdoptedInstance) -> None:
@@ -122,16 +134,11 @@ def _held(session: Session, row: InstanceRow) -> tuple[Any, ...]:
     session.flush()
     ports = [(port.mac, port.network) for port in ports_of(session, row.id)]
     sizes = select(AllocationRow).where(AllocationRow.consumer_id == row.id)
-    return (ports, [each.model_dump() for each in session.exec(sizes).all()])
+    return (ports, [tuple(each) for each in execute(session, sizes)])
 
 
-def _hold(session: Session, row: InstanceRow, found: AdoptedInstance, host: str) -> None:
-    where = (AllocationRow.consumer_id == row.id, AllocationRow.host == host)
-    held = session.exec(select(AllocationRow).where(*where)).first()
-    if held is None:
-        session.add(AllocationRow(consumer_id=row.id, host=host, **found.flavor.model_dump()))
-    else:
-        held.vcpus, held.memory_mb, held.disk_gb = row.vcpus, row.memory_mb, row.disk_gb
+def _hold(session: Session, allocations: Allocations, row: InstanceRow, found: AdoptedInstance, host: str) -> None:
+    allocations.resize(row.id, host, row.on_host)
     _place_ports(session, row, found.ports)
     drop_other_bindings(session, row.id, host)
     session.flush()

@@ -10,16 +10,18 @@ from evacuation.errors import (
     DestinationBusyError,
     DestinationUnableError,
     EvidenceVoidedError,
-    ResidenceNotProvenError,
-    SourceReturnedError,
 )
-from evacuation.model import HostState, TaskState
+from evacuation.fencing import is_voidable
+from evacuation.model import HostState, PowerState, TaskState
 from services.sql.actions import write_events
-from services.sql.evidence import VOIDABLE, current_evidence, was_voided
-from services.sql.guard import lock, lock_forward, lock_undo
-from services.sql.rows import attempt_of, lock_host
+from services.sql.evidence import usable_evidence
+from services.sql.guard import MAY_RUN, find, is_closed_by, lock, lock_forward, lock_undo, require_forward, stale
+from services.sql.ledger import require_asked, require_sound
+from services.sql.refused import gone
+from services.sql.rows import attempt_of, lock_host, lock_hosts
 from services.sql.statements import add, change, execute
-from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow
+from services.sql.tables import IS_OPEN, AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow
+from services.sql.unproven import unproven
 
 _RESIDENCES = (
     select(ResidenceRow)
@@ -35,6 +37,7 @@ _STARTING = (
     .join(EvacuationRow, _IS_CURRENT)
     .where(
         col(AttemptRow.host) == bindparam("host"),
+        IS_OPEN,
         EvacuationRow.phase == m.AttemptPhase.AUTHORIZED,
         col(EvacuationRow.id) != bindparam("but"),
     )
@@ -44,15 +47,21 @@ _STARTING = (
 def authorize_spawn(session: Session, message: m.AuthorizeSpawn) -> m.Authorized:
     instance, evacuation = lock_forward(session, message.ref, m.AttemptPhase.FORWARD, m.AttemptPhase.AUTHORIZED)
     attempt = attempt_of(session, evacuation)
-    assert attempt is not None, "a forward attempt has made its claim"
+    if attempt is None:
+        raise gone(f"the record of attempt {evacuation.attempt} is gone")
     first_time = evacuation.phase is m.AttemptPhase.FORWARD
-    if first_time:
-        _refuse_unable(session, evacuation, attempt, message)
+    require_asked(session)
+    require_sound(session, *message.witnessed)
     residences = session.exec(_RESIDENCES, params={"instance_id": instance.id}).all()
     if first_time:
+        lock_hosts(session, attempt.host, *(each.host for each in residences if each.proof is None))
+        _refuse_unable(session, evacuation, attempt, message)
         _prove(session, instance, residences)
+        # Last: a full destination is waited for, and what nobody can wait for must not be found out only then.
+        _refuse_full(session, evacuation, attempt)
         add(session, _residence(attempt, message.incarnation))
-        change(session, instance, task_state=TaskState.REBUILD_SPAWNING)
+        # Nothing of it runs, until the destination has started it.
+        change(session, instance, task_state=TaskState.REBUILD_SPAWNING, power_state=PowerState.NOSTATE)
         change(session, evacuation, phase=m.AttemptPhase.AUTHORIZED)
     write_events(session, evacuation, message.events)
     proofs = (residence.proof for residence in residences if residence.epoch < attempt.epoch)
@@ -60,50 +69,66 @@ def authorize_spawn(session: Session, message: m.AuthorizeSpawn) -> m.Authorized
 
 
 def _prove(session: Session, instance: InstanceRow, residences: Sequence[ResidenceRow]) -> None:
-    """Current evidence becomes the proof of each unproven residence. Raises SourceReturnedError when it was voided,
-    ResidenceNotProvenError when there is none."""
+    """Current evidence becomes the proof of each unproven residence, whose hosts are locked: nobody voids it before the
+    commit. Raises SourceReturnedError or PowerReadsOnError when it was voided, ResidenceNotProvenError when there is
+    none, PowerUnreadError."""
     for residence in residences:
-        proof = residence.proof or current_evidence(session, residence.host, residence.incarnation, instance.id)
+        proof = residence.proof or usable_evidence(session, residence.host, residence.incarnation, instance.id)
         if proof is None:
-            raise _unproven(session, instance, residence)
+            raise unproven(session, instance.name, residence.host, residence.incarnation)
         change(session, residence, proof=proof)
 
 
+def record_start(session: Session, ref: m.AttemptRef) -> None:
+    """The guest's start is known: from here on the attempt only goes forward, whoever takes it over."""
+    found = find(session, ref)
+    if is_closed_by(found[1], ref, outcome="recovered"):
+        return
+    _, evacuation = require_forward(found, ref, *MAY_RUN)
+    change(session, evacuation, phase=m.AttemptPhase.STARTED)
+
+
 def call_off(session: Session, ref: m.AttemptRef) -> bool:
-    """Whether the attempt is authorised; if not, it cannot become so any more."""
-    if _is_authorized(session, ref):
+    """Whether the attempt's guest may run; if not, it cannot be authorised any more."""
+    if _may_run(lock(session, ref)[1], ref):
         return True
     lock_undo(session, ref)
     return False
 
 
 def record_guest_gone(session: Session, message: m.RecordGuestGone) -> None:
-    """An attempt that never was authorised has nothing to prove, and cannot be authorised any more."""
-    _, evacuation = lock(session, message.ref)
-    if _is_authorized(session, message.ref):
+    """An attempt that never was authorised has nothing to prove, and cannot be authorised any more. One whose start
+    is recorded is undone for a deletion only."""
+    instance, evacuation = lock(session, message.ref)
+    if _may_run(evacuation, message.ref):
+        if evacuation.phase is m.AttemptPhase.STARTED and not instance.gone:
+            raise stale(message.ref, f"{instance.name} has started: it only goes forward")
         _prove_own(session, message)
         change(session, evacuation, phase=m.AttemptPhase.UNDOING)
     lock_undo(session, message.ref)
     write_events(session, evacuation, message.events)
 
 
-def _is_authorized(session: Session, ref: m.AttemptRef) -> bool:
-    _, evacuation = lock(session, ref)
-    return (evacuation.attempt, evacuation.phase) == (ref.attempt, m.AttemptPhase.AUTHORIZED)
+def _may_run(evacuation: EvacuationRow, ref: m.AttemptRef) -> bool:
+    return evacuation.attempt == ref.attempt and evacuation.phase in MAY_RUN
 
 
 def _prove_own(session: Session, message: m.RecordGuestGone) -> None:
-    attempt = session.get_one(AttemptRow, (message.ref.evacuation_id, message.ref.attempt))
-    residence = session.get_one(ResidenceRow, (attempt.instance_id, attempt.epoch))
-    if residence.proof is None and message.evidence.kind in VOIDABLE:
+    """Where the residence is gone there is nothing to prove any more."""
+    ref = message.ref
+    own = (ResidenceRow.evacuation_id == ref.evacuation_id, ResidenceRow.attempt == ref.attempt)
+    residence = session.exec(select(ResidenceRow).where(ResidenceRow.instance_id == ref.instance_id, *own)).first()
+    if residence is None:
+        return
+    if residence.proof is None and is_voidable(message.evidence):
         _refuse_voided(session, residence)
     change(session, residence, proof=residence.proof or message.evidence)
 
 
 def _refuse_voided(session: Session, residence: ResidenceRow) -> None:
-    """What was said of a whole host counts only while it is current: its own worker may have answered since."""
-    lock_host(session, residence.host)
-    if current_evidence(session, residence.host, residence.incarnation) is None:
+    """What was said of a whole host counts only while it is current: its own worker may have answered since. Raises
+    PowerUnreadError, too."""
+    if usable_evidence(session, residence.host, residence.incarnation, residence.instance_id) is None:
         raise EvidenceVoidedError(f"{residence.host} was seen alive after its fence: the guest may run there")
 
 
@@ -127,20 +152,16 @@ def _refuse_unable(session: Session, evacuation: EvacuationRow, attempt: Attempt
         raise DestinationUnableError(f"{host.name} is {'down' if host.enabled else 'disabled'}")
     if host.incarnation != asked.incarnation:
         raise DestinationUnableError(f"{host.name} has booted again since it was prepared")
+
+
+def _refuse_full(session: Session, evacuation: EvacuationRow, attempt: AttemptRow) -> None:
+    host = lock_host(session, attempt.host)
     if _starting_on(session, host, evacuation) >= host.max_evacuations:
-        raise DestinationBusyError(f"{host.name} has {host.max_evacuations} evacuations in flight, its most")
+        raise DestinationBusyError(
+            f"{host.name} has {host.max_evacuations} evacuations in flight, its most",
+            remedy="it waits for its turn; see them: evacuate migration list",
+        )
 
 
 def _starting_on(session: Session, host: HostRow, but: EvacuationRow) -> int:
     return execute(session, _STARTING, host=host.name, but=but.id).scalar_one()
-
-
-def _unproven(
-    session: Session, instance: InstanceRow, residence: ResidenceRow
-) -> SourceReturnedError | ResidenceNotProvenError:
-    place = f"{residence.host} (boot {residence.incarnation or 'unknown'})"
-    if was_voided(session, residence.host, residence.incarnation):
-        return SourceReturnedError(f"{place} was seen alive after its fence: {instance.name} may run there")
-    return ResidenceNotProvenError(
-        f"{instance.name} may run on {place}", remedy=f"fence {residence.host}, or confirm it off"
-    )

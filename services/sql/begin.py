@@ -10,7 +10,9 @@ from evacuation.errors import InstanceChangedError, OwnerChangedError
 from evacuation.model import TaskState
 from services.sql.actions import write_events
 from services.sql.guard import refuse_deleted, stale
+from services.sql.ledger import require_sound_for
 from services.sql.rows import attempt_of, destination_of, lock_instance, open_evacuation
+from services.sql.source import compare_source
 from services.sql.statements import add, change, execute
 from services.sql.tables import ActionRow, EvacuationRow, InstanceRow, MigrationRow, ResidenceRow
 
@@ -23,6 +25,7 @@ _EPOCHS = (
 
 def begin(session: Session, message: m.Begin) -> m.Begun:
     instance = lock_instance(session, message.ref.instance_id)
+    require_sound_for(session, instance, message.witnessed)
     running = open_evacuation(session, instance.id)
     if message.adopts is not None:
         evacuation = _adopt(session, message, running)
@@ -46,6 +49,7 @@ def _adopt(session: Session, message: m.Begin, running: EvacuationRow | None) ->
             running,
             owner=message.ref.owner,
             phase=m.AttemptPhase.UNDOING if interrupted else running.phase,
+            source_incarnation=running.source_incarnation if running.evidence else message.source_incarnation,
         )
     return running
 
@@ -70,6 +74,7 @@ def _refuse_closed(session: Session, ref: m.AttemptRef, evacuation_id: str) -> N
 def _open(session: Session, message: m.Begin, instance: InstanceRow) -> EvacuationRow:
     refuse_deleted(instance)
     _compare(instance, message.instance)
+    evidence = compare_source(session, message)
     new = EvacuationRow(
         id=message.ref.evacuation_id,
         instance_id=instance.id,
@@ -78,6 +83,7 @@ def _open(session: Session, message: m.Begin, instance: InstanceRow) -> Evacuati
         migration_id=str(uuid4()),
         source=message.instance.source,
         source_incarnation=message.source_incarnation,
+        evidence=evidence,
         vm_state_before=instance.vm_state,
         task_state_before=instance.task_state,
         wanted=message.instance.wanted,

@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 
 from evacuation import messages as m
 from evacuation.errors import AttachmentLostError
-from services.sql.guard import lock_forward, lock_undo
+from services.sql.guard import lock_forward, lock_tear_down
 from services.sql.statements import change, write
 from services.sql.tables import BlockDeviceRow
 
@@ -42,9 +42,14 @@ def save_source_connector(session: Session, ref: m.AttemptRef, volume_id: str, c
     change(session, mapping, source_connector=mapping.source_connector or connector)
 
 
+def forget_source_connector(session: Session, ref: m.AttemptRef, volume_id: str) -> None:
+    lock_tear_down(session, ref)
+    write(session, BlockDeviceRow, {"instance_id": ref.instance_id, "volume_id": volume_id}, source_connector=None)
+
+
 def save_attachment(session: Session, ref: m.AttemptRef, volume_id: str, attachment_id: str, *, undo: bool) -> None:
     if undo:
-        lock_undo(session, ref)
+        lock_tear_down(session, ref)
     else:
         lock_forward(session, ref)
     key = {"instance_id": ref.instance_id, "volume_id": volume_id}

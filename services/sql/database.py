@@ -1,55 +1,44 @@
-"""Transactions: the one place where databases are opened, retried and translated into errors of the domain."""
+"""Transactions: the one place where they are begun, retried and translated into errors of the domain."""
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import (
+    DatabaseError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NoResultFound,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Session
 
-from evacuation.errors import StoreUnavailableError
+from evacuation.errors import StoreBehindError, StoreUnavailableError
+from evacuation.ledger import LedgerMark
+from services.sql import ledger
+from services.sql.engines import TIMEOUT, engine_of
+from services.sql.refused import is_dangling, refused
+from services.sql.witnesses import Witnesses
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-TIMEOUT = 10.0
-"""Seconds until a connect, a statement, a lock or a place in the pool is given up."""
 
 PATIENCE = 8.0
 """Seconds during which a transaction that lost against another one is tried again."""
 
 COLLISIONS = 3
-POSTGRES_CONNECTIONS = 40
-"""One for each thread that a worker has, and `OVERFLOW` for what comes beside."""
-OVERFLOW = 8
-SQLITE_CONNECTIONS = 8
-"""One of them writes at a time and the interpreter lets one read at a time: more would only hold more caches. Who finds
-none free waits for `TIMEOUT`."""
-SQLITE_STATEMENTS, SQLITE_PAGES_KIB = 48, 512
-"""What each of them keeps: prepared statements, of some 14 KiB each, and pages, which the system keeps too. The
-driver's own 128 and 2,000 are four MiB a connection; one that only a peak uses still fills after ten minutes."""
-_POOL: Mapping[str, Any] = {
-    "pool_timeout": TIMEOUT,
-    # The one that was used last: as few as are needed keep their caches of pages and of prepared statements warm.
-    "pool_use_lifo": True,
-}
-_SQLITE: Mapping[str, Any] = {
-    "timeout": TIMEOUT,
-    "check_same_thread": False,
-    "cached_statements": SQLITE_STATEMENTS,
-}
-_SILENCE = {"idle": 5, "interval": 2, "count": 3}
-"""TCP keepalives, seconds: either end gives up a connection whose other end is gone without a word, the server with the
-transaction and the locks that it holds. What was sent and never acknowledged is under `tcp_user_timeout` instead."""
 _TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03"})
 _REMEDY = "check that the database runs and that the store's URL is right"
+
+
+RETENTION = "retention"
+"""Key of a session's `info`: how long the events of ended actions are kept; None or nothing: for ever."""
 
 
 class Database:
@@ -65,14 +54,28 @@ class Database:
         self._reading: Engine = engine if self._is_sqlite else engine.execution_options(**_ONE_SNAPSHOT)
         # SQLite has one writer: threads of this process queue here instead of polling its file lock.
         self._writer = threading.Lock()
+        event.listen(engine, "before_cursor_execute", ledger.watch)
+
+    def serve(self, owner: str, witnesses: Witnesses) -> None:
+        """Everything from here on is written for that owner, and compared with what is seen."""
+        self._context |= {ledger.OWNER: owner, Witnesses: witnesses}
 
     def write(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises StoreUnavailableError, and whatever the work raises; then nothing was written."""
-        return self._persistently(lambda: self._once(self._writing, lambda session: work(session, *args, **kwargs)))
+        return self._write(lambda session: work(session, *args, **kwargs), mark=False)[0]
+
+    def write_marked(
+        self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, LedgerMark]:
+        """As `write`; with the ledger's mark, as this transaction leaves it."""
+        result, mark = self._write(lambda session: work(session, *args, **kwargs), mark=True)
+        assert mark is not None, "it was asked for"
+        return result, mark
 
     def read(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """All that the work reads is from one moment. Raises StoreUnavailableError."""
-        return self._persistently(lambda: self._once(self._reading, lambda session: work(session, *args, **kwargs)))
+        with self._doubts():
+            return self._persistently(lambda: self._once(self._reading, lambda session: work(session, *args, **kwargs)))
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """As `write`, on a bare connection. Raises StoreUnavailableError."""
@@ -86,8 +89,34 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
+    def _write(self, work: Callable[[Session], T], *, mark: bool) -> tuple[T, LedgerMark | None]:
+        def transaction(session: Session) -> tuple[T, LedgerMark | None]:
+            return work(session), ledger.close(session, mark=mark)
+
+        with self._doubts():
+            result, left = self._persistently(lambda: self._once(self._writing, transaction))
+        if self._witnesses is not None:
+            self._witnesses.note("this control worker", left)
+        return result, left
+
+    @property
+    def _witnesses(self) -> Witnesses | None:
+        return cast("Witnesses | None", self._context.get(Witnesses))
+
+    @contextmanager
+    def _doubts(self) -> Generator[None]:
+        """A sign that the ledger is not the one that was seen is kept, though the transaction is not."""
+        try:
+            yield
+        except StoreBehindError as error:
+            if error.witness is not None:
+                witness = error.witness
+                self._persistently(lambda: self._once(self._writing, lambda s: ledger.note_doubt(s, witness)))
+            raise
+
     def _once(self, engine: Engine, work: Callable[[Session], T]) -> T:
         session = Session(engine, autoflush=True, expire_on_commit=False, info=self._context)
+        session.info[ledger.SEEN] = self._witnesses.all() if self._witnesses is not None else ()
         with self._turn(engine), session, session.begin():
             return work(session)
 
@@ -108,14 +137,18 @@ class Database:
         while True:
             try:
                 return transaction()
-            except IntegrityError:
+            except IntegrityError as error:
                 # Another transaction wrote the same row first: the next try reads it.
                 collisions += 1
-                if collisions > COLLISIONS:
-                    raise
+                if collisions > COLLISIONS or is_dangling(error):
+                    raise refused(error) from error
+            except (StaleDataError, NoResultFound) as error:
+                raise refused(error) from error
             except (DBAPIError, PoolTimeoutError) as error:
                 if not _is_unavailability(error):
-                    raise
+                    raise refused(error) from error
+                if self._witnesses is not None and _is_lost(error):
+                    self._witnesses.lose()
                 if not _is_transient(error) or time.monotonic() + pause > give_up:
                     raise unavailable(error) from error
             time.sleep(pause)
@@ -124,15 +157,7 @@ class Database:
 
 def connect_database(url: str, context: Mapping[object, object] | None = None) -> Database:
     """Raises StoreUnavailableError for a URL that cannot be understood; connects to nothing yet."""
-    try:
-        return Database(_engine(url), context)
-    except (ArgumentError, ImportError, ValueError) as error:
-        raise StoreUnavailableError("the store's URL is not understood", remedy=_REMEDY) from error
-
-
-def sqlite_file(url: str) -> Path | None:
-    prefix = "sqlite:///"
-    return Path(url.removeprefix(prefix)) if url.startswith(prefix) else None
+    return Database(engine_of(url), context)
 
 
 def unavailable(error: Exception) -> StoreUnavailableError:
@@ -143,50 +168,6 @@ def unavailable(error: Exception) -> StoreUnavailableError:
 _ONE_SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
-def _engine(url: str) -> Engine:
-    if sqlite_file(url) is not None:
-        return _sqlite(url)
-    seconds = int(TIMEOUT)
-    options = f"-c statement_timeout={seconds}s -c lock_timeout={seconds}s -c timezone=UTC"
-    options += f" -c tcp_user_timeout={seconds}s"
-    options += "".join(f" -c tcp_keepalives_{name}={value}" for name, value in _SILENCE.items())
-    arguments = {
-        "connect_timeout": seconds,
-        "options": f"{options} -c idle_in_transaction_session_timeout=60s",
-        "application_name": "evacuate",
-        "tcp_user_timeout": seconds * 1000,
-        **{f"keepalives_{name}": value for name, value in _SILENCE.items()},
-    }
-    size = {"pool_size": POSTGRES_CONNECTIONS, "max_overflow": OVERFLOW}
-    return create_engine(url, **_POOL, **size, pool_recycle=1800, connect_args=arguments)
-
-
-def _sqlite(url: str) -> Engine:
-    size = {"pool_size": SQLITE_CONNECTIONS, "max_overflow": 0}
-    engine = create_engine(url, **_POOL, **size, connect_args=_SQLITE)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
-    # The driver's own BEGIN is off: a transaction that is going to write must say so at its start.
-    connection.isolation_level = None
-    safety = (f"busy_timeout={int(TIMEOUT * 1000)}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
-    for pragma in (*safety, f"cache_size=-{SQLITE_PAGES_KIB}"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-    try:
-        # The driver's own call: a statement by way of the engine costs many times what BEGIN does.
-        cast("sqlite3.Connection", connection.connection.driver_connection).execute(begin)
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(begin, None, error, sqlite3.Error) from error
-
-
 def _is_unavailability(error: Exception) -> bool:
     # The bare class stands for a file that is no database.
     return (
@@ -194,6 +175,11 @@ def _is_unavailability(error: Exception) -> bool:
         or isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)
         or (isinstance(error, DBAPIError) and error.connection_invalidated)
     )
+
+
+def _is_lost(error: Exception) -> bool:
+    """The connection is: what answers to the next one may be another server."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _is_transient(error: Exception) -> bool:

@@ -1,26 +1,28 @@
 """The deletion of an instance, whatever else is under way with it."""
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from evacuation import messages as m
 from evacuation.errors import EvacuationRunningError
-from evacuation.model import Evidence, EvidenceKind
-from services.sql.evidence import current_evidence
+from evacuation.model import Evidence, EvidenceKind, VmState
+from services.sql.evidence import usable_evidence
 from services.sql.holdings import remove_instance
+from services.sql.ledger import require_sound
 from services.sql.rows import lock_instance, open_evacuation, unproven_residence
-from services.sql.tables import HostRow, ResidenceRow, utc_now
+from services.sql.tables import HostRow, InstanceRow, ResidenceRow, utc_now
 
 NOTHING_TO_DO = m.DeletionPlan(evacuation_running=False, guest=None, hypervisor_uuid=None)
 
 
 def plan_deletion(session: Session, instance_id: str) -> m.DeletionPlan:
     """Of one that is deleted already, only a guest may remain: its host was silent then."""
+    require_sound(session)
     instance = lock_instance(session, instance_id)
     instance.deleting = True
     if open_evacuation(session, instance_id) is not None:
         return m.DeletionPlan(evacuation_running=True, guest=None, hypervisor_uuid=None)
     residence = unproven_residence(session, instance_id)
-    if residence is None or current_evidence(session, residence.host, residence.incarnation, instance_id) is not None:
+    if residence is None or usable_evidence(session, residence.host, residence.incarnation, instance_id) is not None:
         return NOTHING_TO_DO
     return _destroy_first(session, residence)
 
@@ -37,8 +39,28 @@ def record_deleted(session: Session, guest: m.HostGuest | None, instance_id: str
     remove_instance(session, instance)
 
 
+def release_deleted(session: Session, host: str, instance_id: str) -> None:
+    """What a deleted instance still held for the sake of a guest that may have run there, once evidence says that it
+    does not."""
+    instance = lock_instance(session, instance_id)
+    residence = unproven_residence(session, instance_id)
+    if instance.vm_state is not VmState.DELETED or residence is None or residence.host != host:
+        return
+    if usable_evidence(session, host, residence.incarnation, instance_id) is not None:
+        remove_instance(session, instance)
+
+
+def deleted_on(session: Session, host: str) -> tuple[str, ...]:
+    """Deleted instances whose guest may still run there."""
+    found = select(InstanceRow.id).join(ResidenceRow, col(ResidenceRow.instance_id) == col(InstanceRow.id))
+    there = (ResidenceRow.host == host, col(ResidenceRow.proof).is_(None), InstanceRow.vm_state == VmState.DELETED)
+    return tuple(session.exec(found.where(*there).order_by(col(InstanceRow.id))).all())
+
+
 def _destroy_first(session: Session, residence: ResidenceRow) -> m.DeletionPlan:
-    host = session.get_one(HostRow, residence.host)
+    host = session.get(HostRow, residence.host)
+    if host is None:
+        return NOTHING_TO_DO
     guest = m.HostGuest(
         host=host.name,
         incarnation=residence.incarnation or host.incarnation or "",

@@ -1,37 +1,34 @@
 """How an evacuation ends: one transaction each, recovered or not."""
 
-from sqlalchemy import bindparam, delete
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from evacuation import messages as m
 from evacuation.errors import StaleAttemptError
 from evacuation.model import MigrationStatus, PortStatus, VmState
 from services.sql.actions import write_events
+from services.sql.allocations import Allocations
 from services.sql.block_devices import mappings_of
-from services.sql.guard import find, require_forward, stale
+from services.sql.facts import wanted
+from services.sql.guard import find, is_closed_by, require_forward, stale
 from services.sql.holdings import bind_ports, drop_other_bindings, remove_instance
-from services.sql.rows import write_migration
-from services.sql.statements import add, change, execute, table_of, write
-from services.sql.tables import (
-    ActionRow,
-    AllocationRow,
-    EvacuationRow,
-    InstanceRow,
-    ResidenceRow,
-    utc_now,
-)
-from services.sql.volumes import hold_on_destination
-
-_DROP_ALLOCATION = delete(table_of(AllocationRow)).where(col(AllocationRow.consumer_id) == bindparam("consumer"))
+from services.sql.retention import prune
+from services.sql.rows import note_start, write_migration
+from services.sql.statements import add, change, write
+from services.sql.tables import ActionRow, EvacuationRow, InstanceRow, ResidenceRow, utc_now
+from services.sql.volumes import drop_unmapped, hold_on_destination
 
 
 def finish(session: Session, message: m.FinishEvacuation) -> None:
+    """The last transaction; the start is recorded before."""
     found = find(session, message.ref)
-    if _is_closed_by(found[1], message.ref, outcome="recovered"):
+    if is_closed_by(found[1], message.ref, outcome="recovered"):
         return
-    instance, evacuation = require_forward(found, message.ref, m.AttemptPhase.AUTHORIZED)
+    instance, evacuation = require_forward(found, message.ref, m.AttemptPhase.STARTED)
     residence = _verified_residence(session, message)
-    _settle_on_destination(session, instance, evacuation, residence)
+    note_start(session, residence, message.power_state)
+    settle_on(session, residence, f"{evacuation.id}/{evacuation.attempt}/finish")
+    drop_unmapped(session, instance.id, evacuation.id)
+    Allocations(session).drop(evacuation.migration_id)
     change(
         session,
         instance,
@@ -42,14 +39,14 @@ def finish(session: Session, message: m.FinishEvacuation) -> None:
         fault=None,
         wanted_vm_state=None,
     )
-    _close(session, evacuation, MigrationStatus.DONE, message.outcome)
+    close(session, evacuation, MigrationStatus.DONE, message.outcome)
     write_events(session, evacuation, message.events)
 
 
 def abandon(session: Session, message: m.AbandonEvacuation) -> None:
     """An evacuation that never began is closed too, so that its `begin` comes too late."""
     instance, evacuation = find(session, message.ref)
-    if _is_closed_by(evacuation, message.ref):
+    if is_closed_by(evacuation, message.ref):
         return
     if evacuation is None:
         _bar(session, instance, message)
@@ -59,12 +56,6 @@ def abandon(session: Session, message: m.AbandonEvacuation) -> None:
         remove_instance(session, instance)
 
 
-def _is_closed_by(row: EvacuationRow | None, ref: m.AttemptRef, outcome: str | None = None) -> bool:
-    if row is None or row.phase is not m.AttemptPhase.CLOSED or row.owner != ref.owner:
-        return False
-    return outcome is None or (row.outcome is not None and row.outcome.outcome == outcome)
-
-
 def _verified_residence(session: Session, message: m.FinishEvacuation) -> ResidenceRow:
     residence = session.get(ResidenceRow, (message.ref.instance_id, message.epoch))
     if residence is None or residence.host != message.host or residence.proof is not None:
@@ -72,16 +63,13 @@ def _verified_residence(session: Session, message: m.FinishEvacuation) -> Reside
     return residence
 
 
-def _settle_on_destination(
-    session: Session, instance: InstanceRow, evacuation: EvacuationRow, residence: ResidenceRow
-) -> None:
+def settle_on(session: Session, residence: ResidenceRow, name: str) -> None:
     """Ports and volumes are read again: the guest has started, and somebody may have taken one of them away."""
-    execute(session, _DROP_ALLOCATION, consumer=evacuation.migration_id)
-    bind_ports(session, instance.id, residence.host, PortStatus.ACTIVE)
-    drop_other_bindings(session, instance.id, residence.host)
+    bind_ports(session, residence.instance_id, residence.host, PortStatus.ACTIVE)
+    drop_other_bindings(session, residence.instance_id, residence.host)
     here = m.Connector(host=residence.host, incarnation=residence.incarnation or "")
-    for mapping in mappings_of(session, instance.id):
-        hold_on_destination(session, mapping, f"{evacuation.id}/{evacuation.attempt}/finish/{mapping.volume_id}", here)
+    for mapping in mappings_of(session, residence.instance_id):
+        hold_on_destination(session, mapping, f"{name}/{mapping.volume_id}", here)
 
 
 def _abandon(session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
@@ -90,11 +78,15 @@ def _abandon(session: Session, instance: InstanceRow, evacuation: EvacuationRow,
     if evacuation.phase is not m.AttemptPhase.UNDONE or evacuation.attempt > message.ref.attempt:
         raise stale(message.ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
     _restore(session, instance, evacuation, message)
-    _close(session, evacuation, message.migration_status, message.outcome)
+    close(session, evacuation, message.migration_status, message.outcome)
     write_events(session, evacuation, message.events)
 
 
 def _restore(session: Session, instance: InstanceRow, evacuation: EvacuationRow, message: m.AbandonEvacuation) -> None:
+    if evacuation.yielded_to is not None:
+        # Its source has it again, and has said since how it is.
+        change(session, instance, task_state=None)
+        return
     change(
         session,
         instance,
@@ -118,7 +110,7 @@ def _bar(session: Session, instance: InstanceRow, message: m.AbandonEvacuation) 
             source=instance.host or message.outcome.source or "",
             vm_state_before=instance.vm_state,
             task_state_before=instance.task_state,
-            wanted=instance.vm_state,
+            wanted=wanted(instance),
             outcome=message.outcome,
             started_at=message.outcome.started_at,
             closed_at=utc_now(),
@@ -126,8 +118,9 @@ def _bar(session: Session, instance: InstanceRow, message: m.AbandonEvacuation) 
     )
 
 
-def _close(session: Session, evacuation: EvacuationRow, status: MigrationStatus, outcome: m.EvacuationOutcome) -> None:
+def close(session: Session, evacuation: EvacuationRow, status: MigrationStatus, outcome: m.EvacuationOutcome) -> None:
     now = utc_now()
     write_migration(session, evacuation, status=status)
     write(session, ActionRow, {"evacuation_id": evacuation.id}, finished_at=now)
     change(session, evacuation, phase=m.AttemptPhase.CLOSED, outcome=outcome, closed_at=now)
+    prune(session)

@@ -1,19 +1,29 @@
 """What is known about which incarnation of which host is off."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
-from evacuation.errors import FenceDeclinedError
-from evacuation.fencing import covers, disks_in, disks_scope, only, policy_of
+from evacuation.errors import PowerUnreadError
+from evacuation.fencing import VOIDABLE, covers, disks_in, disks_scope, only, policy_of
 from evacuation.messages import FenceRequest
-from evacuation.model import AttachmentStatus, Evidence, EvidenceKind, HostState, RootDisk
-from services.sql.database import Database
-from services.sql.rows import lock_host, unproven_on
+from evacuation.model import (
+    AttachmentStatus,
+    Evidence,
+    EvidenceKind,
+    HostState,
+    PowerReading,
+    Rejection,
+    RootDisk,
+)
+from services.sql.ledger import require_sound
+from services.sql.readings import forget_reading, is_read, note_reading
+from services.sql.rows import lock_host
 from services.sql.tables import AttachmentRow, BlockDeviceRow, EvidenceRow, FenceRow, HostRow, InstanceRow, utc_now
 
-VOIDABLE = (EvidenceKind.POWER_OFF, EvidenceKind.OPERATOR)
+READS_ON = "its power reads on"
 _CURRENT = (
     select(EvidenceRow)
     .where(
@@ -25,36 +35,38 @@ _CURRENT = (
 )
 
 
-class SqlEvidence:
-    """The port `EvidenceStore`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def open_fence(self, request: FenceRequest) -> Evidence | None:
-        return self._database.write(_open_fence, request)
-
-    def current_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
-        return self._database.read(current_evidence, host, incarnation, instance_id)
-
-    def record_evidence(self, evidence: Evidence) -> Evidence:
-        return self._database.write(record_evidence, evidence)
-
-    def void_evidence(self, host: str, incarnation: str, why: str) -> None:
-        self._database.write(_void_evidence, host, incarnation, why)
-
-
 def current_evidence(
     session: Session, host: str, incarnation: str | None, instance_id: str | None = None
 ) -> Evidence | None:
     """Recorded about that incarnation, not voided, and enough for the policy; else, that the host has registered
     another one since. Storage evidence counts for the instance that is named, as far as its disks go."""
-    rows = _current(session, host, incarnation)
-    values = [_value(row) for row in rows if row.kind is not EvidenceKind.STORAGE_REVOKED]
-    values += [
-        value for row in rows if row.kind is EvidenceKind.STORAGE_REVOKED and (value := _of(session, row, instance_id))
-    ]
-    return policy_of(session.info).proof(values) or _superseded(session.get(HostRow, host), incarnation)
+    found = _known(session, host, incarnation, instance_id)
+    return policy_of(session.info).proof(found) or _superseded(session.get(HostRow, host), incarnation)
+
+
+def usable_evidence(
+    session: Session, host: str, incarnation: str | None, instance_id: str | None = None
+) -> Evidence | None:
+    """As `current_evidence`, for a transaction that acts by it: the host is locked, so that neither an answer nor a new
+    boot comes between the look and the commit. A person's word, and power-off evidence that is not recent, count only
+    after the host's power was read, a short while ago; disks that were taken away, and a new boot, in any case.
+    Raises PowerUnreadError."""
+    row, policy, now = lock_host(session, host), policy_of(session.info), utc_now()
+    found = _known(session, host, incarnation, instance_id)
+    lasting = [each for each in found if not policy.is_to_be_read(each, now)]
+    proof = policy.proof(lasting) or _superseded(row, incarnation) or policy.proof(found)
+    if proof is None or not any(policy.is_to_be_read(each, now) for each in (proof, *proof.also)):
+        return proof
+    if any(each.kind is EvidenceKind.POWER_OFF for each in lasting) or is_read(session, host, now):
+        return proof
+    raise PowerUnreadError(
+        f"the power of {host} must be read first", hosts=(Rejection(host=host, reason="its power must be read"),)
+    )
+
+
+def registered_boot(session: Session, host: str) -> str | None:
+    row = session.get(HostRow, host)
+    return row.incarnation if row else None
 
 
 def revoked_attachments(session: Session, host: str) -> frozenset[str]:
@@ -62,6 +74,15 @@ def revoked_attachments(session: Session, host: str) -> frozenset[str]:
     where = (EvidenceRow.host == host, EvidenceRow.kind == EvidenceKind.STORAGE_REVOKED)
     scopes = session.exec(select(EvidenceRow.scope).where(*where)).all()
     return frozenset(attachment for scope in scopes for _, attachment in disks_in(scope))
+
+
+def _known(session: Session, host: str, incarnation: str | None, instance_id: str | None) -> list[Evidence]:
+    rows = _current(session, host, incarnation)
+    disks = [_of(session, row, instance_id) for row in rows if row.kind is EvidenceKind.STORAGE_REVOKED]
+    return [
+        *(_value(row) for row in rows if row.kind is not EvidenceKind.STORAGE_REVOKED),
+        *(each for each in disks if each is not None),
+    ]
 
 
 def _current(session: Session, host: str, incarnation: str | None) -> Sequence[EvidenceRow]:
@@ -89,19 +110,27 @@ def _is_held_otherwise(session: Session, instance_id: str, evidence: EvidenceRow
     return any(row.status is AttachmentStatus.ATTACHED or row.id not in gone for row in there)
 
 
-def was_voided(session: Session, host: str, incarnation: str | None) -> bool:
-    where = (EvidenceRow.host == host, EvidenceRow.incarnation == _key(incarnation))
-    return session.exec(select(EvidenceRow).where(*where, col(EvidenceRow.voided_at).is_not(None))).first() is not None
-
-
-def void(session: Session, host: str, incarnation: str | None, why: str) -> bool:
+def void(
+    session: Session, host: str, incarnation: str | None, why: str, *, said_before: datetime | None = None
+) -> bool:
     """Whether there was anything to void. Proofs that are already written stand."""
+    forget_reading(session, host)
     where = (EvidenceRow.host == host, EvidenceRow.incarnation == _key(incarnation))
     current = (*where, col(EvidenceRow.voided_at).is_(None), col(EvidenceRow.kind).in_(VOIDABLE))
     rows = session.exec(select(EvidenceRow).where(*current)).all()
-    for row in rows:
+    refuted = [row for row in rows if said_before is None or row.at <= said_before]
+    for row in refuted:
         row.voided_at, row.voided_why = utc_now(), why
-    return bool(rows)
+    return bool(refuted)
+
+
+def record_reading(session: Session, host_name: str, reading: PowerReading, since: datetime) -> None:
+    """On voids what was said of the host before it was read; what somebody measured meanwhile stands."""
+    host = lock_host(session, host_name)
+    if reading is PowerReading.ON:
+        void(session, host_name, host.incarnation, READS_ON, said_before=since)
+    else:
+        note_reading(session, host_name, reading, utc_now())
 
 
 def name_incarnation(session: Session, host: str, incarnation: str) -> None:
@@ -124,32 +153,13 @@ def _superseded(host: HostRow | None, incarnation: str | None) -> Evidence | Non
     )
 
 
-def _open_fence(session: Session, request: FenceRequest) -> Evidence | None:
-    host = lock_host(session, request.host)
-    current = current_evidence(session, request.host, request.incarnation, request.instance_id)
-    if current is None and request.spare_others:
-        _take_down_if_alone(session, host, request)
+def open_fence(session: Session, request: FenceRequest) -> Evidence | None:
+    require_sound(session)
+    lock_host(session, request.host)
     key = (request.host, _key(request.incarnation))
     if session.get(FenceRow, key) is None:
         session.add(FenceRow(host=key[0], incarnation=key[1], who=request.who))
-    return current
-
-
-def _take_down_if_alone(session: Session, host: HostRow, request: FenceRequest) -> None:
-    """Down in the same transaction: nothing can be authorised there between the look and the switching off."""
-    others = [
-        residence.instance_id
-        for residence in unproven_on(session, host.name)
-        if residence.instance_id != request.instance_id and residence.incarnation == request.incarnation
-    ]
-    if others:
-        where = col(InstanceRow.id).in_(others)
-        names = session.exec(select(InstanceRow.name).where(where).order_by(col(InstanceRow.position))).all()
-        raise FenceDeclinedError(
-            f"{host.name} is not switched off: {', '.join(names)} may run there",
-            remedy=f'confirm it off: evacuate host down {host.name} --confirmed-off "who and how"',
-        )
-    _mark_down(host, request.incarnation)
+    return usable_evidence(session, request.host, request.incarnation, request.instance_id)
 
 
 def record_evidence(session: Session, evidence: Evidence) -> Evidence:
@@ -178,7 +188,7 @@ def _widened(known: EvidenceRow, more: Evidence) -> str:
     return disks_scope(disks_in(known.scope) | disks_in(more.scope))
 
 
-def _void_evidence(session: Session, host: str, incarnation: str, why: str) -> None:
+def void_evidence(session: Session, host: str, incarnation: str, why: str) -> None:
     lock_host(session, host)
     void(session, host, incarnation, why)
 

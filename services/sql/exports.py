@@ -12,7 +12,7 @@ from evacuation.model import AttachmentStatus, Evidence, EvidenceKind, Frozen, H
 from evacuation.ports import Attachment
 from services.sql.database import Database
 from services.sql.evidence import record_evidence, revoked_attachments
-from services.sql.guard import lock_forward, lock_undo
+from services.sql.guard import lock_forward, lock_tear_down
 from services.sql.holdings import refresh_status
 from services.sql.rows import lock_host, lock_instance
 from services.sql.tables import AttachmentRow, BlockDeviceRow, InstanceRow, VolumeRow, utc_now
@@ -113,7 +113,7 @@ def _held_by(session: Session, request: FenceRequest) -> list[AttachmentRow]:
 
 def _release(session: Session, ref: AttemptRef, attachment_id: str, *, undo: bool) -> Attachment | None:
     if undo:
-        lock_undo(session, ref)
+        lock_tear_down(session, ref)
     else:
         lock_forward(session, ref)
     row = session.get(AttachmentRow, attachment_id)

@@ -1,7 +1,7 @@
 """A fleet into an empty store, and out of any."""
 
 import ipaddress
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import count
 from string import ascii_lowercase
 from uuid import uuid4
@@ -19,13 +19,13 @@ from evacuation.fleet import (
     FleetServerGroup,
     FleetVolume,
 )
+from evacuation.fleet_rules import names_like_ids
 from evacuation.messages import Connector
 from evacuation.model import AttachmentStatus, PortStatus, RootDisk, VmState, VolumeStatus
-from services.sql.block_devices import mappings_of
+from services.sql.allocations import Allocations
 from services.sql.database import Database
-from services.sql.holdings import ports_of
+from services.sql.statements import add_rows
 from services.sql.tables import (
-    AllocationRow,
     AttachmentRow,
     BlockDeviceRow,
     HostRow,
@@ -35,10 +35,16 @@ from services.sql.tables import (
     PortBindingRow,
     PortRow,
     ResidenceRow,
+    Row,
     ServerGroupRow,
     VolumeRow,
 )
 
+_ORDER: tuple[type[Row], ...] = (
+    *(HostRow, NetworkRow, ServerGroupRow, VolumeRow, InstanceRow),
+    *(ResidenceRow, PortRow, PortBindingRow, AttachmentRow, BlockDeviceRow),
+)
+"""What is referred to first."""
 FIRST_ADDRESS = 2
 """After the network's own address and the gateway's."""
 
@@ -59,6 +65,8 @@ class SqlFleet:
 def _load(session: Session, fleet: Fleet) -> None:
     loaded = session.get(LoadedFleet, 1)
     if loaded is None:
+        for problem in names_like_ids(fleet):
+            raise FleetError(f"{problem.location}: {problem.message}", remedy="give it another name")
         session.add(LoadedFleet(fleet=fleet))
         _Loading(session, fleet).run()
     elif fleet not in (loaded.fleet, _export(session)):
@@ -66,6 +74,8 @@ def _load(session: Session, fleet: Fleet) -> None:
 
 
 class _Loading:
+    """Rows are made first, and then written, one statement for each table."""
+
     def __init__(self, session: Session, fleet: Fleet) -> None:
         self._session = session
         self._fleet = fleet
@@ -73,22 +83,32 @@ class _Loading:
         self._cidrs = {network.name: ipaddress.ip_network(network.cidr) for network in fleet.networks}
         self._taken: Counter[str] = Counter()
         self._ports = count()
+        self._rows: dict[type[Row], list[Row]] = {kind: [] for kind in _ORDER}
 
     def run(self) -> None:
-        add = self._session.add
         for position, host in enumerate(self._fleet.hosts):
-            add(HostRow(position=position, traits=list(host.traits), **host.model_dump(exclude={"traits"})))
+            self._add(HostRow(position=position, traits=list(host.traits), **host.model_dump(exclude={"traits"})))
         for position, network in enumerate(self._fleet.networks):
-            add(NetworkRow(position=position, **network.model_dump()))
+            self._add(NetworkRow(position=position, **network.model_dump()))
         for position, group in enumerate(self._fleet.server_groups):
-            add(ServerGroupRow(position=position, **group.model_dump()))
+            self._add(ServerGroupRow(position=position, **group.model_dump()))
+        used = {name for instance in self._fleet.instances for name in instance.volumes}
         for position, volume in enumerate(self._fleet.volumes):
-            add(VolumeRow(id=self._volume_ids[volume.name], position=position, **volume.model_dump()))
-        self._session.flush()
+            status = VolumeStatus.IN_USE if volume.name in used else VolumeStatus.AVAILABLE
+            id = self._volume_ids[volume.name]
+            self._add(VolumeRow(id=id, position=position, status=status, **volume.model_dump()))
         rows = [self._instance(position, each) for position, each in enumerate(self._fleet.instances)]
-        self._session.flush()
         for row, instance in zip(rows, self._fleet.instances, strict=True):
             self._hold(row, instance)
+        for each in self._rows.values():
+            add_rows(self._session, each)
+        allocations = Allocations(self._session)
+        pairs = zip(rows, self._fleet.instances, strict=True)
+        allocations.hold((row.id, each.host, row.on_host) for row, each in pairs)
+        allocations.count([host.name for host in self._fleet.hosts])
+
+    def _add(self, row: Row) -> None:
+        self._rows[type(row)].append(row)
 
     def _instance(self, position: int, instance: FleetInstance) -> InstanceRow:
         kept = instance.model_dump(exclude={"flavor", "ports", "volumes", "traits"})
@@ -96,18 +116,17 @@ class _Loading:
         row = InstanceRow(
             id=str(uuid4()), position=position, last_epoch=1, traits=list(instance.traits), **kept, **sizes
         )
-        self._session.add(row)
+        self._add(row)
         return row
 
     def _hold(self, row: InstanceRow, instance: FleetInstance) -> None:
         """A first residence also for a stopped instance: its guest is defined there."""
-        self._session.add(ResidenceRow(instance_id=row.id, epoch=1, host=instance.host))
-        self._session.add(AllocationRow(consumer_id=row.id, host=instance.host, **instance.flavor.model_dump()))
+        self._add(ResidenceRow(instance_id=row.id, epoch=1, host=instance.host))
         for port in instance.ports:
             self._port(row, port, instance.host)
         first = 0 if instance.root_disk is RootDisk.VOLUME else 1
         for index, name in enumerate(instance.volumes):
-            self._volume(row, self._volume_ids[name], index, _device(first + index))
+            self._volume(row, self._volume_ids[name], index, device(first + index))
 
     def _port(self, row: InstanceRow, port: FleetPort, host: str) -> None:
         number, offset = next(self._ports), self._taken[port.network]
@@ -120,9 +139,8 @@ class _Loading:
             mac=f"fa:16:3e:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
             ip=str(self._cidrs[port.network][FIRST_ADDRESS + offset]),
         )
-        self._session.add(new)
-        self._session.flush()
-        self._session.add(PortBindingRow(port_id=new.id, host=host, active=True, status=PortStatus.ACTIVE))
+        self._add(new)
+        self._add(PortBindingRow(port_id=new.id, host=host, active=True, status=PortStatus.ACTIVE))
 
     def _volume(self, row: InstanceRow, volume_id: str, position: int, device: str) -> None:
         assert row.host is not None, "an instance of a fleet has a host"
@@ -134,18 +152,21 @@ class _Loading:
             status=AttachmentStatus.ATTACHED,
             connector=Connector(host=row.host, incarnation=""),
         )
-        mapping = BlockDeviceRow(
-            instance_id=row.id, volume_id=volume_id, device=device, position=position, attachment_id=attachment.id
+        self._add(attachment)
+        self._add(
+            BlockDeviceRow(
+                instance_id=row.id, volume_id=volume_id, device=device, position=position, attachment_id=attachment.id
+            )
         )
-        self._session.add(attachment)
-        self._session.add(mapping)
-        self._session.get_one(VolumeRow, volume_id).status = VolumeStatus.IN_USE
 
 
-def _device(index: int) -> str:
-    """vda, vdb, … vdz, vdaa: the root disk, unless it is a volume, is vda."""
-    letters = ascii_lowercase[index % 26]
-    return f"vd{ascii_lowercase[index // 26 - 1]}{letters}" if index >= 26 else f"vd{letters}"
+def device(index: int) -> str:
+    """vda, vdb, … vdz, vdaa, … vdzz, vdaaa: the root disk, unless it is a volume, is vda."""
+    letters = ""
+    while index >= 0:
+        index, letter = index // 26 - 1, index % 26
+        letters = ascii_lowercase[letter] + letters
+    return f"vd{letters}"
 
 
 def _export(session: Session) -> Fleet:
@@ -162,22 +183,36 @@ def fleet_of(session: Session, *, disk_lock: bool) -> Fleet:
     networks = session.exec(select(NetworkRow).order_by(col(NetworkRow.position))).all()
     volumes = session.exec(select(VolumeRow).order_by(col(VolumeRow.position))).all()
     groups = session.exec(select(ServerGroupRow).order_by(col(ServerGroupRow.position))).all()
-    names = {volume.id: volume.name for volume in volumes}
+    held = _Held(session, {volume.id: volume.name for volume in volumes})
     return Fleet(
         hosts=tuple(FleetHost(**row.model_dump(include=set(FleetHost.model_fields))) for row in hosts),
         networks=tuple(FleetNetwork(name=row.name, cidr=row.cidr) for row in networks),
         volumes=tuple(FleetVolume(name=row.name, size_gb=row.size_gb) for row in volumes),
         server_groups=tuple(FleetServerGroup(name=row.name, policy=row.policy) for row in groups),
-        instances=tuple(_export_instance(session, row, names) for row in session.exec(living).all()),
+        instances=tuple(_export_instance(row, held) for row in session.exec(living).all()),
         disk_lock=disk_lock,
     )
 
 
-def _export_instance(session: Session, row: InstanceRow, volume_names: dict[str, str]) -> FleetInstance:
+class _Held:
+    """Networks and volumes of every instance, in their order."""
+
+    def __init__(self, session: Session, volume_names: dict[str, str]) -> None:
+        self.networks: defaultdict[str, list[str]] = defaultdict(list)
+        self.volumes: defaultdict[str, list[str]] = defaultdict(list)
+        ports = select(PortRow.instance_id, PortRow.network).order_by(col(PortRow.position))
+        for instance_id, network in session.exec(ports).all():
+            self.networks[instance_id].append(network)
+        mapped = select(BlockDeviceRow.instance_id, BlockDeviceRow.volume_id).order_by(col(BlockDeviceRow.position))
+        for instance_id, volume_id in session.exec(mapped).all():
+            self.volumes[instance_id].append(volume_names[volume_id])
+
+
+def _export_instance(row: InstanceRow, held: _Held) -> FleetInstance:
     kept = row.model_dump(include=set(FleetInstance.model_fields) - {"flavor", "ports", "volumes"})
     return FleetInstance(
         **kept,
         flavor=FleetFlavor(**row.flavor.model_dump()),
-        ports=tuple(FleetPort(network=port.network) for port in ports_of(session, row.id)),
-        volumes=tuple(volume_names[mapping.volume_id] for mapping in mappings_of(session, row.id)),
+        ports=tuple(FleetPort(network=network) for network in held.networks[row.id]),
+        volumes=tuple(held.volumes[row.id]),
     )

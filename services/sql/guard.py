@@ -24,6 +24,9 @@ _BOTH = (
     .execution_options(populate_existing=True)
 )
 
+MAY_RUN = (AttemptPhase.AUTHORIZED, AttemptPhase.STARTED)
+"""The attempt's guest may run on its destination."""
+
 _UNDO: dict[tuple[int, AttemptPhase], AttemptPhase] = {
     (0, AttemptPhase.FORWARD): AttemptPhase.UNDOING,
     (0, AttemptPhase.UNDOING): AttemptPhase.UNDOING,
@@ -60,6 +63,13 @@ def _open(ref: AttemptRef, evacuation: EvacuationRow | None) -> EvacuationRow:
     return evacuation
 
 
+def is_closed_by(row: EvacuationRow | None, ref: AttemptRef, outcome: str | None = None) -> bool:
+    """By the caller itself: its call comes a second time."""
+    if row is None or row.phase is not AttemptPhase.CLOSED or row.owner != ref.owner:
+        return False
+    return outcome is None or (row.outcome is not None and row.outcome.outcome == outcome)
+
+
 def lock_forward(session: Session, ref: AttemptRef, *phases: AttemptPhase) -> Locked:
     """For a call that moves the attempt forward. Raises StaleAttemptError, InstanceDeletedError."""
     return require_forward(find(session, ref), ref, *phases)
@@ -79,7 +89,7 @@ def lock_undo(session: Session, ref: AttemptRef) -> Locked:
     attempt's guest may run, StaleAttemptError."""
     instance, evacuation = lock(session, ref)
     ahead = ref.attempt - evacuation.attempt
-    if (ahead, evacuation.phase) == (0, AttemptPhase.AUTHORIZED):
+    if ahead == 0 and evacuation.phase in MAY_RUN:
         raise ResidenceNotProvenError(
             f"the guest of attempt {ref.attempt} may run on its destination", remedy="settle it there first"
         )
@@ -87,6 +97,14 @@ def lock_undo(session: Session, ref: AttemptRef) -> Locked:
     if phase is None:
         raise stale(ref, f"attempt {evacuation.attempt} is {evacuation.phase}")
     change(session, evacuation, attempt=ref.attempt, phase=phase)
+    return instance, evacuation
+
+
+def lock_tear_down(session: Session, ref: AttemptRef) -> Locked:
+    """As `lock_undo`, for what takes things away. Stale, too, once the source has the instance again."""
+    instance, evacuation = lock_undo(session, ref)
+    if evacuation.yielded_to is not None:
+        raise stale(ref, "its source came back while it waited")
     return instance, evacuation
 
 

@@ -6,11 +6,11 @@ from sqlalchemy import bindparam, update
 from sqlmodel import Session, col, delete, select
 
 from evacuation.model import AttachmentStatus, PortStatus, PowerState, VmState, VolumeStatus
-from services.sql.evidence import current_evidence
+from services.sql.allocations import Allocations
+from services.sql.evidence import usable_evidence
 from services.sql.rows import unproven_residence
 from services.sql.statements import add, change, execute, table_of
 from services.sql.tables import (
-    AllocationRow,
     AttachmentRow,
     BlockDeviceRow,
     InstanceRow,
@@ -66,11 +66,15 @@ def refresh_status(session: Session, volume_id: str) -> None:
 
 
 def remove_instance(session: Session, instance: InstanceRow) -> None:
-    """vm_state deleted; nothing is held any more. A guest that may still run where it was leaves when that host
-    returns, unless the host is known to be off."""
+    """vm_state deleted; nothing is held any more, but what a guest may still write to: that stays reserved until the
+    guest is proven gone. One that may run where it was leaves when that host returns, unless the host is known to be
+    off."""
     _prove_if_known(session, instance)
     _remove_ports(session, instance.id)
-    _remove_volumes(session, instance.id)
+    if unproven_residence(session, instance.id) is None:
+        _remove_volumes(session, instance.id)
+    else:
+        _reserve_volumes(session, instance.id)
     _remove_allocations(session, instance.id)
     instance.vm_state, instance.task_state = VmState.DELETED, None
     instance.power_state, instance.host, instance.deleting = PowerState.NOSTATE, None, True
@@ -79,13 +83,21 @@ def remove_instance(session: Session, instance: InstanceRow) -> None:
 def _prove_if_known(session: Session, instance: InstanceRow) -> None:
     residence = unproven_residence(session, instance.id)
     if residence is not None:
-        residence.proof = current_evidence(session, residence.host, residence.incarnation, instance.id)
+        residence.proof = usable_evidence(session, residence.host, residence.incarnation, instance.id)
 
 
 def _remove_ports(session: Session, instance_id: str) -> None:
     mine = select(PortRow.id).where(PortRow.instance_id == instance_id)
     session.exec(delete(PortBindingRow).where(col(PortBindingRow.port_id).in_(mine)))
     session.exec(delete(PortRow).where(col(PortRow.instance_id) == instance_id))
+
+
+def _reserve_volumes(session: Session, instance_id: str) -> None:
+    """Where they were attached stays written in them: evidence about those disks is measured by it."""
+    held = session.exec(select(AttachmentRow).where(AttachmentRow.instance_id == instance_id)).all()
+    for attachment in held:
+        change(session, attachment, status=AttachmentStatus.RESERVED)
+        refresh_status(session, attachment.volume_id)
 
 
 def _remove_volumes(session: Session, instance_id: str) -> None:
@@ -98,5 +110,4 @@ def _remove_volumes(session: Session, instance_id: str) -> None:
 
 def _remove_allocations(session: Session, instance_id: str) -> None:
     migrations = session.exec(select(MigrationRow.id).where(MigrationRow.instance_id == instance_id)).all()
-    consumers = [instance_id, *migrations]
-    session.exec(delete(AllocationRow).where(col(AllocationRow.consumer_id).in_(consumers)))
+    Allocations(session).drop(instance_id, *migrations)

@@ -10,18 +10,22 @@ from evacuation.model import (
     HostState,
     MigrationStatus,
     PortStatus,
+    PowerState,
     VmState,
 )
+from services.sql import in_place
 from services.sql.block_devices import mappings_of
+from services.sql.cutting import is_being_cut
 from services.sql.database import Database
 from services.sql.deleting import destroyed, plan_deletion, record_deleted
-from services.sql.evidence import current_evidence, revoked_attachments
+from services.sql.evidence import revoked_attachments, usable_evidence
 from services.sql.guard import refuse_deleted
-from services.sql.holdings import bind_ports
+from services.sql.holdings import bind_ports, remove_instance
+from services.sql.ledger import require_asked, require_sound
 from services.sql.network import nics_of
 from services.sql.reports import record_report, stored_of
 from services.sql.returning import register, wanted_power
-from services.sql.rows import lock_host, lock_instance, open_evacuation, unproven_residence
+from services.sql.rows import lock_host, lock_hosts, lock_instance, note_start, open_evacuation, unproven_residence
 from services.sql.tables import (
     AttachmentRow,
     BlockDeviceRow,
@@ -41,16 +45,28 @@ class SqlHosts:
         self._database = database
 
     def register(self, report: m.HostReport) -> m.ReturnPlan:
-        return self._database.write(register, report)
+        plan, mark = self._database.write_marked(register, report)
+        return plan.model_copy(update={"ledger": mark})
 
     def record_destroyed(self, guest: m.HostGuest) -> None:
         self._database.write(_record_destroyed, guest)
 
-    def authorize_start(self, guest: m.HostGuest) -> m.GuestSpec:
-        return self._database.write(_authorize_start, guest)
+    def authorize_start(self, guest: m.HostGuest) -> m.AuthorizedStart:
+        spec, mark = self._database.write_marked(_authorize_start, guest)
+        return m.AuthorizedStart(**dict(spec), ledger=mark)
 
     def record_started(self, message: m.RecordStarted) -> None:
         self._database.write(_record_started, message)
+
+    def plan_in_place(self, instance_id: str) -> m.InPlacePlan:
+        return self._database.read(in_place.plan_in_place, instance_id)
+
+    def authorize_in_place(self, message: m.AuthorizeInPlace) -> m.AuthorizedStart:
+        spec, mark = self._database.write_marked(_authorize_in_place, message)
+        return m.AuthorizedStart(**dict(spec), ledger=mark)
+
+    def record_in_place(self, message: m.RecordInPlace) -> None:
+        self._database.write(in_place.record_in_place, message)
 
     def complete_return(self, host: m.HostRef) -> None:
         self._database.write(_complete_return, host)
@@ -66,10 +82,13 @@ class SqlHosts:
 
 
 def _record_destroyed(session: Session, guest: m.HostGuest) -> None:
-    lock_instance(session, guest.instance_id)
+    instance = lock_instance(session, guest.instance_id)
     unproven = unproven_residence(session, guest.instance_id)
     if unproven is not None and unproven.host == guest.host and unproven.epoch <= guest.epoch:
-        unproven.proof = destroyed(guest)
+        unproven.proof, instance.power_state = destroyed(guest), PowerState.NOSTATE
+        session.flush()
+        if instance.vm_state is VmState.DELETED:
+            remove_instance(session, instance)
     left = (MigrationRow.instance_id == guest.instance_id, MigrationRow.source == guest.host)
     done = (MigrationRow.status == MigrationStatus.DONE, MigrationRow.source_epoch <= guest.epoch)
     for migration in session.exec(select(MigrationRow).where(*left, *done)).all():
@@ -78,6 +97,10 @@ def _record_destroyed(session: Session, guest: m.HostGuest) -> None:
 
 def _authorize_start(session: Session, guest: m.HostGuest) -> m.GuestSpec:
     instance = lock_instance(session, guest.instance_id)
+    require_asked(session)
+    require_sound(session)
+    older = unproven_residence(session, instance.id)
+    lock_hosts(session, guest.host, *([older.host] if older else []))
     _refuse_start(session, instance, guest)
     residence = _residence_here(session, instance, guest)
     bind_ports(session, instance.id, guest.host, PortStatus.ACTIVE)
@@ -89,7 +112,8 @@ def _authorize_start(session: Session, guest: m.HostGuest) -> m.GuestSpec:
 
 def _refuse_start(session: Session, instance: InstanceRow, guest: m.HostGuest) -> None:
     refuse_deleted(instance)
-    if open_evacuation(session, instance.id) is not None:
+    running = open_evacuation(session, instance.id)
+    if running is not None and running.yielded_to is None:
         raise EvacuationRunningError(f"{instance.name} is being evacuated")
     if instance.host != guest.host:
         raise InstanceChangedError(f"{instance.name} lives on {instance.host}, not on {guest.host}")
@@ -103,9 +127,10 @@ def _residence_here(session: Session, instance: InstanceRow, guest: m.HostGuest)
     if older is not None and (older.host, older.incarnation) == (guest.host, guest.incarnation):
         return older
     if older is not None:
-        older.proof = current_evidence(session, older.host, older.incarnation, instance.id)
+        older.proof = usable_evidence(session, older.host, older.incarnation, instance.id)
         if older.proof is None:
             raise ResidenceNotProvenError(f"{instance.name} may run on {older.host} (boot {older.incarnation})")
+        instance.power_state = PowerState.NOSTATE
         session.flush()
     instance.last_epoch += 1
     new = ResidenceRow(
@@ -152,6 +177,17 @@ def _spec(session: Session, instance: InstanceRow, epoch: int) -> m.GuestSpec:
     )
 
 
+def _authorize_in_place(session: Session, message: m.AuthorizeInPlace) -> m.GuestSpec:
+    residence = in_place.authorize_in_place(session, message)
+    instance = lock_instance(session, residence.instance_id)
+    for mapping in mappings_of(session, instance.id):
+        _attach_again(session, mapping, message.guest)
+    session.flush()
+    return _spec(session, instance, residence.epoch).model_copy(
+        update={"power_state": in_place.POWER[message.vm_state]}
+    )
+
+
 def _record_started(session: Session, message: m.RecordStarted) -> None:
     """A guest that a failed evacuation had left in error is back, and so is its vm_state."""
     guest = message.guest
@@ -160,14 +196,23 @@ def _record_started(session: Session, message: m.RecordStarted) -> None:
     if residence is None or (residence.host, residence.epoch) != (guest.host, guest.epoch) or instance.gone:
         return
     instance.power_state = message.power_state
-    if instance.vm_state is VmState.ERROR and instance.wanted_vm_state is not None and instance.task_state is None:
+    note_start(session, residence, message.power_state)
+    if instance.vm_state is VmState.ERROR and instance.wanted_vm_state is not None and _is_at_rest(session, instance):
         instance.vm_state, instance.wanted_vm_state, instance.fault = instance.wanted_vm_state, None, None
+
+
+def _is_at_rest(session: Session, instance: InstanceRow) -> bool:
+    """An evacuation that yielded to this host has nothing to say about it any more."""
+    running = open_evacuation(session, instance.id)
+    return instance.task_state is None or (running is not None and running.yielded_to is not None)
 
 
 def _complete_return(session: Session, ref: m.HostRef) -> None:
     host = lock_host(session, ref.host)
     if host.incarnation != ref.incarnation:
         raise StaleAttemptError(f"{ref.host} has booted again since")
+    if is_being_cut(session, ref.host):
+        raise StaleAttemptError(f"the power of {ref.host} is being cut")
     recorded = (EvidenceRow.host == ref.host, EvidenceRow.incarnation == (ref.incarnation or ""))
     current = (col(EvidenceRow.voided_at).is_(None), EvidenceRow.kind != EvidenceKind.STORAGE_REVOKED)
     if session.exec(select(EvidenceRow).where(*recorded, *current)).first() is not None:

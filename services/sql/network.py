@@ -2,12 +2,13 @@
 
 from sqlmodel import Session, col, select
 
+from evacuation.errors import DestinationUnableError, ObjectGoneError
 from evacuation.messages import AttemptRef, Nic
 from evacuation.model import PortStatus
 from services.sql.database import Database
 from services.sql.guard import lock_forward, lock_undo
 from services.sql.holdings import bind_ports, drop_other_bindings, ports_of
-from services.sql.tables import PortBindingRow, PortRow
+from services.sql.tables import HostRow, PortBindingRow, PortRow
 
 
 class SqlNetwork:
@@ -17,7 +18,10 @@ class SqlNetwork:
         self._database = database
 
     def bind(self, ref: AttemptRef, host: str) -> tuple[Nic, ...]:
-        return self._database.write(_bind, ref, host)
+        try:
+            return self._database.write(_bind, ref, host)
+        except ObjectGoneError as error:
+            raise DestinationUnableError(f"{host} was removed: {error.message}", remedy=error.remedy) from error
 
     def unbind(self, ref: AttemptRef) -> None:
         self._database.write(_unbind, ref)
@@ -39,8 +43,11 @@ def _bind(session: Session, ref: AttemptRef, host: str) -> tuple[Nic, ...]:
 def _unbind(session: Session, ref: AttemptRef) -> None:
     """Every other place is proven empty when the guard lets a compensation through."""
     _, evacuation = lock_undo(session, ref)
+    if evacuation.yielded_to is not None:
+        return
     drop_other_bindings(session, ref.instance_id, evacuation.source)
-    bind_ports(session, ref.instance_id, evacuation.source, PortStatus.ACTIVE)
+    if session.get(HostRow, evacuation.source) is not None:
+        bind_ports(session, ref.instance_id, evacuation.source, PortStatus.ACTIVE)
 
 
 def _is_bound(session: Session, instance_id: str, host: str) -> bool:

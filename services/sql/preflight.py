@@ -1,6 +1,6 @@
 """What the pre-flight of a host needs to know. Reads only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sqlmodel import Session, col, select
 
@@ -11,25 +11,30 @@ from evacuation.ports import CheckFacts
 from evacuation.request import check
 from services.hypervisors.libvirt.definition import parse_definition
 from services.hypervisors.libvirt.obstacles import why_not, why_nowhere
-from services.sql.facts import all_hosts, candidates, check_facts
-from services.sql.reports import unable
+from services.sql.candidates import all_candidates
+from services.sql.choosing import request_of
+from services.sql.facts import facts_of
+from services.sql.judging import Judge, Reports
 from services.sql.tables import HostRow, InstanceRow
 
 
 def preflight(session: Session, host: str) -> tuple[pre.Preflight, ...]:
     """Of every instance that lives there, in the order of creation."""
     there = select(InstanceRow).where(InstanceRow.host == host).order_by(col(InstanceRow.position))
-    subjects = [_subject(session, row) for row in session.exec(there).all() if not row.gone]
-    return pre.preflight(subjects, candidates(session, all_hosts(session)))
+    reports, hosts = Reports(session), all_candidates(session)
+    names = [each.name for each in hosts]
+    subjects = [_subject(session, row, reports, names) for row in session.exec(there).all() if not row.gone]
+    return pre.preflight(subjects, hosts)
 
 
-def _subject(session: Session, instance: InstanceRow) -> pre.Subject:
-    facts = check_facts(session, instance.id)
+def _subject(session: Session, instance: InstanceRow, reports: Reports, hosts: Sequence[str]) -> pre.Subject:
+    facts = facts_of(session, instance, request_of(session, instance))
+    unable = Judge(reports, instance, why_not).unable(hosts)
     return pre.Subject(
         instance_id=instance.id,
         name=instance.name,
         priority=instance.priority,
-        placement=facts.placement.model_copy(update={"unable": unable(session, instance, why_not)}),
+        placement=facts.placement.model_copy(update={"unable": unable}),
         obstacles=tuple(_obstacles(session, instance, facts)),
     )
 
@@ -40,7 +45,7 @@ def _obstacles(session: Session, instance: InstanceRow, facts: CheckFacts) -> It
         yield "it is being evacuated already"
         return
     if not instance.evacuate:
-        yield f"it is not to be evacuated (evacuate: false): name it itself: evacuate instance evacuate {instance.name}"
+        yield f"it has evacuate: false, and must be named itself: evacuate instance evacuate {instance.name}"
     own = tuple(_of_definition(session, instance))
     refusal = _refusal(facts)
     if refusal is not None and not (own and isinstance(refusal, RootDiskNotSharedError)):

@@ -1,25 +1,13 @@
-"""What hosts report of themselves and of their guests, and what that means for a placement."""
+"""What hosts report of themselves and of their guests."""
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
-from evacuation.capabilities import HostCapabilities
-from evacuation.errors import EvacuateError, InstanceNotFoundError
-from services.hypervisors.libvirt.definition import Definition, parse_definition
-from services.hypervisors.libvirt.obstacles import Destination, Obstacle, surely_not
+from evacuation.errors import InstanceNotFoundError
 from services.sql.rows import lock_host, lock_instance, open_evacuation
 from services.sql.tables import HostRow, InstanceRow
-
-
-class Rule(Protocol):
-    """`why_not` for a pre-flight, `surely_not` for an evacuation."""
-
-    def __call__(
-        self, definition: Definition, destination: Destination, *, source: HostCapabilities | None
-    ) -> tuple[Obstacle, ...]: ...
 
 
 def stored_definition(session: Session, instance_id: str) -> m.StoredDefinition:
@@ -38,39 +26,27 @@ def record_report(session: Session, report: m.HypervisorReport) -> bool:
     reported = {each.instance_id: each.stored for each in report.guests}
     residents = [row for row in lock_known(session, reported) if _is_followed(session, row, report.host)]
     host = lock_host(session, report.host)
-    if host.incarnation != report.incarnation or (host.reported_at is not None and report.at < host.reported_at):
+    if host.incarnation != report.incarnation or _is_late(host, report):
         return False
     changed = [row for row in residents if stored_of(row) != reported[row.id]]
     for row in changed:
         keep(row, reported[row.id])
     if not changed and host.capabilities == report.capabilities and host.reported_at is not None:
         return False
-    host.capabilities, host.reported_at = report.capabilities, report.at
+    host.capabilities, host.reported_at, host.reported_uptime = report.capabilities, report.at, report.uptime
     return True
+
+
+def _is_late(host: HostRow, report: m.HypervisorReport) -> bool:
+    """By the time since the boot, where both say it: a clock that was set back would silence the host until then."""
+    if report.uptime is not None and host.reported_uptime is not None:
+        return report.uptime < host.reported_uptime
+    both_old = report.uptime is None and host.reported_uptime is None
+    return both_old and host.reported_at is not None and report.at < host.reported_at
 
 
 def keep(instance: InstanceRow, stored: m.StoredDefinition) -> None:
     instance.definition, instance.guest_signal = stored.definition, stored.signal
-
-
-def unable(session: Session, instance: InstanceRow, rule: Rule = surely_not) -> dict[str, str]:
-    """Every host that cannot bring up the instance from its definition, with the reasons."""
-    if instance.definition is None:
-        return {}
-    fresh = select(HostRow).order_by(col(HostRow.position)).execution_options(populate_existing=True)
-    hosts = session.exec(fresh).all()
-    try:
-        definition = parse_definition(instance.definition)
-    except EvacuateError as error:
-        return {host.name: error.line for host in hosts}
-    source = next((host.capabilities for host in hosts if host.name == instance.host), None)
-    found = {host.name: _reasons(rule, definition, host, source) for host in hosts if host.name != instance.host}
-    return {name: reasons for name, reasons in found.items() if reasons}
-
-
-def _reasons(rule: Rule, definition: Definition, host: HostRow, source: HostCapabilities | None) -> str:
-    there = Destination(name=host.name, capabilities=host.capabilities)
-    return "; ".join(each.cause for each in rule(definition, there, source=source))
 
 
 def lock_known(session: Session, ids: Iterable[str]) -> list[InstanceRow]:

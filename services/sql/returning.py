@@ -6,16 +6,25 @@ from sqlmodel import Session, col, or_, select
 
 from evacuation import messages as m
 from evacuation.errors import HostIdentityError
-from evacuation.messages import AttemptPhase
+from evacuation.ledger import Witness
 from evacuation.model import HostState, MigrationStatus, PowerState, VmState
+from services.sql.cutting import is_being_cut
 from services.sql.evidence import name_incarnation, void
-from services.sql.rows import lock_host, open_evacuations_from, unproven_on
-from services.sql.tables import EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow, utc_now
+from services.sql.guard import MAY_RUN
+from services.sql.ledger import require_sound
+from services.sql.reconciling import merge
+from services.sql.rows import lock_host, note_boot, open_evacuations_from, unproven_on
+from services.sql.source import lock_waiting
+from services.sql.statements import change
+from services.sql.tables import IS_OPEN, EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow
 
 KEPT = (VmState.ACTIVE, VmState.STOPPED)
 
 
 def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
+    require_sound(session, Witness(who=report.host, mark=report.ledger) if report.ledger else None)
+    waiting = lock_waiting(session, report.host)
+    merge(session, report)
     host = lock_host(session, report.host)
     _identify(session, host, report)
     same_boot = host.incarnation == report.incarnation
@@ -23,8 +32,12 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     if fenced:
         host.state = HostState.DOWN
     session.flush()
+    if is_being_cut(session, host.name):
+        return m.ReturnPlan(held_by=(), being_cut=True, destroy=(), quarantine=(), start=())
+    for each in waiting:
+        change(session, each, yielded_to=report.incarnation)
     reconciliation = _Reconciliation(session, host, report)
-    if same_boot and host.state is HostState.UP:
+    if same_boot and host.state is HostState.UP and not waiting:
         return reconciliation.plan_in_service()
     return reconciliation.plan()
 
@@ -53,9 +66,7 @@ def _note_incarnation(session: Session, host: HostRow, report: m.HostReport) -> 
         for residence in unproven_on(session, host.name):
             residence.incarnation = residence.incarnation or report.incarnation
     if host.incarnation != report.incarnation:
-        host.incarnation, host.registered_at, host.state = report.incarnation, utc_now(), HostState.DOWN
-        # Its clock may have been set back since the reports of the boot before.
-        host.reported_at = None
+        note_boot(host, report.incarnation)
     session.flush()
     return void(session, host.name, report.incarnation, "its own worker answered")
 
@@ -77,6 +88,7 @@ class _Reconciliation:
         held += [each for each in self._starting_before() if each not in held]
         return m.ReturnPlan(
             held_by=tuple(self._instances[each].name for each in held),
+            held_ids=tuple(held),
             destroy=tuple(self._destroy()),
             quarantine=tuple(self._quarantine()),
             start=tuple(self._start()),
@@ -106,10 +118,13 @@ class _Reconciliation:
         return guest.epoch if guest and guest.epoch not in unproven else 0
 
     def _quarantine(self) -> Iterable[m.GuestKey]:
-        owed = self._owed()
+        """But for what an evacuation has started here in this boot: that is its guest."""
+        owed, started = self._owed(), self._started_now()
         for row in self._instances.values():
             guest = self._reported.get(row.id)
-            if guest is not None and row.id in self._in_flight and guest.epoch > owed.get(row.id, 0):
+            if guest is None or row.id not in self._in_flight or (row.id, guest.epoch) in started:
+                continue
+            if guest.epoch > owed.get(row.id, 0):
                 yield self._key(row, guest.epoch)
 
     def _start(self) -> Iterable[m.GuestKey]:
@@ -136,30 +151,41 @@ class _Reconciliation:
         return m.GuestKey(instance_id=row.id, name=row.name, epoch=epoch)
 
     def _by_instance(self) -> dict[str, list[ResidenceRow]]:
-        rows = self._session.exec(select(ResidenceRow).where(ResidenceRow.host == self._host)).all()
+        """Of who may run here, and of who belongs here; not of all that ever did."""
+        at_home = select(InstanceRow.id).where(InstanceRow.host == self._host)
+        counts = or_(col(ResidenceRow.proof).is_(None), col(ResidenceRow.instance_id).in_(at_home))
+        rows = self._session.exec(select(ResidenceRow).where(ResidenceRow.host == self._host, counts)).all()
         found: dict[str, list[ResidenceRow]] = {}
         for row in rows:
             found.setdefault(row.instance_id, []).append(row)
         return found
 
     def _concerned(self) -> Sequence[InstanceRow]:
-        ids = col(InstanceRow.id).in_([*self._reported, *self._residences])
+        ids = col(InstanceRow.id).in_([*self._reported, *self._residences, *self._owed()])
         concerned = select(InstanceRow).where(or_(ids, InstanceRow.host == self._host))
         return self._session.exec(concerned.order_by(col(InstanceRow.position))).all()
 
     def _evacuations(self) -> frozenset[str]:
-        is_open = select(EvacuationRow.instance_id).where(EvacuationRow.phase != AttemptPhase.CLOSED)
-        return frozenset(self._session.exec(is_open).all())
+        """But for those that yielded to this host: what they were to move is at home again."""
+        is_open = select(EvacuationRow.instance_id).where(IS_OPEN)
+        return frozenset(self._session.exec(is_open.where(col(EvacuationRow.yielded_to).is_(None))).all())
 
     def _starting_before(self) -> Sequence[str]:
         """Instances whose start was authorised here in an older boot, and whose evacuation has not ended: once it has,
         they belong here, and are to be started again."""
-        older = (ResidenceRow.host == self._host, ResidenceRow.incarnation != self._incarnation)
-        in_flight = (EvacuationRow.phase == AttemptPhase.AUTHORIZED, ResidenceRow.attempt == EvacuationRow.attempt)
-        joined = select(ResidenceRow.instance_id).join(
-            EvacuationRow, col(EvacuationRow.id) == col(ResidenceRow.evacuation_id)
-        )
-        return self._session.exec(joined.where(*older, *in_flight, col(ResidenceRow.proof).is_(None))).all()
+        return [row.instance_id for row in self._authorised() if row.incarnation != self._incarnation]
+
+    def _started_now(self) -> frozenset[tuple[str, int]]:
+        """Instances, and the epochs of their guests, whose start was authorised here in this boot."""
+        now = (row for row in self._authorised() if row.incarnation == self._incarnation)
+        return frozenset((row.instance_id, row.epoch) for row in now)
+
+    def _authorised(self) -> Sequence[ResidenceRow]:
+        """Residences here of evacuations that have not ended."""
+        in_flight = (IS_OPEN, col(EvacuationRow.phase).in_(MAY_RUN), ResidenceRow.attempt == EvacuationRow.attempt)
+        unproven = (ResidenceRow.host == self._host, col(ResidenceRow.proof).is_(None))
+        joined = select(ResidenceRow).join(EvacuationRow, col(EvacuationRow.id) == col(ResidenceRow.evacuation_id))
+        return self._session.exec(joined.where(*unproven, *in_flight)).all()
 
     def _owed(self) -> dict[str, int]:
         """Epochs of the guests that `done` migrations left behind here."""

@@ -10,10 +10,21 @@ from typing import Any
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select
 
-from evacuation.errors import HostNotFoundError, InstanceNotFoundError
-from evacuation.messages import AttemptPhase, Destination
-from services.sql.statements import write
-from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow, utc_now
+from evacuation.errors import AmbiguousNameError, HostNotFoundError, InstanceNotFoundError
+from evacuation.messages import Destination
+from evacuation.model import HostState, PowerState
+from evacuation.names import as_id
+from services.sql.statements import change, write
+from services.sql.tables import (
+    IS_OPEN,
+    AttemptRow,
+    EvacuationRow,
+    HostRow,
+    InstanceRow,
+    MigrationRow,
+    ResidenceRow,
+    utc_now,
+)
 
 # FOR NO KEY UPDATE: foreign keys to the row may be written meanwhile.
 LOCK: dict[str, Any] = {"key_share": True}
@@ -30,9 +41,7 @@ _HOST = (
     .with_for_update(**LOCK)
     .execution_options(populate_existing=True)
 )
-_OPEN = select(EvacuationRow).where(
-    col(EvacuationRow.instance_id) == bindparam("instance_id"), EvacuationRow.phase != AttemptPhase.CLOSED
-)
+_OPEN = select(EvacuationRow).where(IS_OPEN, col(EvacuationRow.instance_id) == bindparam("instance_id"))
 
 
 def lock_instance(session: Session, instance_id: str) -> InstanceRow:
@@ -51,13 +60,29 @@ def lock_host(session: Session, name: str) -> HostRow:
     return row
 
 
+def lock_hosts(session: Session, *names: str) -> None:
+    """In one order for all: no two of those who lock several wait for each other. Raises HostNotFoundError."""
+    for name in sorted(set(names)):
+        lock_host(session, name)
+
+
 def instance_called(session: Session, name_or_id: str) -> str:
-    """The id. Raises InstanceNotFoundError."""
-    either = (InstanceRow.id == name_or_id) | (InstanceRow.name == name_or_id)
-    found = session.exec(select(InstanceRow.id).where(either)).first()
-    if found is None:
+    """The id: first by itself, in any form that a uuid has, and then by the name. Raises InstanceNotFoundError,
+    AmbiguousNameError."""
+    by_id = select(InstanceRow.id).where(col(InstanceRow.id).in_({name_or_id, as_id(name_or_id) or name_or_id}))
+    found = session.exec(by_id).first()
+    if found is not None:
+        return found
+    named = select(InstanceRow.id, InstanceRow.host).where(InstanceRow.name == name_or_id)
+    rows = session.exec(named.order_by(col(InstanceRow.position))).all()
+    if len(rows) > 1:
+        every = ", ".join(f"{each} on {host}" if host else each for each, host in rows)
+        raise AmbiguousNameError(
+            f'{len(rows)} instances are called "{name_or_id}"', remedy=f"name one by its id: {every}"
+        )
+    if not rows:
         raise _no_instance(name_or_id)
-    return found
+    return rows[0][0]
 
 
 def host_called(session: Session, name: str) -> str:
@@ -72,8 +97,9 @@ def open_evacuation(session: Session, instance_id: str) -> EvacuationRow | None:
 
 
 def open_evacuations_from(session: Session, host: str) -> Sequence[EvacuationRow]:
-    is_open = (EvacuationRow.source == host, EvacuationRow.phase != AttemptPhase.CLOSED)
-    return session.exec(select(EvacuationRow).where(*is_open).order_by(col(EvacuationRow.started_at))).all()
+    """But for those that yielded to it."""
+    held = select(EvacuationRow).where(IS_OPEN, EvacuationRow.source == host, col(EvacuationRow.yielded_to).is_(None))
+    return session.exec(held.order_by(col(EvacuationRow.started_at))).all()
 
 
 def attempt_of(session: Session, evacuation: EvacuationRow) -> AttemptRow | None:
@@ -82,8 +108,8 @@ def attempt_of(session: Session, evacuation: EvacuationRow) -> AttemptRow | None
 
 
 def write_migration(session: Session, evacuation: EvacuationRow, **values: object) -> None:
-    known = write(session, MigrationRow, {"id": evacuation.migration_id}, updated_at=utc_now(), **values)
-    assert known, "every evacuation that began has its migration record"
+    """A record that somebody removed is done without: `check` names it."""
+    write(session, MigrationRow, {"id": evacuation.migration_id}, updated_at=utc_now(), **values)
 
 
 def unproven_residence(session: Session, instance_id: str) -> ResidenceRow | None:
@@ -94,6 +120,18 @@ def unproven_residence(session: Session, instance_id: str) -> ResidenceRow | Non
 def unproven_on(session: Session, host: str) -> Sequence[ResidenceRow]:
     where = (ResidenceRow.host == host, col(ResidenceRow.proof).is_(None))
     return session.exec(select(ResidenceRow).where(*where)).all()
+
+
+def note_start(session: Session, residence: ResidenceRow, power_state: PowerState) -> None:
+    """Its guest runs: from here on it has written to its disks. One that was only defined has not."""
+    if power_state is PowerState.RUNNING and residence.started_at is None:
+        change(session, residence, started_at=utc_now())
+
+
+def note_boot(host: HostRow, incarnation: str | None) -> None:
+    """Another boot than the one that was known: it serves nothing before it has gone through its return."""
+    host.incarnation, host.registered_at, host.state = incarnation, utc_now(), HostState.DOWN
+    host.reported_at = host.reported_uptime = None
 
 
 def next_position(session: Session, column: int) -> int:

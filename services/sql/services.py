@@ -1,18 +1,26 @@
-"""Everything that is behind the ports in one SQL database."""
+"""Everything that is behind the ports in one SQL database. What is not used is not imported: of a command that reads,
+imports are most of the cost."""
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from evacuation.fencing import FencingPolicy
-from services.sql.adopting import SqlAdoption
-from services.sql.capacity import SqlCapacity
-from services.sql.database import Database, connect_database
-from services.sql.evidence import SqlEvidence
-from services.sql.exports import SqlExports
-from services.sql.fleet import SqlFleet
-from services.sql.hosts import SqlHosts
-from services.sql.network import SqlNetwork
+from services.sql.database import RETENTION, Database, connect_database
 from services.sql.schema import check_revision, require_file
-from services.sql.store import SqlStore
-from services.sql.views import SqlViews
-from services.sql.volumes import SqlVolumes
+
+if TYPE_CHECKING:
+    from services.sql.adopting import SqlAdoption
+    from services.sql.capacity import SqlCapacity
+    from services.sql.exports import SqlExports
+    from services.sql.fences import SqlEvidence
+    from services.sql.fleet import SqlFleet
+    from services.sql.hosts import SqlHosts
+    from services.sql.ledgers import SqlLedger
+    from services.sql.network import SqlNetwork
+    from services.sql.store import SqlStore
+    from services.sql.views import SqlViews
+    from services.sql.volumes import SqlVolumes
 
 
 class SqlServices:
@@ -20,26 +28,82 @@ class SqlServices:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.store = SqlStore(database)
-        self.evidence = SqlEvidence(database)
-        self.capacity = SqlCapacity(database)
-        self.network = SqlNetwork(database)
-        self.volumes = SqlVolumes(database)
-        self.exports = SqlExports(database)
-        self.hosts = SqlHosts(database)
-        self.fleet = SqlFleet(database)
-        self.adoption = SqlAdoption(database)
-        self.views = SqlViews(database)
+
+    @cached_property
+    def store(self) -> "SqlStore":
+        from services.sql.store import SqlStore
+
+        return SqlStore(self.database)
+
+    @cached_property
+    def evidence(self) -> "SqlEvidence":
+        from services.sql.fences import SqlEvidence
+
+        return SqlEvidence(self.database)
+
+    @cached_property
+    def capacity(self) -> "SqlCapacity":
+        from services.sql.capacity import SqlCapacity
+
+        return SqlCapacity(self.database)
+
+    @cached_property
+    def network(self) -> "SqlNetwork":
+        from services.sql.network import SqlNetwork
+
+        return SqlNetwork(self.database)
+
+    @cached_property
+    def volumes(self) -> "SqlVolumes":
+        from services.sql.volumes import SqlVolumes
+
+        return SqlVolumes(self.database)
+
+    @cached_property
+    def exports(self) -> "SqlExports":
+        from services.sql.exports import SqlExports
+
+        return SqlExports(self.database)
+
+    @cached_property
+    def hosts(self) -> "SqlHosts":
+        from services.sql.hosts import SqlHosts
+
+        return SqlHosts(self.database)
+
+    @cached_property
+    def ledger(self) -> "SqlLedger":
+        from services.sql.ledgers import SqlLedger
+
+        return SqlLedger(self.database)
+
+    @cached_property
+    def fleet(self) -> "SqlFleet":
+        from services.sql.fleet import SqlFleet
+
+        return SqlFleet(self.database)
+
+    @cached_property
+    def adoption(self) -> "SqlAdoption":
+        from services.sql.adopting import SqlAdoption
+
+        return SqlAdoption(self.database)
+
+    @cached_property
+    def views(self) -> "SqlViews":
+        from services.sql.views import SqlViews
+
+        return SqlViews(self.database)
 
     def close(self) -> None:
         self.database.close()
 
 
-def open_services(url: str, policy: FencingPolicy | None = None) -> SqlServices:
-    """The database answers and has this release's schema; what proves a place empty there is as the policy says.
-    Raises StoreUnavailableError, StoreSchemaError."""
+def open_services(url: str, policy: FencingPolicy | None = None, *, retention: timedelta | None = None) -> SqlServices:
+    """The database answers and has this release's schema; what proves a place empty there is as the policy says, and
+    events are kept for the retention. Raises StoreUnavailableError, StoreSchemaError."""
     require_file(url)
-    database = connect_database(url, {FencingPolicy: policy})
+    database = connect_database(url, {FencingPolicy: policy, RETENTION: retention})
     try:
         database.run(check_revision)
     except BaseException:

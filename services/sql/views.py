@@ -1,27 +1,27 @@
 """Read models of the store, in the order of creation."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from evacuation import views as v
-from evacuation.invariants import Rows, SeenBinding, SeenMapping
 from evacuation.messages import AttemptPhase
-from evacuation.model import Candidate, Evidence, EvidenceKind, TaskState, VmState
-from evacuation.preflight import Preflight
+from evacuation.model import Candidate, Evidence, EvidenceKind, PowerState, TaskState, VmState
+from services.sql.candidates import IS_CURRENT_ATTEMPT, as_candidates, every_host, named_hosts
 from services.sql.database import Database
-from services.sql.facts import all_hosts, candidates
-from services.sql.preflight import preflight
-from services.sql.rows import attempt_of, host_called, instance_called
+from services.sql.rows import host_called, instance_called
 from services.sql.tables import (
+    IS_OPEN,
     ActionEventRow,
     ActionRow,
     AllocationRow,
     AttachmentRow,
-    BlockDeviceRow,
+    AttemptRow,
     EvacuationRow,
     EvidenceRow,
-    HostRow,
     InstanceRow,
     MigrationRow,
     PortBindingRow,
@@ -29,6 +29,11 @@ from services.sql.tables import (
     ResidenceRow,
     VolumeRow,
 )
+from services.sql.whereabouts import somewhere
+
+if TYPE_CHECKING:
+    from evacuation.invariants import Rows
+    from evacuation.preflight import Preflight
 
 
 class SqlViews:
@@ -40,8 +45,17 @@ class SqlViews:
     def hosts(self) -> tuple[v.HostView, ...]:
         return self._database.read(_hosts)
 
-    def instances(self) -> tuple[v.InstanceView, ...]:
-        return self._database.read(_instances)
+    def host(self, name: str) -> v.HostView:
+        """Raises HostNotFoundError."""
+        return self._database.read(_one_host, name)
+
+    def instances(self, host: str | None = None) -> tuple[v.InstanceView, ...]:
+        """All of them, or those of one host."""
+        return self._database.read(_instances, host)
+
+    def instance(self, name_or_id: str) -> v.InstanceView:
+        """Raises InstanceNotFoundError."""
+        return self._database.read(_one_instance, name_or_id)
 
     def migrations(self) -> tuple[v.MigrationView, ...]:
         return self._database.read(_migrations)
@@ -64,13 +78,27 @@ class SqlViews:
     def evacuations(self) -> tuple[v.EvacuationView, ...]:
         return self._database.read(_evacuations)
 
-    def preflight(self, host: str) -> tuple[Preflight, ...]:
+    def open_evacuations(self) -> tuple[v.EvacuationView, ...]:
+        return self._database.read(_evacuations, IS_OPEN)
+
+    def evacuations_of(self, instance_id: str) -> tuple[v.EvacuationView, ...]:
+        return self._database.read(_evacuations, col(EvacuationRow.instance_id) == instance_id)
+
+    def evacuation(self, evacuation_id: str) -> v.EvacuationView | None:
+        found = self._database.read(_evacuations, col(EvacuationRow.id) == evacuation_id)
+        return found[0] if found else None
+
+    def preflight(self, host: str) -> "tuple[Preflight, ...]":
         """Of every instance on the host."""
+        from services.sql.preflight import preflight
+
         return self._database.read(preflight, host)
 
-    def everything(self) -> Rows:
+    def everything(self) -> "Rows":
         """All of it, from one moment."""
-        return self._database.read(_everything)
+        from services.sql import picture
+
+        return self._database.read(picture.everything)
 
     def resolve_instance(self, name_or_id: str) -> str:
         """The id. Raises InstanceNotFoundError."""
@@ -81,31 +109,23 @@ class SqlViews:
         return self._database.read(host_called, name)
 
 
-def _everything(session: Session) -> Rows:
-    return Rows(
-        hosts=_hosts(session),
-        instances=_instances(session),
-        migrations=_migrations(session),
-        allocations=_allocations(session),
-        ports=_ports(session),
-        volumes=_volumes(session),
-        residences=_residences(session),
-        evacuations=_evacuations(session),
-        inactive_bindings=_inactive_bindings(session),
-        mappings=_mappings(session),
-        caps=dict(session.exec(select(HostRow.name, HostRow.max_evacuations)).all()),
-    )
-
-
 def _hosts(session: Session) -> tuple[v.HostView, ...]:
-    rows = {row.name: row for row in session.exec(select(HostRow)).all()}
+    return _host_views(session, every_host(session))
+
+
+def _one_host(session: Session, name: str) -> v.HostView:
+    return _host_views(session, named_hosts(session, [host_called(session, name)]))[0]
+
+
+def _host_views(session: Session, rows: Sequence[Any]) -> tuple[v.HostView, ...]:
     about_hosts = (col(EvidenceRow.voided_at).is_(None), EvidenceRow.kind != EvidenceKind.STORAGE_REVOKED)
     current = select(EvidenceRow.host, EvidenceRow.incarnation).where(*about_hosts)
     fenced = set(session.exec(current).all())
-    return tuple(_host(each, rows[each.name], fenced) for each in candidates(session, all_hosts(session)))
+    pairs = zip(as_candidates(session, rows), rows, strict=True)
+    return tuple(_host(candidate, row, fenced) for candidate, row in pairs)
 
 
-def _host(candidate: Candidate, row: HostRow, fenced: set[tuple[str, str]]) -> v.HostView:
+def _host(candidate: Candidate, row: Any, fenced: set[tuple[str, str]]) -> v.HostView:
     sizes = candidate.model_dump(include=set(v.HostView.model_fields) - {"name", "enabled", "traits"})
     return v.HostView(
         **sizes,
@@ -120,14 +140,24 @@ def _host(candidate: Candidate, row: HostRow, fenced: set[tuple[str, str]]) -> v
     )
 
 
-def _instances(session: Session) -> tuple[v.InstanceView, ...]:
-    rows = session.exec(select(InstanceRow).order_by(col(InstanceRow.position))).all()
-    return tuple(_instance(row) for row in rows)
+def _instances(session: Session, host: str | None = None) -> tuple[v.InstanceView, ...]:
+    there = () if host is None else (InstanceRow.host == host,)
+    rows = session.exec(select(InstanceRow).where(*there).order_by(col(InstanceRow.position))).all()
+    alive = somewhere(session, None if host is None else [row.id for row in rows])
+    return tuple(_instance(row, alive=row.id in alive) for row in rows)
 
 
-def _instance(row: InstanceRow) -> v.InstanceView:
-    """One that is marked for deletion shows that as its task, unless an evacuation has it in hand."""
+def _one_instance(session: Session, name_or_id: str) -> v.InstanceView:
+    row = session.get_one(InstanceRow, instance_called(session, name_or_id))
+    return _instance(row, alive=bool(somewhere(session, [row.id])))
+
+
+def _instance(row: InstanceRow, *, alive: bool) -> v.InstanceView:
+    """One that is marked for deletion shows that as its task, unless an evacuation has it in hand. Of one that is
+    proven not to run anywhere, the power state that was recorded last is over."""
     shown = row.model_dump(include=set(v.InstanceView.model_fields))
+    if not alive:
+        shown["power_state"] = PowerState.NOSTATE
     if row.deleting and row.vm_state is not VmState.DELETED:
         shown["task_state"] = row.task_state or TaskState.DELETING
     return v.InstanceView(**shown, epoch=row.last_epoch)
@@ -139,24 +169,27 @@ def _migrations(session: Session) -> tuple[v.MigrationView, ...]:
 
 
 def _actions(session: Session, instance_id: str) -> tuple[v.ActionView, ...]:
-    rows = session.exec(
-        select(ActionRow).where(ActionRow.instance_id == instance_id).order_by(col(ActionRow.started_at))
-    ).all()
+    mine = select(ActionRow).where(ActionRow.instance_id == instance_id).order_by(col(ActionRow.started_at))
+    events = _events(session, instance_id)
     return tuple(
         v.ActionView(
             action=row.action,
             request_id=row.request_id,
             evacuation_id=row.evacuation_id,
-            events=tuple(_events(session, row.evacuation_id)),
+            events=tuple(events[row.evacuation_id]),
         )
-        for row in rows
+        for row in session.exec(mine).all()
     )
 
 
-def _events(session: Session, evacuation_id: str) -> Iterable[v.EventView]:
-    events = select(ActionEventRow).where(ActionEventRow.evacuation_id == evacuation_id)
+def _events(session: Session, instance_id: str) -> Mapping[str, list[v.EventView]]:
+    """By evacuation."""
+    mine = select(ActionRow.evacuation_id).where(ActionRow.instance_id == instance_id)
+    events = select(ActionEventRow).where(col(ActionEventRow.evacuation_id).in_(mine))
+    found: defaultdict[str, list[v.EventView]] = defaultdict(list)
     for row in session.exec(events.order_by(col(ActionEventRow.started_at), col(ActionEventRow.id))).all():
-        yield v.EventView(**row.model_dump())
+        found[row.evacuation_id].append(v.EventView(**row.model_dump()))
+    return found
 
 
 def _allocations(session: Session) -> tuple[v.AllocationView, ...]:
@@ -204,7 +237,7 @@ def _residences(session: Session) -> tuple[v.ResidenceView, ...]:
     rows = session.exec(select(ResidenceRow).order_by(*order)).all()
     return tuple(
         v.ResidenceView(
-            **row.model_dump(include={"instance_id", "host", "incarnation", "epoch"}),
+            **row.model_dump(include={"instance_id", "host", "incarnation", "epoch", "started_at"}),
             instance=names[row.instance_id],
             proof=_proof(row.proof) if row.proof else None,
         )
@@ -216,31 +249,30 @@ def _proof(evidence: Evidence) -> str:
     return "; ".join(f"{each.kind}: {each.reason}" for each in (evidence, *evidence.also))
 
 
-def _evacuations(session: Session) -> tuple[v.EvacuationView, ...]:
-    names = _names(session)
-    rows = session.exec(select(EvacuationRow).order_by(col(EvacuationRow.started_at), col(EvacuationRow.id))).all()
-    return tuple(_evacuation(session, row, names[row.instance_id]) for row in rows)
+def _evacuations(session: Session, *which: ColumnElement[bool]) -> tuple[v.EvacuationView, ...]:
+    found = (
+        select(EvacuationRow, InstanceRow.name, AttemptRow.host)
+        .join(InstanceRow, col(InstanceRow.id) == col(EvacuationRow.instance_id))
+        .outerjoin(AttemptRow, IS_CURRENT_ATTEMPT)
+        .where(*which)
+        .order_by(col(EvacuationRow.started_at), col(EvacuationRow.id))
+    )
+    return tuple(_evacuation(row, instance, host) for row, instance, host in session.exec(found).all())
 
 
-def _evacuation(session: Session, row: EvacuationRow, instance: str) -> v.EvacuationView:
-    attempt = attempt_of(session, row)
+def _evacuation(row: EvacuationRow, instance: str, destination: str | None) -> v.EvacuationView:
     return v.EvacuationView(
         **row.model_dump(include={"id", "instance_id", "source", "attempt", "phase", "outcome"}),
         instance=instance,
-        destination=attempt.host if attempt else None,
+        destination=destination,
         open=row.phase is not AttemptPhase.CLOSED,
+        holds_source=_holds_source(row),
     )
 
 
-def _inactive_bindings(session: Session) -> tuple[SeenBinding, ...]:
-    inactive = select(PortRow, PortBindingRow).join(PortBindingRow, col(PortBindingRow.port_id) == col(PortRow.id))
-    rows = session.exec(inactive.where(col(PortBindingRow.active).is_(False))).all()
-    return tuple(SeenBinding(instance_id=port.instance_id, port_id=port.id, host=row.host) for port, row in rows)
-
-
-def _mappings(session: Session) -> tuple[SeenMapping, ...]:
-    rows = session.exec(select(BlockDeviceRow)).all()
-    return tuple(SeenMapping(**row.model_dump(include=set(SeenMapping.model_fields))) for row in rows)
+def _holds_source(row: EvacuationRow) -> bool:
+    yields = row.waits and row.phase is AttemptPhase.UNDONE
+    return row.phase is not AttemptPhase.CLOSED and row.yielded_to is None and not yields
 
 
 def _names(session: Session) -> dict[str, str]:

@@ -5,20 +5,25 @@ from uuid import uuid4
 from sqlalchemy import bindparam, delete
 from sqlmodel import Session, col, select
 
-from evacuation.errors import AttachmentLostError, DiskLockedError
+from evacuation.errors import AttachmentLostError, DiskLockedError, ObjectGoneError
 from evacuation.messages import AttemptRef, Connector
 from evacuation.model import AttachmentStatus
 from evacuation.ports import Attachment
 from services.sql.database import Database
-from services.sql.guard import lock_forward, lock_undo
+from services.sql.guard import lock_forward, lock_tear_down
 from services.sql.holdings import refresh_status
 from services.sql.statements import add, change, execute, table_of
-from services.sql.tables import AttachmentRow, BlockDeviceRow
+from services.sql.tables import AttachmentRow, BlockDeviceRow, VolumeRow
 
 _OF_VOLUME = col(AttachmentRow.volume_id) == bindparam("volume_id")
 _OTHERS = select(AttachmentRow.id).where(_OF_VOLUME, col(AttachmentRow.id) != bindparam("but"))
 _CONNECTED = select(AttachmentRow).where(
     _OF_VOLUME, AttachmentRow.status == AttachmentStatus.ATTACHED, col(AttachmentRow.id) != bindparam("but")
+)
+_OF_INSTANCE = (
+    select(AttachmentRow)
+    .where(col(AttachmentRow.instance_id) == bindparam("instance_id"))
+    .order_by(col(AttachmentRow.volume_id), col(AttachmentRow.position))
 )
 _NAMED = select(AttachmentRow).where(col(AttachmentRow.name) == bindparam("name"))
 _POSITIONS = select(AttachmentRow.position).where(_OF_VOLUME).order_by(col(AttachmentRow.position).desc())
@@ -37,8 +42,14 @@ class SqlVolumes:
     def attachments(self, volume_id: str, instance_id: str) -> tuple[Attachment, ...]:
         return self._database.read(_attachments, volume_id, instance_id)
 
+    def made_by(self, ref: AttemptRef) -> tuple[Attachment, ...]:
+        return self._database.read(_made_by, ref)
+
     def reserve(self, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
-        return self._database.write(_reserve, ref, volume_id, name, undo=undo)
+        try:
+            return self._database.write(_reserve, ref, volume_id, name, undo=undo)
+        except ObjectGoneError as error:
+            raise ObjectGoneError(f"volume {volume_id} is gone", remedy=error.remedy) from error
 
     def delete(self, ref: AttemptRef, attachment_id: str, *, undo: bool) -> None:
         self._database.write(_delete, ref, attachment_id, undo=undo)
@@ -59,10 +70,14 @@ def attach(session: Session, attachment: AttachmentRow, connector: Connector) ->
 
 def hold_on_destination(session: Session, mapping: BlockDeviceRow, name: str, connector: Connector) -> None:
     """The mapping's volume is attached where the guest runs. One whose attachment somebody removed gets another; one
-    that somebody else has connected meanwhile is not the instance's any more, and neither is the mapping."""
+    that somebody else has connected meanwhile, or that is gone, is not the instance's any more, and neither is the
+    mapping."""
     change(session, mapping, source_connector=None)
     attachment = session.get(AttachmentRow, mapping.attachment_id) if mapping.attachment_id else None
     if attachment is not None and attachment.connector is not None and attachment.connector.host == connector.host:
+        return
+    if attachment is None and session.get(VolumeRow, mapping.volume_id) is None:
+        session.delete(mapping)
         return
     attachment = attachment or _named(session, mapping.instance_id, mapping.volume_id, name)
     change(session, mapping, attachment_id=attachment.id)
@@ -117,6 +132,24 @@ def _attachments(session: Session, volume_id: str, instance_id: str) -> tuple[At
     return tuple(value_of(row) for row in rows)
 
 
+def _made_by(session: Session, ref: AttemptRef) -> tuple[Attachment, ...]:
+    return tuple(value_of(row) for row in _made(session, ref.instance_id, ref.evacuation_id))
+
+
+def _made(session: Session, instance_id: str, evacuation_id: str) -> list[AttachmentRow]:
+    """Attachments are named by the evacuation that made them."""
+    rows = session.exec(_OF_INSTANCE, params={"instance_id": instance_id}).all()
+    return [row for row in rows if row.name.startswith(f"{evacuation_id}/")]
+
+
+def drop_unmapped(session: Session, instance_id: str, evacuation_id: str) -> None:
+    """Nothing of the evacuation stays reserved on a volume that is not mapped to the instance any more."""
+    for row in _made(session, instance_id, evacuation_id):
+        if row.connector is None and session.get(BlockDeviceRow, (instance_id, row.volume_id)) is None:
+            execute(session, _DELETE, attachment_id=row.id)
+            refresh_status(session, row.volume_id)
+
+
 def _reserve(session: Session, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
     _guard(session, ref, undo=undo)
     return _named(session, ref.instance_id, volume_id, name).id
@@ -132,7 +165,9 @@ def _delete(session: Session, ref: AttemptRef, attachment_id: str, *, undo: bool
     if row is None:
         return
     other = execute(session, _OTHERS, volume_id=row.volume_id, but=row.id).first()
-    if row.instance_id != ref.instance_id or other is None:
+    mapped = session.get(BlockDeviceRow, (row.instance_id, row.volume_id)) is not None
+    last = other is None and mapped and session.get(VolumeRow, row.volume_id) is not None
+    if row.instance_id != ref.instance_id or last:
         raise AttachmentLostError(f"attachment {attachment_id} stays: it is all that keeps its volume from being free")
     execute(session, _DELETE, attachment_id=row.id)
     refresh_status(session, row.volume_id)
@@ -149,7 +184,7 @@ def _complete(session: Session, ref: AttemptRef, attachment_id: str, connector: 
 
 def _guard(session: Session, ref: AttemptRef, *, undo: bool) -> None:
     if undo:
-        lock_undo(session, ref)
+        lock_tear_down(session, ref)
     else:
         lock_forward(session, ref)
 

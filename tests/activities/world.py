@@ -8,7 +8,8 @@ import os
 import pickle
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from activities.guest import GuestActivities
 from activities.hosts import HostActivities
 from activities.instance_state import InstanceStateActivities
 from activities.network import NetworkActivities
+from activities.power import PowerReader
 from activities.volumes import VolumeActivities
 from evacuation import messages as m
 from evacuation.fleet import Fleet
 from evacuation.model import Evidence, EvidenceKind, MigrationStatus, PowerState, VmState
 from services.fencing import ProcessFencing
-from services.hypervisors.process import ProcessHost, ProcessHypervisor
+from services.hypervisors.process import ProcessHost, ProcessHypervisor, ProcessRoot
 from services.sql import migrate, open_services
 
 FLEET = Fleet.model_validate(
@@ -47,6 +49,9 @@ FLEET = Fleet.model_validate(
 )
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
+LONG = timedelta(minutes=1)
+"""Until when an execution is waited for."""
+
 
 class World:
     def __init__(self, root: Path) -> None:
@@ -55,12 +60,13 @@ class World:
         self.sql = open_services(self.url)
         self.hypervisors = {h.name: ProcessHypervisor(root, h.name) for h in FLEET.hosts}
         fencing = ProcessFencing(root)
-        self.state = InstanceStateActivities(self.sql.store, fencing)
+        power = PowerReader(self.sql.evidence, fencing)
+        self.state = InstanceStateActivities(self.sql.store, fencing, power=power)
         self.fencing = FencingActivities(self.sql.evidence, fencing)
         self.capacity = CapacityActivities(self.sql.capacity)
         self.network = NetworkActivities(self.sql.network)
         self.block_devices = BlockDeviceActivities(self.sql.store, self.sql.volumes)
-        self.hosts = HostActivities(self.sql.hosts)
+        self.hosts = HostActivities(self.sql.hosts, power)
         self.guest = {name: GuestActivities(driver) for name, driver in self.hypervisors.items()}
         self.volumes = {name: VolumeActivities(driver) for name, driver in self.hypervisors.items()}
         self.instance_id = self.sql.views.resolve_instance("web-01")
@@ -73,6 +79,7 @@ class World:
         migrate(url)
         services = open_services(url)
         services.fleet.load(FLEET)
+        ProcessRoot(root).make_disks(each.id for each in services.views.instances())
         services.close()
         for host in FLEET.hosts:
             ProcessHost(root, host.name).power_on()
@@ -105,7 +112,9 @@ class World:
 
     def execute(self, step: str) -> Any:
         activity, message = STEPS[step](self)
-        result = ActivityEnvironment().run(activity, message)
+        environment = ActivityEnvironment()
+        environment.info = replace(environment.info, start_to_close_timeout=LONG)
+        result = environment.run(activity, message)
         return asyncio.run(result) if asyncio.iscoroutine(result) else result
 
     def run(self, step: str) -> Any:
@@ -170,9 +179,9 @@ def without_times(value: Any) -> Any:
     return [without_times(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _fence(world: World) -> m.FenceRequest:
-    incarnation = ProcessHost(world.root, "cmp-1").incarnation()
-    return m.FenceRequest(host="cmp-1", incarnation=incarnation, instance_id=world.instance_id)
+def _fence(world: World, host: str = "cmp-1") -> m.FenceRequest:
+    incarnation = ProcessHost(world.root, host).incarnation()
+    return m.FenceRequest(host=host, incarnation=incarnation, instance_id=world.instance_id)
 
 
 def _answer(world: World) -> m.ProbeAnswer:
@@ -330,13 +339,18 @@ DELETION: dict[str, Step] = {
     ),
 }
 ANSWER: dict[str, Step] = {"record_answer": lambda w: (w.fencing.record_answer, _answer(w))}
-STEPS = FORWARD | FINISH | BACK | RETURN | DELETION | ANSWER
+PERSON: dict[str, Step] = {
+    "take_word": lambda w: (w.fencing.take_word, _fence(w).model_copy(update={"statement": "seen", "who": "jo"})),
+    "cut_power": lambda w: (w.fencing.cut_power, _fence(w, "cmp-2")),
+}
+STEPS = FORWARD | FINISH | BACK | RETURN | DELETION | ANSWER | PERSON
 STORIES = {
     "recovered": [*FORWARD, *FINISH],
     "unwound": [*FORWARD, *BACK],
     "source-returns": [*FORWARD, *FINISH, *RETURN],
     "deleted": [*FORWARD, *FINISH, *DELETION],
     "answered": ["check_request", "fence_source", *ANSWER],
+    "proven-by-a-person": [*PERSON],
 }
 
 

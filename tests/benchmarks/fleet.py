@@ -48,6 +48,6 @@ def power_off_evidence() -> Evidence:
         host=SOURCE,
         incarnation=None,
         who="benchmark",
-        reason="power read: already off",
+        reason="power cut, read back: off",
         at=datetime.now(UTC),
     )

@@ -17,7 +17,7 @@ from tests.support.ending import end_early_when_told
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE, DATA = "fault-matrix.md", "fault-matrix.json"
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
-JOBS = 2
+JOBS = 3
 
 
 def parse() -> argparse.Namespace:

@@ -62,6 +62,9 @@ class Matrix:
         with ExitStack() as own:
             scale = self._scale * (QUICK if kind.rule else 1)
             settings = {"EVACUATE_TIME_SCALE": str(scale), "EVACUATE_HOLD": HOLD, **SLOTS} | self._settings
+            if kind.rule == "stall":
+                # What hangs is given up, so that it comes too late: `slow` is the kind that is waited for.
+                settings["EVACUATE_HOST_PATIENCE"] = "0"
             if kind.false_word:
                 settings["EVACUATE_FENCING"] = "operator"
             server = self._server() if kind.store == "postgres" or not disk_lock else None

@@ -16,12 +16,21 @@ from evacuation.messages import EvacuationOutcome
 from evacuation.model import Frozen
 from evacuation.views import InstanceView
 from services.temporal import connect
+from tests.chaos import gone, restored
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.plan import HASTY, PRELUDE, Cell, Key
 from tests.chaos.rules import cell_rule, prelude_rules, route_rules
 from tests.chaos.servers import Postgres
-from tests.chaos.strikes import Strike
-from tests.chaos.verify import ANYBODY, Reasons, how_it_ended, invariants, not_up, outcomes_as_expected
+from tests.chaos.strikes import Strike, say_off
+from tests.chaos.verify import (
+    ANYBODY,
+    Reasons,
+    how_it_ended,
+    invariants,
+    not_up,
+    outcomes_as_expected,
+    undone_starts,
+)
 from tests.chaos.world import DESTINATION, SOURCE, bystanders, homes
 from tests.support.stack import Stack
 
@@ -83,6 +92,7 @@ class Batch:
         self._scale = float(stack.environment["EVACUATE_TIME_SCALE"])
         self._not_struck: set[str] = set()
         self._struck_at = 0.0
+        self._struck = asyncio.Event()
         self._seen: dict[str, str] = {}
 
     def play(self) -> list[Verdict]:
@@ -98,15 +108,23 @@ class Batch:
         reasons = [
             outcomes_as_expected(self._cells, ends, outcomes),
             phases,
+            undone_starts(self._stack, self._cells, {name: each.id for name, each in instances.items()}),
             self._strays(ends),
+            self._mend(),
             self._look(),
             self._return(),
         ]
         return [self._verdict(cell, ends, ended_at, reasons) for cell in self._cells]
 
     def _lose_source(self) -> None:
-        """It dies; or it is only frozen, and an operator says that it is off."""
-        if self._kind.false_word:
+        """It dies; or it is only frozen, or lives, and an operator says that it is off."""
+        if self._kind.source == "answers":
+            say_off(self._stack, SOURCE)
+            return
+        if self._kind.source == "hangs":
+            os.kill(self._stack.worker(SOURCE), signal.SIGSTOP)
+            return
+        if self._kind.source == "freezes":
             os.kill(self._stack.worker(SOURCE), signal.SIGSTOP)
             answer = self._stack.run(["host", "down", SOURCE, "--confirmed-off", "wrong: it is only frozen"])
         else:
@@ -161,6 +179,8 @@ class Batch:
         return self._kind.rule is None and cell.step in HASTY and cell.route not in PRELUDE
 
     async def _later(self, evacuations: Evacuations, name: str) -> None:
+        if self._kind.first:
+            await self._struck.wait()
         await asyncio.sleep(self._random.random() * JITTER)
         await evacuations.ask(name)
 
@@ -191,6 +211,7 @@ class Batch:
             await asyncio.sleep(self._random.random() * JITTER)
             self._struck_at = time.monotonic()
             await strike.do(self._kind.name, [name for name in self._names if name not in late])
+            self._struck.set()
         return strike
 
     def _elsewhere(self) -> set[str]:
@@ -248,6 +269,22 @@ class Batch:
         found = [f"bystander {name} ended {ends.get(name, 'never')}" for name in self._bystanders]
         return {ANYBODY: [text for text in found if not text.endswith(" recovered")]}
 
+    def _mend(self) -> Reasons:
+        """What a person does: a worker that answers with errors is started again, and its return tells all; what was
+        deleted and can be had back is put back."""
+        self._stack.set_faults([])
+        if self._kind.source == "answers":
+            os.kill(self._stack.worker(SOURCE), signal.SIGKILL)
+            self._stack.until(self._source_is_up, f"{SOURCE} is up again")
+        if self._kind.name in ("object-gone", "host-row-gone"):
+            gone.put_back(self._stack, host=self._kind.name == "host-row-gone")
+        if self._kind.name == "store-restored":
+            return {ANYBODY: list(restored.restore(self._stack, self._names))}
+        return {}
+
+    def _source_is_up(self) -> bool:
+        return any((row.name, row.state) == (SOURCE, "up") for row in self._stack.world().rows.hosts)
+
     def _look(self) -> Reasons:
         """After what came too late has come, and every host that is on has reconciled its guests."""
         self._stack.set_faults([])
@@ -258,7 +295,8 @@ class Batch:
         deadline = time.monotonic() + within
         while (coming := not_up(self._stack.world())) and time.monotonic() < deadline:
             time.sleep(0.3)
-        found = invariants(self._stack, self._names)
+        named = gone.NAMED.get(self._kind.name, frozenset[str]())
+        found = invariants(self._stack, self._names, named=named)
         stuck = [f"{host} is on, and after {within:g} s it is not up" for host in coming]
         return found | {ANYBODY: [*found.get(ANYBODY, []), *stuck]}
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.chaos.plan import Cell
+from tests.chaos.world import SOURCE
 
 Rule = dict[str, Any]
 
@@ -20,5 +21,7 @@ def prelude_rules(cell: Cell) -> list[Rule]:
 
 def cell_rule(cell: Cell) -> Rule:
     """The fault itself; or the hold, under which it is done from outside. A hold holds every try of the step."""
+    if cell.kind.asks:
+        return {"activity": cell.kind.asks, "at": cell.at, "host": SOURCE, "do": cell.kind.rule}
     rule = {"activity": cell.step, "at": cell.at, "instance": cell.instance}
     return rule | ({"do": cell.kind.rule, "times": 1} if cell.kind.rule else {"do": "hold"})

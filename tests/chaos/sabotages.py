@@ -1,15 +1,17 @@
 """Deliberate breakages of the product, each of which must turn cells of the matrix red; and lies of the world."""
 
+import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parent.parent.parent
 FOLDER = Path(__file__).parent / "sabotage"
 
 
 def environment(name: str) -> dict[str, str]:
     """Of a stack whose workers are to be broken like that."""
-    return {"PYTHONPATH": str(FOLDER), "EVACUATE_SABOTAGE": name}
+    return {"PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}", "EVACUATE_SABOTAGE": name}
 
 
 def no_last_look() -> None:
@@ -37,7 +39,7 @@ def stale_evidence() -> None:
     """Evidence about a host that was seen alive since is as good as any."""
     from services.sql import evidence, returning
 
-    def keep(session: Any, host: str, incarnation: str | None, why: str) -> bool:
+    def keep(session: Any, host: str, incarnation: str | None, why: str, **_: Any) -> bool:
         return evidence.current_evidence(session, host, incarnation) is not None
 
     evidence.void = returning.void = keep
@@ -85,6 +87,117 @@ def lying_fence() -> None:
     from services.fencing import ProcessFencing
 
     ProcessFencing.is_off = lambda self, host: True
+    ProcessFencing.power_off = lambda self, host, boot, **how: None
+
+
+def errors_are_silence() -> None:
+    """A worker that answers with an error is taken for one that does not answer."""
+    from workflows import probing
+    from workflows.failures import Failure
+
+    ask = probing.ask
+
+    async def deaf(*about: Any, **how: Any) -> Any:
+        answer = await ask(*about, **how)
+        return None if isinstance(answer, Failure) else answer
+
+    probing.ask = deaf
+
+
+def store_that_nobody_doubts() -> None:
+    """What hosts and evacuations have seen of the store is not compared with it."""
+    from services.sql import ledger
+
+    ledger.why_not = lambda *_: None
+    ledger.require_sound_for = lambda session, *_: ledger.require_sound(session)
+
+
+def power_that_nobody_reads() -> None:
+    """An operator's word stands, whatever the power of the host says."""
+    from activities.power import PowerReader
+    from evacuation.model import PowerReading
+
+    PowerReader.read = lambda *_: PowerReading.UNKNOWN
+
+
+def begin_that_does_not_look() -> None:
+    """It begins in whatever boot the source is by now."""
+    from services.sql import source
+
+    source._refuse_other_boot = lambda *_: None
+
+
+def cut_that_asks_nobody() -> None:
+    """A host's power is cut whatever boot is there by now, and nobody is held while it is cut."""
+    from services.fencing import ProcessFencing
+    from services.sql import cutting, evidence, fences, returning
+
+    announce, cut = cutting.begin_cut, ProcessFencing.power_off
+
+    def begin(session: Any, request: Any, *announced: Any) -> Any:
+        now = evidence.registered_boot(session, request.host)
+        return announce(session, request.model_copy(update={"incarnation": now}), *announced)
+
+    evidence._superseded = lambda *_: None
+    fences.begin_cut, fences.require_cut = begin, lambda *_: None
+    returning.is_being_cut = lambda *_: False
+    ProcessFencing.power_off = lambda self, host, _boot, **how: cut(self, host, None, **how)
+
+
+def store_of_anybody() -> None:
+    """Workers of two control planes write to one store."""
+    from services.sql import ledger
+
+    ledger._require_owner = lambda row, _: row.owner
+
+
+def start_that_is_forgotten() -> None:
+    """Whoever takes an evacuation over destroys what it has started."""
+    from services.hypervisors.process.driver import ProcessHypervisor
+
+    def undo(self: Any, call: Any) -> bool:
+        self.destroy(call.instance_id, call.epoch)
+        return False
+
+    ProcessHypervisor.settle = undo
+
+
+def disk_made_by_a_spawn() -> None:
+    """A disk that is not there is made, by whoever looks for it."""
+    from services.hypervisors.process import launch, making
+
+    look = making.why_unusable
+
+    def make(path: Path, instance_id: str) -> str | None:
+        making.make_disk(path, instance_id)
+        return look(path, instance_id)
+
+    launch.why_unusable = make
+
+
+def deletion_that_waits_for_nobody() -> None:
+    """What a guest on a silent host may still write to is given to others."""
+    from evacuation.messages import HostGuest
+    from services.sql import deleting, holdings
+
+    def proven(session: Any, instance: Any) -> None:
+        residence = deleting.unproven_residence(session, instance.id)
+        if residence is not None:
+            there = HostGuest(host=residence.host, incarnation="", instance_id=instance.id, epoch=residence.epoch)
+            residence.proof = deleting.destroyed(there)
+            session.flush()
+        remove(session, instance)
+
+    remove = holdings.remove_instance
+    deleting.remove_instance = proven
+
+
+def claim_without_a_look() -> None:
+    """A host is taken whether it has room or not."""
+    from services.sql import allocations
+
+    allocations.take_turn = lambda *_: None
+    allocations.swap = lambda *_: True
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {
@@ -97,5 +210,15 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         compensation_left_out,
         spawn_that_does_not_read,
         lying_fence,
+        errors_are_silence,
+        store_that_nobody_doubts,
+        power_that_nobody_reads,
+        begin_that_does_not_look,
+        cut_that_asks_nobody,
+        store_of_anybody,
+        start_that_is_forgotten,
+        disk_made_by_a_spawn,
+        deletion_that_waits_for_nobody,
+        claim_without_a_look,
     )
 }

@@ -6,14 +6,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
+from embedded.namespace import wait_until_ready
 from embedded.processes import ROLE, with_role
+from embedded.state import settings_for
+from evacuation.model import Evidence, EvidenceKind
 from evacuation.names import return_host_id
+from tests.chaos import gone, restored
 from tests.chaos.evacuations import Evacuations
+from tests.chaos.plan import OBJECTS
 from tests.chaos.servers import Postgres
 from tests.chaos.world import DESTINATION, SOURCE
-from tests.support.stack import Stack
+from tests.support.stack import Stack, plain
 
 AWAY = 20.0
 """Seconds for which the store does not answer."""
@@ -25,6 +33,15 @@ NOTICED = 30.0
 FROZEN = 30.0
 """Seconds (times the scale) after which a stopped worker thaws: longer than any step is waited for."""
 ROOT = Path(__file__).parent.parent.parent
+
+
+def say_off(stack: Stack, host: str) -> None:
+    """An operator's word, wrong, as it would have been recorded while nothing contradicted it."""
+    with stack.services() as services:
+        boot = next(row.incarnation for row in services.views.hosts() if row.name == host)
+        word = {"kind": EvidenceKind.OPERATOR, "host": host, "incarnation": boot, "who": "somebody"}
+        said = Evidence.model_validate({**word, "reason": "wrong: it lives", "at": datetime.now(UTC)})
+        services.evidence.record_evidence(said)
 
 
 class Strike:
@@ -60,9 +77,16 @@ class Strike:
             "control-killed": lambda _: self._kill("control"),
             "host-worker-killed": lambda _: self._kill(self._destination),
             "destination-dead": lambda _: self._power_off(),
+            "destination-boots-again": lambda _: self._boot_destination(),
             "control-frozen": lambda _: self._freeze("control"),
             "host-worker-frozen": lambda _: self._freeze(self._destination),
             "source-returns": lambda _: self._boot_source(),
+            "object-gone": self._delete_objects,
+            "host-row-gone": lambda _: self._delete_host_row(),
+            "store-restored": lambda _: asyncio.to_thread(restored.back_up, self._stack),
+            "second-control-plane": self._ask_elsewhere,
+            "word-against-power": lambda _: asyncio.to_thread(say_off, self._stack, SOURCE),
+            "returns-before-begin": lambda _: self._bring_back_source(),
             "source-thaws": lambda _: self._thaw_source(),
             "temporal-killed": lambda _: self._kill_temporal(),
             "postgres-killed": lambda _: self._kill_postgres(),
@@ -89,6 +113,11 @@ class Strike:
         answer = await asyncio.to_thread(self._stack.run, f"host kill {self._destination}")
         assert answer.code == 0, answer
 
+    async def _boot_destination(self) -> None:
+        await self._power_off()
+        answer = await asyncio.to_thread(self._stack.run, f"host start {self._destination} --no-wait")
+        assert answer.code == 0, answer
+
     async def _freeze(self, role: str) -> None:
         """Released while it is stopped: the held step goes on when it thaws, and nobody waits for it any more."""
         worker = self._worker(role)
@@ -108,9 +137,20 @@ class Strike:
         several = role == "control" and not self._stand_in
         return self._stack.worker(role, newest=several, of=2 if several else 1)
 
-    def _start_another(self) -> None:
+    async def _ask_elsewhere(self, names: Sequence[str]) -> None:
+        """Of another control plane, which is refused."""
+        other = copy(self._stack)
+        other.environment = self._stack.environment | {"EVACUATE_TEMPORAL_NAMESPACE": f"other-{uuid4().hex[:12]}"}
+        with other.as_environment():
+            await wait_until_ready(settings_for(), timeout=NOTICED)
+        self._start_another(other)
+        for name in names:
+            answer = await asyncio.to_thread(other.run, ["instance", "evacuate", name, "--no-wait"])
+            assert (answer.code, "store claim" in plain(answer.err)) == (2, True), answer
+
+    def _start_another(self, stack: Stack | None = None) -> None:
         """A second control worker; it ends with the stack."""
-        environment = os.environ | self._stack.environment | {ROLE: "control"}
+        environment = os.environ | (stack or self._stack).environment | {ROLE: "control"}
         log = self._stack.directory / "second-control.log"
         with log.open("ab") as output:
             subprocess.Popen(
@@ -126,6 +166,18 @@ class Strike:
         assert answer.code == 0, answer
         # Until its worker has registered the new boot.
         await asyncio.to_thread(self._stack.until, self._source_is_back, f"{SOURCE} registers")
+
+    async def _delete_objects(self, names: Sequence[str]) -> None:
+        for name in names:
+            step = name.rsplit("-", 1)[0].replace("-", "_")
+            await asyncio.to_thread(gone.delete, self._stack, OBJECTS[step], name)
+
+    async def _delete_host_row(self) -> None:
+        await asyncio.to_thread(gone.delete_host, self._stack, self._destination)
+
+    async def _bring_back_source(self) -> None:
+        answer = await asyncio.to_thread(self._stack.run, f"host start {SOURCE}")
+        assert answer.code == 0, answer
 
     async def _thaw_source(self) -> None:
         """It goes on where it was stopped: what the operator said is not so. Its worker notices, and comes back."""

@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 MARK = "EVACUATE_TEST_MARK"
 """In the environment of the program, and so of everything that it starts."""
 PATIENCE = 90.0
+ENDING = 10.0
+"""Seconds within which what only waits for the program's end, as Python's own tracker of resources, has ended."""
 PROGRAMS = {
     "matrix": ["tests.chaos", "--kind", "fail", "--locks", "on", "--out", "out"],
     "soak": ["tests.soak", "--minutes", "2"],
@@ -40,7 +42,7 @@ def test_nothing_is_left_of(program: str, way: str, tmp_path: Path):
         until(lambda: "host" in roles(tmp_path), "a host's worker runs")
         WAYS[way](process.pid, number)
         assert process.wait(PATIENCE) == 128 + number
-        assert marked(tmp_path) == []
+        until(lambda: marked(tmp_path) == [], "what it started ends with it", ENDING)
         assert list(temporary.iterdir()) == []
     finally:
         for each in marked(tmp_path):
@@ -61,8 +63,8 @@ def environment_of(process: psutil.Process) -> dict[str, str]:
     return {}
 
 
-def until(what: Callable[[], bool], message: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def until(what: Callable[[], bool], message: str, patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while not what():
         assert time.monotonic() < deadline, message
         time.sleep(0.1)

@@ -14,9 +14,10 @@ PATIENCE = 10.0
 
 
 def play(sabotage: str, kind: str, *steps: str, patience: float) -> list[Verdict]:
-    """The first batch with such a step: before its effect. Without disk locks, so that nothing but the product itself
-    is in the way."""
-    number, batch = next(iter(batches(kinds=[kind], steps=steps, locks=[False])))
+    """The first batch with such a step that is possible: before its effect, where there is one. Without disk locks
+    where that can be, so that nothing but the product itself is in the way."""
+    wanted = batches(kinds=[kind], steps=steps, locks=(False, True))
+    number, batch = next(each for each in wanted if not all(cell.impossible for cell in each[1]))
     with Matrix(seed=1, settings=environment(sabotage) | ONE_TRY, patience=patience) as matrix:
         return matrix.play(batch, number)
 
@@ -33,6 +34,14 @@ def reds(verdicts: list[Verdict]) -> dict[str, str]:
         ("stale-evidence", "source-thaws", ["set_up_network"], "it ended recovered"),
         ("unshielded-unwinding", "cancelled", ["tear_down_network", "release_capacity"], "open"),
         ("compensation-left-out", "fail", ["abandon_evacuation"], "its port"),
+        ("errors-are-silence", "answers-with-error", ["check_request"], "it ended recovered"),
+        ("store-that-nobody-doubts", "store-restored", ["claim_capacity"], "before it is reconciled"),
+        ("power-that-nobody-reads", "word-against-power", ["check_request"], "2 copies run"),
+        ("begin-that-does-not-look", "returns-before-begin", ["begin_evacuation"], "is only reserved"),
+        ("start-that-is-forgotten", "terminated", ["finish_evacuation"], "was started again"),
+        ("store-of-anybody", "second-control-plane", ["claim_capacity"], "AssertionError: exit 0"),
+        ("disk-made-by-a-spawn", "object-gone", ["prepare_destination"], "it ended recovered"),
+        ("claim-without-a-look", "fail", ["claim_capacity"], "are noted as free"),
     ],
 )
 def test_broken_product_turns_cells_red(sabotage: str, kind: str, steps: list[str], witness: str):

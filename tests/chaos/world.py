@@ -14,7 +14,7 @@ FLAVOR = {"vcpus": 1, "memory_mb": 64, "disk_gb": 1}
 
 def bystanders(kind: Kind) -> tuple[str, ...]:
     """None where the source lives on: nothing but a disk lock would keep them from starting beside their guests."""
-    return () if kind.false_word else BYSTANDERS
+    return () if kind.false_word or kind.alone else BYSTANDERS
 
 
 def homes(cells: Sequence[Cell]) -> dict[str, str]:

@@ -55,6 +55,10 @@ async def end() -> None:
     await client.get_workflow_handle(evacuate_instance_id(instance().id)).terminate("by a test")
 
 
+async def nothing() -> None:
+    pass
+
+
 async def silence() -> None:
     raise RPCError("connection refused", RPCStatusCode.UNAVAILABLE, b"")
 

@@ -41,6 +41,13 @@ def test_help_shows_an_example_for_every_command(evacuate: Command, path: tuple[
     assert "--state-dir" in answer.out
 
 
+def test_group_without_a_command_shows_its_help_line_by_line(evacuate: Command) -> None:
+    answer = evacuate("host")
+    assert answer.code == 2
+    assert "\n  preflight  " in answer.err
+    assert "error:" not in answer.err
+
+
 @pytest.mark.parametrize("words", [["--help"], ["instance", "evacuate", "--help"], ["bogus"]])
 def test_start_imports_neither_temporal_nor_the_store_when_they_are_not_needed(words: list[str]) -> None:
     program = (

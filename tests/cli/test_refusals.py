@@ -21,6 +21,7 @@ def is_one_line(answer: Answer, code: int, *parts: str) -> None:
     assert len(lines) == 1, answer
     assert lines[0].startswith("error: "), answer
     assert all(part in lines[0] for part in parts), answer
+    assert len(lines[0]) < 3000, "nobody reads it"
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,15 @@ def test_command_line_is_refused_when_it_is_malformed(evacuate: Command, line: s
         (["host", "start", "cmp 1"], ["not the name of a host"]),
         (["host", "kill", "cmp-1"], ["not a host of an embedded stack"]),
         (["host", "down", "cmp-1", "--confirmed-off", ""], ["--confirmed-off is empty"]),
+        (["host", "down", "cmp-1", "--confirmed-off", "x" * 120_000], ["has 120000 characters", "500"]),
+        (["host", "down", "cmp-1", "--confirmed-off", "a\0b"], ["no text"]),
+        (["instance", "evacuate", "web-01", "--source-confirmed-off", "x" * 501], ["has 501 characters", "500"]),
+        (["instance", "evacuate", "x" * 120_000], ["not the name of an instance"]),
+        (["instance", "evacuate", "web-01", "--wait-for-capacity", "9" * 120_000], ["not a duration"]),
+        (["x" * 120_000], ["No such command"]),
+        (["instance", "show", "\udcff"], ["'\\udcff' is not UTF-8"]),
+        (["host", "down", "cmp-1", "--confirmed-off", "seen \udcff"], ["is not UTF-8"]),
+        (["--state-dir", "/tmp/\udcff", "host", "list"], ["is not UTF-8"]),
         (["action", "list", "nope"], ["nope"]),
         (["watch", "nope"], ["nope"]),
         (["report", "web-01"], ["never evacuated"]),

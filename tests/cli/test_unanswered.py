@@ -164,6 +164,7 @@ def test_defect_is_not_taken_for_silence(evacuate: Command, store: StateDir, mon
 class Gone:
     """A handle to which Temporal does not answer."""
 
+    id = "evacuate-instance/gone"
     result = query = staticmethod(fail)
 
 

@@ -6,7 +6,8 @@ from tests.containers.plant import HERD, Plant
 
 LOCK = "BEGIN; SELECT id FROM migration FOR UPDATE; SELECT pg_sleep(600)"
 LOCKING = "FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'"
-WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE migration%'"
+WAITING = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ~ '^(UPDATE migration|SELECT loaded_fleet)'"
+"""One for the migrations, and behind it the others for the turn that it has."""
 
 
 def psql(statement: str) -> list[str]:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from evacuation.messages import GuestSpec
-from services.hypervisors.libvirt import LibvirtHypervisor, LibvirtOptions
+from services.hypervisors.libvirt.driver import LibvirtHypervisor
+from services.hypervisors.libvirt.options import LibvirtOptions
 
 PATHS = ("state_dir", "incarnation_file")
 

@@ -12,7 +12,7 @@ import pytest
 
 from evacuation.errors import EvacuateError, GuestBusyError, HypervisorUnavailableError, SpawnFailedError
 from evacuation.model import PowerState
-from services.hypervisors.libvirt import LibvirtHypervisor
+from services.hypervisors.libvirt.driver import LibvirtHypervisor
 from services.hypervisors.process.disk import breaches, runs
 from tests.libvirt.lab.shell import until
 from tests.libvirt.world import LabWorld

@@ -91,9 +91,9 @@ def test_spawn_leaves_nothing_when_nobody_waits_at_the_last_look(world: LabWorld
 
 def test_spawn_is_refused_with_cause_and_remedy_when_the_disk_is_missing(world: LabWorld) -> None:
     world.disk.unlink()
-    with pytest.raises(DestinationUnableError, match="Cannot access storage file") as caught:
+    with pytest.raises(DestinationUnableError, match="is not there") as caught:
         world.spawn("a", 1)
-    assert "visible and readable" in caught.value.remedy
+    assert "mount the storage" in caught.value.remedy
     assert world.guests("a") == []
 
 

@@ -50,7 +50,8 @@ def test_stale_definition_is_gone_when_the_source_is_back_and_its_instance_was_e
 def san(world: LabWorld) -> Iterator[LabWorld]:
     """One LUN that both hosts see as a block device of their own at the same path: no lock of one reaches the other."""
     lun = world.lab.directory / "lun"
-    lun.touch()
+    # Whoever looks from outside of the hosts finds this, and it must not look like a disk that was lost.
+    lun.write_bytes(b"a block device, on the hosts")
     for name in ("a", "b"):
         world.host(name).run("mount", "--bind", world.lab.loop_device(world.disk), str(lun))
     world.disk_xml = guests.block_disk(str(lun))

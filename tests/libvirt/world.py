@@ -10,7 +10,8 @@ from typing import Any
 
 from evacuation import messages as m
 from evacuation.model import Flavor, PowerState, RootDisk
-from services.hypervisors.libvirt import LibvirtHypervisor, LibvirtOptions
+from services.hypervisors.libvirt.driver import LibvirtHypervisor
+from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.process.disk import Record
 from tests.libvirt.lab import guests
 from tests.libvirt.lab.host import LabHost

@@ -1,6 +1,8 @@
 """The store's services with the activities over them, and hosts in memory; any process may die at any call."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from temporalio.testing import ActivityEnvironment
@@ -12,6 +14,7 @@ from activities.guest import GuestActivities
 from activities.hosts import HostActivities
 from activities.instance_state import InstanceStateActivities
 from activities.network import NetworkActivities
+from activities.power import PowerReader
 from activities.volumes import VolumeActivities
 from evacuation import messages as m
 from evacuation.errors import EvacuateError
@@ -24,6 +27,9 @@ from tests.machines.metal import Boot, Metal
 Activity = Callable[[Any], Any]
 Told = tuple[str, str | None, Any]
 """An activity's name, the host whose queue it is on, and the message."""
+
+LONG = timedelta(minutes=1)
+"""Until when an execution is waited for."""
 
 
 class Died(Exception):
@@ -81,7 +87,10 @@ class Cloud:
         """Calls whose process stopped before the effect, and may go on."""
         self.known_alive: set[tuple[str, str | None]] = set()
         """Boots that run, and that the store was told of after it had last heard that they are off."""
+        self.before_registering: Callable[[], None] = lambda: None
+        """What was proven is looked at before a host says that it lives, and not only after it."""
         self._environment = ActivityEnvironment()
+        self._environment.info = replace(self._environment.info, start_to_close_timeout=LONG)
         self._control = self._activities()
 
     def _activities(self) -> dict[str, Activity]:
@@ -89,19 +98,22 @@ class Cloud:
             return Fragile(service, self.fuse)
 
         sql, power = self.services, fragile(self.metal)
+        reader = PowerReader(fragile(sql.evidence), power)
         groups = (
-            InstanceStateActivities(fragile(sql.store), power),
+            InstanceStateActivities(fragile(sql.store), power, power=reader),
             FencingActivities(fragile(sql.evidence), power),
             CapacityActivities(fragile(sql.capacity)),
             NetworkActivities(fragile(sql.network)),
             BlockDeviceActivities(fragile(sql.store), fragile(sql.volumes)),
-            HostActivities(fragile(sql.hosts)),
+            HostActivities(fragile(sql.hosts), reader),
         )
         return {activity.__name__: activity for group in groups for activity in group.all}
 
     def tell(self, name: str, message: Any, *, host: str | None = None, fuse: int | None = None) -> Any:
         """Raises EvacuateError, Died, Silent."""
         activity = self._control[name] if host is None else self._on(host)[name]
+        if name == "register_host":
+            self.before_registering()
         self.told.append((name, host, message))
         if fuse is not None:
             self.fuse.left = fuse

@@ -5,7 +5,7 @@ No lock on disks: a second copy of a guest is to be seen, not prevented here."""
 from collections.abc import Callable, Iterator
 
 from evacuation import messages as m
-from evacuation.errors import FenceFailedError
+from evacuation.errors import CutOverError, FenceFailedError
 from evacuation.invariants import SeenGuest
 from evacuation.model import PowerState
 from services.hypervisors.simulated import SimulatedHypervisor
@@ -34,6 +34,8 @@ class Metal:
         self.serving: set[str] = set()
         self.stuck: set[str] = set()
         """Hosts whose power cannot be cut just now."""
+        self.unread: set[str] = set()
+        """Hosts whose power cannot even be read."""
 
     def kind_of(self, host: str) -> str:
         return self.kind
@@ -43,6 +45,7 @@ class Metal:
         return tuple(self._boots)
 
     def boot(self, host: str) -> Boot:
+        self.unread.discard(host)
         self._boots[host] += 1
         self.on[host] = Boot(host, self._boots[host])
         return self.on[host]
@@ -55,11 +58,24 @@ class Metal:
         return True
 
     def is_off(self, host: str) -> bool:
+        if host in self.unread:
+            raise FenceFailedError(f"the power of {host} cannot be read")
         return host not in self.on
 
-    def power_off(self, host: str, beat: Callable[[], None]) -> None:
+    def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
+        return self.is_off(host)
+
+    def boot_of(self, host: str) -> str | None:
+        return self.on[host].incarnation if host in self.on else None
+
+    def power_off(
+        self, host: str, boot: str | None, *, last_look: Callable[[], None], beat: Callable[[], None]
+    ) -> None:
         if host in self.stuck:
             raise FenceFailedError(f"the power of {host} cannot be cut")
+        if boot is not None and not self.is_alive(host, boot) and host in self.on:
+            raise CutOverError(f"{host} has booted again since")
+        last_look()
         self.kill(host)
 
     def is_alive(self, host: str, incarnation: str | None) -> bool:

@@ -10,7 +10,8 @@ from sqlmodel import Session, col, select
 
 from evacuation import messages as m
 from evacuation.model import Evidence, PortStatus
-from services.sql import authorize, begin, capacity, endings, guard, holdings, network, returning, volumes
+from services.sql import allocations, authorize, begin, capacity, endings, guard, holdings, network, returning, volumes
+from services.sql.allocations import Allocations
 from services.sql.evidence import current_evidence
 from services.sql.guard import lock, lock_undo
 from services.sql.holdings import bind_ports
@@ -29,7 +30,7 @@ def authorize_accepts_voided_evidence(patch: pytest.MonkeyPatch) -> None:
             return current_evidence(session, host, incarnation, instance_id)
         return Evidence(**row.model_dump(include=set(Evidence.model_fields) - {"also"}))
 
-    patch.setattr(authorize, "current_evidence", any_evidence)
+    patch.setattr(authorize, "usable_evidence", any_evidence)
 
 
 def proof_of_a_guest_may_be_voided_evidence(patch: pytest.MonkeyPatch) -> None:
@@ -47,27 +48,27 @@ def claim_ignores_the_generation(patch: pytest.MonkeyPatch) -> None:
             both.reset()
         return True
 
-    patch.setattr(capacity, "_take_turn", lambda _: None)
-    patch.setattr(capacity, "_take_generation", taken)
+    patch.setattr(allocations, "take_turn", lambda _: None)
+    patch.setattr(allocations, "swap", taken)
 
 
 def release_forgets_the_allocation(patch: pytest.MonkeyPatch) -> None:
     def release(session: Session, ref: m.AttemptRef) -> None:
         _, evacuation = lock_undo(session, ref)
-        capacity._move(session, evacuation.migration_id, f"{ref.instance_id}", evacuation.source)
+        Allocations(session).move(evacuation.migration_id, f"{ref.instance_id}", evacuation.source)
         evacuation.phase = m.AttemptPhase.UNDONE
 
     patch.setattr(capacity, "_release", release)
 
 
 def release_keeps_the_sources_half(patch: pytest.MonkeyPatch) -> None:
-    move = capacity._move
+    move = Allocations.move
 
-    def one_way(session: Session, from_consumer: str, to_consumer: str, host: str) -> None:
-        if session.get(InstanceRow, from_consumer) is not None:
-            move(session, from_consumer, to_consumer, host)
+    def one_way(mine: Allocations, from_consumer: str, to_consumer: str, host: str) -> None:
+        if mine._session.get(InstanceRow, from_consumer) is not None:
+            move(mine, from_consumer, to_consumer, host)
 
-    patch.setattr(capacity, "_move", one_way)
+    patch.setattr(Allocations, "move", one_way)
 
 
 def begin_does_not_compare(patch: pytest.MonkeyPatch) -> None:
@@ -161,15 +162,17 @@ def call_off_does_not_say_so(patch: pytest.MonkeyPatch) -> None:
 
     def call_off(session: Session, ref: m.AttemptRef) -> bool:
         lock_instance(session, ref.instance_id)
-        return authorize._is_authorized(session, ref)
+        return authorize._may_run(guard.lock(session, ref)[1], ref)
 
     patch.setattr(authorize, "call_off", call_off)
     patch.setattr(guard, "_UNDO", {**guard._UNDO, (0, m.AttemptPhase.AUTHORIZED): m.AttemptPhase.UNDOING})
+    patch.setattr(guard, "MAY_RUN", ())
 
 
 def undoing_does_not_ask_for_the_guest(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(guard, "_UNDO", {**guard._UNDO, (0, m.AttemptPhase.AUTHORIZED): m.AttemptPhase.UNDOING})
-    patch.setattr(authorize, "_is_authorized", lambda *_: False)
+    patch.setattr(guard, "MAY_RUN", ())
+    patch.setattr(authorize, "_may_run", lambda *_: False)
     patch.setattr(capacity, "_refuse_unproven", lambda *_: None)
 
 

@@ -143,8 +143,12 @@ class Run(Calls):
         if self.begun.phase is m.AttemptPhase.UNDONE:
             self.todo = ["decide"]
             return
-        self.asked_to_authorize = self.begun.phase is m.AttemptPhase.AUTHORIZED
+        started = self.begun.phase is m.AttemptPhase.STARTED
+        self.asked_to_authorize = started or self.begun.phase is m.AttemptPhase.AUTHORIZED
         self.undo = list(EVERYTHING)
+        if started and not self.facts.deleted:
+            self.todo, self.started = ["finish_evacuation"], True
+            return
         self.prepared = True
         self._go_back(None)
         self.prepared = False

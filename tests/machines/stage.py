@@ -27,6 +27,7 @@ from activities.guest import GuestActivities
 from activities.hosts import HostActivities
 from activities.instance_state import InstanceStateActivities
 from activities.network import NetworkActivities
+from activities.power import PowerReader
 from activities.probe import ProbeActivities
 from activities.volumes import VolumeActivities
 from evacuation import messages as m
@@ -134,13 +135,14 @@ class Stage:
             return Current(lambda: Fragile(getattr(self.cloud.services, name), self.cloud.fuse))
 
         power: Any = Current(lambda: Fragile(self.cloud.metal, self.cloud.fuse))
+        reader = PowerReader(service("evidence"), power)
         groups: tuple[Any, ...] = (
-            InstanceStateActivities(service("store"), power),
+            InstanceStateActivities(service("store"), power, power=reader),
             FencingActivities(service("evidence"), power),
             CapacityActivities(service("capacity")),
             NetworkActivities(service("network")),
             BlockDeviceActivities(service("store"), service("volumes")),
-            HostActivities(service("hosts")),
+            HostActivities(service("hosts"), reader),
         )
         control = [each for group in groups for each in group.all]
         queues: list[tuple[str, str | None, list[Any]]] = [(CONTROL_QUEUE, None, control)]

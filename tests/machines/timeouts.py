@@ -3,13 +3,14 @@
 import dataclasses
 
 from temporalio.api.failure.v1 import Failure
-from temporalio.converter import DefaultFailureConverter, PayloadConverter
+from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ApplicationError, TimeoutError, TimeoutType
 
+from services.small_failures import SmallFailures
 from services.temporal import DATA_CONVERTER
 
 
-class Timeouts(DefaultFailureConverter):
+class Timeouts(SmallFailures):
     """A worker that says "I time out" has timed out, so far as a workflow can tell: nobody has to wait for it."""
 
     def from_failure(self, failure: Failure, payload_converter: PayloadConverter) -> BaseException:

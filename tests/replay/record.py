@@ -15,12 +15,22 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from evacuation.errors import CapacityNotYetError, DestinationUnableError, FenceDeclinedError, SpawnFailedError
-from evacuation.messages import Settled
+from evacuation.errors import (
+    CapacityNotYetError,
+    DestinationBusyError,
+    DestinationUnableError,
+    FenceDeclinedError,
+    GuestBusyError,
+    SpawnFailedError,
+)
+from evacuation.ledger import LedgerMark
+from evacuation.messages import AttemptPhase, Authorized, OpenEvacuation, Settled
 from tests.support.temporal import time_skipping
 from tests.workflows.conftest import Run, serve
 from tests.workflows.fakes import FakeCloud, Silence
+from tests.workflows.in_place import InPlace, guest, serve_in_place
 from tests.workflows.returns import KEY, NOTHING, FakeReturn, serve_return
+from tests.workflows.test_endings import left
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -59,6 +69,24 @@ async def blocked_then_settled(cloud: FakeCloud, run: Run, env: WorkflowEnvironm
     await run.faster().start()
 
 
+async def waited_for_a_full_destination(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.answers("authorize_spawn", *[DestinationBusyError("cmp-2 has 10 evacuations in flight, its most")] * 3)
+    cloud.answers("connect_volumes", GuestBusyError("an earlier call still runs"))
+    await run.start()
+
+
+async def adopted_start_is_stopped_afterwards(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.adopts = OpenEvacuation(evacuation_id="evacuation-0", owner="run-0")
+    cloud.left = left(AttemptPhase.STARTED)
+    await run.start(target_state="stopped")
+
+
+async def ledger_written_down(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    mark = LedgerMark(ledger="7c9a5e0e-0000-4000-8000-00000000000a", position=57)
+    cloud.answers("authorize_spawn", Authorized(epoch=2, evidence=(), ledger=mark))
+    await run.ask()
+
+
 SHAPES: dict[str, Callable[[FakeCloud, Run, WorkflowEnvironment], Awaitable[None]]] = {
     story.__name__.replace("_", "-"): story
     for story in (
@@ -68,8 +96,15 @@ SHAPES: dict[str, Callable[[FakeCloud, Run, WorkflowEnvironment], Awaitable[None
         cancelled_while_compensating,
         waited_for_capacity,
         blocked_then_settled,
+        waited_for_a_full_destination,
+        adopted_start_is_stopped_afterwards,
+        ledger_written_down,
     )
 }
+
+
+ANSWERING = {"waited-for-a-full-destination", "adopted-start-is-stopped-afterwards"}
+"""Shapes whose destination answers its probe."""
 
 
 def held_return() -> FakeReturn:
@@ -78,6 +113,12 @@ def held_return() -> FakeReturn:
     other = KEY.model_copy(update={"instance_id": "7c9a5e0e-0000-4000-8000-000000000002", "name": "web-02"})
     return FakeReturn(held, held, NOTHING.model_copy(update={"destroy": (KEY,), "start": (other,)}))
 
+
+IN_PLACE: dict[str, tuple[str, Callable[[], InPlace]]] = {
+    "start-in-place": ("StartInstance", InPlace),
+    "stop-in-place": ("StopInstance", lambda: InPlace(guest())),
+}
+"""The workflow, and what it finds on its host: nothing, and the running guest."""
 
 RETURNS: dict[str, Callable[[], FakeReturn]] = {"return-held": held_return}
 
@@ -90,9 +131,13 @@ def without_this_machine(value: Any) -> Any:
 
 
 async def begin(shape: str, env: WorkflowEnvironment, stack: AsyncExitStack) -> WorkflowHandle[Any, Any]:
+    if shape in IN_PLACE:
+        name, fake = IN_PLACE[shape]
+        return await serve_in_place(stack, env, name, fake())
     if shape in RETURNS:
         return await serve_return(stack, env, RETURNS[shape]())
     cloud = FakeCloud()
+    cloud.answering = {"cmp-2"} if shape in ANSWERING else set()
     run = await serve(stack, env, cloud)
     await SHAPES[shape](cloud, run, env)
     return await run.of_this_run()
@@ -111,7 +156,7 @@ async def record(shape: str) -> None:
 
 
 async def main() -> None:
-    for shape in sys.argv[1:] or [*SHAPES, *RETURNS]:
+    for shape in sys.argv[1:] or [*SHAPES, *RETURNS, *IN_PLACE]:
         if not (HISTORIES / f"{shape}.json").exists():
             await record(shape)
 

@@ -19,7 +19,12 @@ SHAPES = {
     "cancelled-while-compensating",
     "waited-for-capacity",
     "blocked-then-settled",
+    "waited-for-a-full-destination",
+    "adopted-start-is-stopped-afterwards",
     "return-held",
+    "ledger-written-down",
+    "start-in-place",
+    "stop-in-place",
 }
 
 

@@ -36,9 +36,10 @@ class MachineBmc(Bmc):
     machine = Machine(Path(root), name)
 
     def get_power_state(self) -> int:
-        return int(self.machine.is_on)
+        return int(self.machine.is_said_to_be_on)
 
     def power_off(self) -> None:
+        (Path(root) / "orders").open("a").write(f"{name} off\n")
         threading.Thread(target=self.machine.power_off).start()
 
 

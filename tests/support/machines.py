@@ -12,14 +12,16 @@ import psutil
 
 
 class Machine:
-    """Known by its directory, so that a BMC in another process switches it. `held` and `stuck` are files: a power-off
-    waits while the one is there, and does nothing while the other is."""
+    """Known by its directory, so that a BMC in another process switches it. `held`, `stuck` and `lies` are files: a
+    power-off waits while the first is there, and does nothing while the second is; the third has how often its BMC
+    still says that it is off, whatever it is."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
         self._pid = root / f"{name}.pid"
         self.held = root / f"{name}.held"
         self.stuck = root / f"{name}.stuck"
+        self.lies = root / f"{name}.lies"
 
     def power_on(self) -> None:
         sleeper = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]
@@ -42,6 +44,14 @@ class Machine:
             return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+    @property
+    def is_said_to_be_on(self) -> bool:
+        """What its BMC says."""
+        left = int(self.lies.read_text()) if self.lies.exists() else 0
+        if left > 0:
+            self.lies.write_text(str(left - 1))
+        return left <= 0 and self.is_on
 
     def power_off(self) -> None:
         """As a BMC does it: the order is taken at once, and carried out when it is."""

@@ -5,8 +5,12 @@ It is sushy-tools' emulator over HTTPS; the system ids are the machines' names. 
 import ssl
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
+from flask import redirect, request
+from sushy_tools import error
 from sushy_tools.emulator import main as emulator
 from sushy_tools.emulator.resources.systems import fakedriver
 from werkzeug.serving import make_server
@@ -19,13 +23,24 @@ MACHINES = {name: Machine(Path(root), name) for name in names}
 
 class Driver(fakedriver.FakeDriver):
     def get_power_state(self, identity: str) -> str:
-        return "On" if MACHINES[self._get(identity)["name"]].is_on else "Off"
+        return "On" if MACHINES[self._get(identity)["name"]].is_said_to_be_on else "Off"
 
     def set_power_state(self, identity: str, state: str) -> None:
         machine = MACHINES[self._get(identity)["name"]]
         (Path(root) / "orders").open("a").write(f"{machine.name} {state}\n")
+        if not machine.is_on and (Path(root) / "strict").exists():
+            raise error.FishyError("it is off already", 409)
         if state == "ForceOff":
             threading.Thread(target=machine.power_off).start()
+
+
+@emulator.app.before_request
+def as_told() -> Any:
+    """`slow` has the seconds that each answer takes; `elsewhere` where everybody is sent."""
+    slow, elsewhere = Path(root) / "slow", Path(root) / "elsewhere"
+    if slow.exists():
+        time.sleep(float(slow.read_text()))
+    return redirect(elsewhere.read_text() + request.path) if elsewhere.exists() else None
 
 
 fakedriver.FakeDriver = Driver

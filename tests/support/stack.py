@@ -4,12 +4,12 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
@@ -55,7 +55,7 @@ def temporal_server(directory: Path, *options: str) -> Iterator[str]:
             # Ctrl-C is not for it: what is in flight ends against a server that answers.
             server = subprocess.Popen(program, env=os.environ | LAVISH, stdout=log, stderr=log, start_new_session=True)
             started.callback(_end, server)
-            if _listens(server, address):
+            if _is_ready(server, address):
                 yield address
                 return
         raise AssertionError(f"Temporal does not start: see {directory}/temporal.log")
@@ -66,15 +66,29 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
-def _listens(server: subprocess.Popen[bytes], address: str) -> bool:
-    """False: it has ended. Between the choice of a port and its use somebody's connection may have got it."""
-    host, port = address.rsplit(":", 1)
+def _is_ready(server: subprocess.Popen[bytes], address: str) -> bool:
+    """False: it has ended. Between the choice of a port and its use somebody else may have got it, also another server
+    of this kind, which would answer in its place."""
+    port = int(address.rsplit(":", 1)[1])
     while server.poll() is None:
-        with suppress(OSError), socket.create_connection((host, int(port)), timeout=1) as found:
-            # To a port that nobody has yet, a connection may be made with itself.
-            if found.getsockname() != found.getpeername():
-                return True
+        if _listens(server, port) and _answers(address):
+            return True
         time.sleep(0.05)
+    return False
+
+
+def _listens(server: subprocess.Popen[bytes], port: int) -> bool:
+    with suppress(psutil.Error):
+        own = psutil.Process(server.pid).net_connections("tcp")
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in own)
+    return False
+
+
+def _answers(address: str) -> bool:
+    """Asked in a thread of its own: the caller may have a loop that runs."""
+    with ThreadPoolExecutor(1) as pool, suppress(RuntimeError):
+        pool.submit(lambda: asyncio.run(Client.connect(address))).result()
+        return True
     return False
 
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from services.sql import SqlServices, migrate, open_services
+from tests.support.allocations import Watch
 from tests.support.postgres import empty, fresh_database, postgres_server
 
 
@@ -57,6 +58,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def services(url: str) -> Iterator[SqlServices]:
+    """Every transaction of the test is held to the rule of who may write allocations."""
     opened = open_services(url)
+    Watch(opened)
     yield opened
     opened.close()

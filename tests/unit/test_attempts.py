@@ -109,6 +109,10 @@ def test_failures_that_no_other_destination_mends_end_it():
             "SourceReturnedError": EndingCause.SOURCE_RETURNED,
             "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
             "DiskLockedError": EndingCause.LATER_STEP_FAILED,
+            "ObjectGoneError": EndingCause.LATER_STEP_FAILED,
+            "VolumeImageGoneError": EndingCause.LATER_STEP_FAILED,
+            "StoreBehindError": EndingCause.LATER_STEP_FAILED,
+            "StoreOwnedError": EndingCause.LATER_STEP_FAILED,
         }
         == FINAL_CAUSES
     )

@@ -7,19 +7,24 @@ from evacuation.model import Rejection
 
 RETRYABLE = {
     "BmcUnreachableError",
+    "CutOverError",
     "HypervisorUnavailableError",
     "CapacityNotYetError",
     "DestinationBusyError",
+    "EndNotRecordedError",
+    "HostsNotAskedError",
     "FenceFailedError",
     "GuestBusyError",
+    "HostSlowError",
     "NobodyWaitsError",
+    "PowerUnreadError",
     "SpawnFailedError",
     "StorageNotRevokedError",
     "StoreUnavailableError",
     "TemporalUnavailableError",
     "VolumeServiceError",
 }
-BENIGN = {"CapacityNotYetError", "DestinationBusyError"}
+BENIGN = {"CapacityNotYetError", "DestinationBusyError", "HostsNotAskedError"}
 PROMISED_REFUSALS = {
     "InstanceNotFoundError",
     "HostNotFoundError",

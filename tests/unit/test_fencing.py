@@ -1,6 +1,6 @@
 """What counts as proof that a host is off, and what is never done to get it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -9,15 +9,20 @@ from temporalio.testing import ActivityEnvironment
 from activities.fencing import FencingActivities
 from evacuation.errors import (
     BmcUnreachableError,
+    CutOverError,
     EvidenceMissingError,
     FenceDeclinedError,
     FenceFailedError,
+    NobodyWaitsError,
+    PowerReadsOnError,
+    PowerUnreadError,
     SourceNotFencedError,
+    SourceReturnedError,
     StorageNotRevokedError,
 )
 from evacuation.fencing import FencingPolicy
-from evacuation.messages import FenceRequest, HostRef
-from evacuation.model import Evidence, EvidenceKind
+from evacuation.messages import FenceRequest, PowerQuery
+from evacuation.model import Evidence, EvidenceKind, PowerReading, Rejection
 
 REQUEST = FenceRequest(host="cmp-1", incarnation="boot-1", instance_id="i-1")
 WORD = REQUEST.model_copy(update={"statement": "Jo pulled the plug", "who": "jo"})
@@ -31,6 +36,7 @@ class Power:
 
     def __init__(self, *, on: bool = True, able: bool = True, stuck: bool = False) -> None:
         self.on, self.able, self.stuck = on, able, stuck
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def kind_of(self, host: str) -> str:
         return self.kind
@@ -41,25 +47,77 @@ class Power:
     def is_off(self, host: str) -> bool:
         return not self.on
 
-    def power_off(self, host: str, beat: Callable[[], None]) -> None:
+    def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
+        return self.is_off(host)
+
+    def boot_of(self, host: str) -> str | None:
+        return None
+
+    def power_off(
+        self, host: str, boot: str | None, *, last_look: Callable[[], None], beat: Callable[[], None]
+    ) -> None:
+        self.meanwhile()
+        last_look()
         self.on = self.stuck
 
 
+UNREADABLE = "the BMC does not answer"
+
+
+class DeadBmc(Power):
+    def is_off(self, host: str) -> bool:
+        raise BmcUnreachableError(UNREADABLE)
+
+
 class Notebook:
-    """What is known, and whether a fence was begun."""
+    """What is known, whether a fence was begun, and who is cutting. `boot` is the one that is registered."""
 
     def __init__(self, *, known: Evidence | None = None, others: bool = False) -> None:
         self.known, self.others = known, others
         self.opened = False
+        self.boot = "boot-1"
+        self.cuts: dict[str, datetime] = {}
+        self.said: list[Evidence] = []
+        self.readings: list[PowerReading] = []
 
     def open_fence(self, request: FenceRequest) -> Evidence | None:
         self.opened = True
+        return self.usable_evidence(request.host, request.incarnation, request.instance_id)
+
+    def registered_boot(self, host: str) -> str | None:
+        return self.boot
+
+    def begin_cut(self, request: FenceRequest, by: str, until: datetime) -> Evidence | None:
         if self.known is None and request.spare_others and self.others:
             raise FenceDeclinedError("web-02 may run there")
+        self.cuts |= {by: until} if self.known is None else {}
         return self.known
+
+    def require_cut(self, request: FenceRequest, by: str, until: datetime) -> None:
+        if self.cuts.get(by) != until:
+            raise CutOverError("it is over")
+
+    def end_cut(self, host: str, by: str, proofs: Sequence[Evidence], until: datetime | None = None) -> None:
+        if until in (None, self.cuts.get(by)):
+            self.cuts.pop(by, None)
+        self.said += proofs
+        for each in proofs:
+            self.record_evidence(each)
 
     def current_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
         return self.known
+
+    def usable_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
+        """Asks for a reading of the power as the store does: once, before a word is used."""
+        known = self.current_evidence(host, incarnation, instance_id)
+        if known is not None and known.kind is EvidenceKind.OPERATOR and not self.readings:
+            raise PowerUnreadError("read it", hosts=(Rejection(host=host, reason="unread"),))
+        return known
+
+    def record_reading(self, host: str, reading: PowerReading, since: datetime) -> None:
+        self.readings.append(reading)
+        if reading is PowerReading.ON:
+            self.void_evidence(host, self.boot, "reads on")
 
     def record_evidence(self, evidence: Evidence) -> Evidence:
         self.known = self.known or evidence
@@ -100,13 +158,11 @@ def test_fence_cuts_the_power_reads_it_back_and_records_that_boot():
 
 
 def test_fence_takes_what_is_known_and_leaves_the_power_alone():
-    power = Power()
-    assert fence(REQUEST, power, Notebook(known=KNOWN)) == KNOWN
-    assert power.on
+    assert fence(REQUEST, DeadBmc(), Notebook(known=KNOWN)) == KNOWN
 
 
 def test_fence_of_a_host_that_is_off_already_says_so():
-    assert fence(REQUEST, Power(on=False), Notebook()).reason == "power read: already off"
+    assert fence(REQUEST, Power(on=False), Notebook()).reason == "found off, and told to power off, read back: off"
 
 
 def test_fence_fails_without_evidence_when_the_power_still_reads_on():
@@ -122,10 +178,82 @@ def test_fence_is_refused_with_a_remedy_when_nothing_can_cut_the_power():
     assert "--confirmed-off" in caught.value.remedy
 
 
-@pytest.mark.parametrize("power", [Power(able=False), Power(stuck=True)], ids=["unable", "stuck"])
-def test_fence_takes_an_operators_word_only_where_the_driver_cannot_tell(power: Power):
-    proof = fence(WORD, power, Notebook())
+def test_fence_takes_an_operators_word_where_no_driver_can_tell():
+    proof = fence(WORD, Power(able=False), Notebook())
     assert (proof.kind, proof.who, proof.reason) == (EvidenceKind.OPERATOR, "jo", "Jo pulled the plug")
+
+
+def test_fence_takes_no_word_against_a_power_that_reads_on():
+    notes = Notebook()
+    with pytest.raises(FenceFailedError, match="reads on: it is not off"):
+        fence(WORD, Power(stuck=True), notes)
+    assert notes.known is None
+
+
+def test_word_that_was_given_before_counts_for_nothing_against_a_power_that_reads_on():
+    power, notes = Power(), Notebook(known=KNOWN)
+    assert fence(REQUEST, power, notes).kind is EvidenceKind.POWER_OFF
+    assert not power.on and notes.readings == [PowerReading.ON]
+
+
+def test_word_that_a_power_contradicts_which_the_policy_does_not_name_is_void():
+    ground = Ground("1 of operator", Power())
+    ground.notes.record_evidence(KNOWN)
+    with pytest.raises(FenceFailedError):
+        ground.fence()
+    assert ground.power.on and ground.notes.kept == []
+
+
+def test_word_is_taken_alone_unless_the_power_reads_on():
+    for power in (Power(able=False), Power(on=False), DeadBmc()):
+        notes = Notebook()
+        ActivityEnvironment().run(FencingActivities(notes, power).take_word, WORD)
+        assert notes.known is not None and notes.known.reason == "Jo pulled the plug"
+    notes = Notebook(known=KNOWN)
+    with pytest.raises(PowerReadsOnError) as caught:
+        ActivityEnvironment().run(FencingActivities(notes, Power()).take_word, WORD)
+    assert notes.known is None and caught.value.remedy == "evacuate host down cmp-1 --power-off"
+
+
+def test_power_is_cut_for_a_person_whatever_was_said():
+    power, notes = Power(), Notebook(known=KNOWN)
+    ActivityEnvironment().run(FencingActivities(notes, power).cut_power, REQUEST)
+    assert not power.on and notes.known is not None and notes.known.kind is EvidenceKind.POWER_OFF
+
+
+@pytest.mark.parametrize("stop", ["lapsed", "taken over", "nobody waits"])
+def test_order_that_comes_late_is_not_given(stop: str):
+    """The driver was entered long after the cut was announced."""
+    power, notes = Power(), Notebook()
+    others = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def late() -> None:
+        mine = next(iter(notes.cuts))
+        notes.cuts = {"lapsed": {}, "taken over": {mine: others}}.get(stop, notes.cuts)
+
+    def nobody_waits() -> None:
+        if stop == "nobody waits":
+            raise NobodyWaitsError("its workflow is over")
+
+    power.meanwhile = late
+    activities = FencingActivities(notes, power, last_look=nobody_waits)
+    for cut in (activities.fence_source, activities.cut_power):
+        with pytest.raises(CutOverError) as caught:
+            ActivityEnvironment().run(cut, REQUEST)
+        assert caught.value.retryable and power.on and notes.said == []
+        assert list(notes.cuts.values()) == ([others] if stop == "taken over" else [])
+
+
+def test_power_that_nothing_can_cut_is_refused_to_a_person():
+    with pytest.raises(SourceNotFencedError):
+        ActivityEnvironment().run(FencingActivities(Notebook(), Power(able=False)).cut_power, REQUEST)
+
+
+def test_host_that_came_up_anew_is_not_said_to_have_been_cut():
+    notes = Notebook()
+    notes.boot = "boot-2"
+    with pytest.raises(SourceReturnedError, match="boot-2"):
+        ActivityEnvironment().run(FencingActivities(notes, Power(on=False)).cut_power, REQUEST)
 
 
 def test_fence_prefers_what_it_measured_to_an_operators_word():
@@ -189,6 +317,9 @@ class PolicyNotebook(Notebook):
         self.kept.append(evidence)
         return evidence
 
+    def void_evidence(self, host: str, incarnation: str, why: str) -> None:
+        self.kept = [each for each in self.kept if each.kind is EvidenceKind.STORAGE_REVOKED]
+
 
 class Ground:
     """A policy, a power switch, and a volume service."""
@@ -207,14 +338,6 @@ class Ground:
 
     def _kinds(self, proof: Evidence) -> list[str]:
         return [proof.kind.value, *(each.kind.value for each in proof.also)]
-
-
-UNREADABLE = "the BMC does not answer"
-
-
-class DeadBmc(Power):
-    def is_off(self, host: str) -> bool:
-        raise BmcUnreachableError(UNREADABLE)
 
 
 def test_disks_are_revoked_when_the_bmc_died_with_the_host():
@@ -284,21 +407,20 @@ class Unreadable(Power):
 
 
 @pytest.mark.parametrize(
-    ("power", "policy", "reads_off"),
+    ("power", "policy", "reading"),
     [
-        (Power(on=False), "1 of power", True),
-        (Power(), "1 of power", False),
-        (Power(on=False, able=False), "1 of power", False),
-        (Power(on=False), "1 of operator", False),
-        (Unreadable(on=False), "1 of power", False),
+        (Power(on=False), "1 of power", PowerReading.OFF),
+        (Power(), "1 of power", PowerReading.ON),
+        (Power(on=False, able=False), "1 of power", PowerReading.UNKNOWN),
+        (Power(on=False), "1 of operator", PowerReading.UNKNOWN),
+        (Unreadable(on=False), "1 of power", PowerReading.UNKNOWN),
     ],
     ids=["off", "on", "nothing switches it", "power does not count", "unreadable"],
 )
-def test_reading_the_power_says_off_only_where_it_reads_off_and_records_nothing(
-    power: Power, policy: str, reads_off: bool
-):
+def test_reading_the_power_proves_nothing_and_on_is_recorded(power: Power, policy: str, reading: PowerReading):
     notes = Notebook()
     activities = FencingActivities(notes, power, policy=FencingPolicy.parse(policy))
-    asked = HostRef(host="cmp-1", incarnation=None)
-    assert ActivityEnvironment().run(activities.read_power, asked) is reads_off
+    asked = PowerQuery(host="cmp-1", incarnation=None)
+    assert ActivityEnvironment().run(activities.read_power, asked) is reading
     assert notes.known is None and not notes.opened
+    assert notes.readings == ([PowerReading.ON] if reading is PowerReading.ON else [])

@@ -169,9 +169,34 @@ def test_read_names_host_and_resource_when_there_are_more_guests_than_it_holds(
     tmp_path: Path, resource: str, flavor: str, total: int, need: int
 ):
     small = "{vcpus: 1, memory_mb: 512, disk_gb: 5}"
-    message = refusal(tmp_path, GOOD.replace("    host: cmp-2", "    host: cmp-1").replace(small, flavor))
+    local = f"{flavor}\n    root_disk: local"
+    message = refusal(tmp_path, GOOD.replace("    host: cmp-2", "    host: cmp-1").replace(small, local))
     assert message.startswith(f"fleet.yaml:2: hosts[0].{resource}: cmp-1 has {total} {resource}")
     assert message.endswith(f"its guests need {need}")
+
+
+@pytest.mark.parametrize("root_disk", ["shared", "volume"])
+def test_read_counts_no_disk_that_its_host_does_not_store(tmp_path: Path, root_disk: str):
+    big = f"{{vcpus: 1, memory_mb: 512, disk_gb: 4000}}\n    root_disk: {root_disk}"
+    fleet = read(tmp_path, GOOD.replace("{vcpus: 1, memory_mb: 512, disk_gb: 5}", big))
+    assert fleet.instances[0].flavor.disk_gb == 4000
+
+
+UUID = "0f2c1d3a-0b8e-4d5f-9a61-00000000000f"
+
+
+@pytest.mark.parametrize("form", [UUID, UUID.upper(), UUID.replace("-", ""), "0-" + UUID[1:].replace("-", "")])
+@pytest.mark.parametrize(
+    ("name", "where"), [("cmp-2", "3: hosts[1]"), ("data-1", "7: volumes[0]"), ("web-02", "18: instances[1]")]
+)
+def test_read_refuses_a_name_that_would_be_taken_for_an_id(tmp_path: Path, name: str, where: str, form: str):
+    message = refusal(tmp_path, GOOD.replace(name, form))
+    assert message == f'fleet.yaml:{where}.name: "{form}" has the form of a uuid, and would be taken for an id'
+
+
+def test_read_takes_a_project_that_is_a_uuid(tmp_path: Path):
+    fleet = read(tmp_path, GOOD.replace("    host: cmp-2", f"    host: cmp-2\n    project: {UUID.replace('-', '')}"))
+    assert fleet.instances[1].project == UUID.replace("-", "")
 
 
 def test_read_counts_the_allocation_ratio_as_room(tmp_path: Path):

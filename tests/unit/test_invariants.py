@@ -4,31 +4,69 @@ from typing import Any
 
 import pytest
 
-from evacuation.invariants import World, find_breaches
+from evacuation.invariants import RULES, World, find_breaches
+from evacuation.ledger import LedgerMark, Witness
 from tests.unit.worlds import (
+    EARLIER,
+    LATER,
+    action,
     allocation,
     attachment,
+    attempt,
     binding,
     deleted,
     disk,
     ended,
     evacuation,
+    flaw,
     guest,
     host,
     in_flight,
     instance,
     mapping,
     migration,
-    outcome,
     port,
     residence,
     volume,
     world,
 )
 
-FAILED = outcome("web", "not_recovered", "cmp-2: no")
+FAILED = "not_recovered"
 FENCED = (host("cmp-1", state="down", fenced=True), host("cmp-2"))
 DOWN = (host("cmp-1", state="down"), host("cmp-2"))
+BACK = (host("cmp-1", incarnation="another"), host("cmp-2"))
+FENCED_BEFORE = (host("cmp-1", state="down", fenced=True, fenced_since=EARLIER), host("cmp-2"))
+FENCED_LATER = (host("cmp-1", state="down", fenced=True, fenced_since=LATER), host("cmp-2"))
+
+
+def two_of_a_group(policy: str, *on: str) -> dict[str, Any]:
+    """web and db, and nothing else of them that a rule could name."""
+    names = ("web", "db")
+    return {
+        "instances": tuple(instance(n, h, server_group="pair") for n, h in zip(names, on, strict=True)),
+        "allocations": tuple(allocation(f"id-{n}", h) for n, h in zip(names, on, strict=True)),
+        "residences": tuple(residence(n, h) for n, h in zip(names, on, strict=True)),
+        "guests": tuple(guest(n, h) for n, h in zip(names, on, strict=True)),
+        "groups": {"pair": policy},
+    }
+
+
+def recovered(status: str = "done", **differs: Any) -> World:
+    """It was evacuated from cmp-1 to cmp-2."""
+    usual = {
+        "hosts": FENCED,
+        "instances": (instance("web", "cmp-2", epoch=2, last_evacuation_id="evacuation-web"),),
+        "allocations": (allocation("id-web", "cmp-2"),),
+        "ports": (port("web", "cmp-2"),),
+        "volumes": (volume("web", "in-use", attachment("web", "cmp-2")),),
+        "residences": (residence("web", "cmp-1", proof="power-off"), residence("web", "cmp-2", 2)),
+        "evacuations": (evacuation("web", "closed", "recovered"),),
+        "migrations": (migration("web", status),),
+        "boots": {"cmp-1": None, "cmp-2": "boot of cmp-2"},
+        "guests": (guest("web", "cmp-2", 2),),
+    }
+    return world(**(usual | differs))
+
 
 SOUND: dict[str, World] = {
     "an instance at rest": world(),
@@ -37,8 +75,35 @@ SOUND: dict[str, World] = {
     "a dead host that boots and is not back yet": world(boots={"cmp-1": "new"}, guests=()),
     "a host that was fenced and is off": world(hosts=FENCED, boots={"cmp-1": None}, guests=()),
     "a stack that is down": world(boots={}, guests=(), running_workflows=None),
-    "a guest paused on a host that is held": world(hosts=DOWN, guests=(guest("web", "cmp-1", writes=False),)),
-    "a residence from before its host registered": world(residences=(residence("web", "cmp-1", incarnation=None),)),
+    "a guest paused on a host that is held": world(
+        hosts=DOWN, guests=(guest("web", "cmp-1", writes=False),), returning=frozenset({"cmp-1"})
+    ),
+    "a host that is down, and Temporal was not asked about its return": world(hosts=DOWN, returning=None),
+    "a host whose power is being cut": world(hosts=DOWN, being_cut=frozenset({"cmp-1"})),
+    "a host from which an evacuation is held": in_flight(
+        "forward", hosts=DOWN, boots={"cmp-1": "boot of cmp-1", "cmp-2": "boot of cmp-2"}
+    ),
+    "a residence from before its host registered": world(
+        hosts=(host("cmp-1", state="down", incarnation=None), host("cmp-2")),
+        residences=(residence("web", "cmp-1", incarnation=None),),
+    ),
+    "a fleet that was loaded with an instance in error": world(
+        instances=(instance("web", "cmp-1", vm_state="error"),), loaded_in_error=frozenset({"web"})
+    ),
+    "a group whose other member is on a dead host": world(
+        hosts=(host("cmp-1"), host("cmp-2", state="down", fenced=True)),
+        **(two_of_a_group("affinity", "cmp-1", "cmp-2") | {"guests": (guest("web", "cmp-1"),)}),
+        boots={"cmp-1": "boot of cmp-1", "cmp-2": None},
+    ),
+    "a fleet that was loaded with a policy that did not hold": world(
+        **two_of_a_group("anti-affinity", "cmp-1", "cmp-1"),
+        loaded_members=dict.fromkeys(("web", "db"), ("cmp-1", "pair", "anti-affinity")),
+    ),
+    "a soft policy that could not be kept": world(**two_of_a_group("soft-anti-affinity", "cmp-1", "cmp-1")),
+    "an evacuation that ended well": recovered(),
+    "an evacuation that ended well, and its source is back": recovered("completed", hosts=BACK),
+    "a source that was fenced again after it was back": recovered("completed", hosts=FENCED_LATER),
+    "an evacuation whose records are gone with time": recovered(evacuations=(), migrations=(), attempts=(), actions=()),
     "another operation's task": world(instances=(instance("web", "cmp-1", task_state="rebooting"),), guests=()),
     "a deletion on its way": world(
         instances=(instance("web", "cmp-1", task_state="deleting"),),
@@ -47,10 +112,17 @@ SOUND: dict[str, World] = {
     ),
     "an evacuation on its way": in_flight("forward"),
     "an evacuation whose guest starts": in_flight("authorized"),
+    "an evacuation whose guest has started": in_flight("started"),
+    "one that has started no longer counts against its destination's cap": in_flight(
+        "started", hosts=(FENCED[0], host("cmp-2", max_evacuations=0))
+    ),
     "an evacuation that Temporal was not asked about": in_flight("forward", running_workflows=None),
     "a failed evacuation": ended(FAILED),
-    "a cancelled evacuation": ended(outcome("web", "cancelled"), migrations=(migration("web", "cancelled"),)),
+    "a cancelled evacuation": ended("cancelled", migrations=(migration("web", "cancelled"),)),
     "a deleted instance whose host is not back yet": deleted(),
+    "a volume that a deleted instance's guest may still write to": deleted(
+        volumes=(volume("web", "reserved", attachment("web", None)),)
+    ),
 }
 
 
@@ -61,7 +133,10 @@ def test_invariants_hold_with(found: World):
 
 I1 = {
     "two copies on one host": world(guests=(guest("web", "cmp-1"), guest("web", "cmp-1", pid=2))),
-    "two places that nothing proves empty": world(residences=(residence("web", "cmp-1"), residence("web", "cmp-2", 2))),
+    "two places that nothing proves empty": world(
+        instances=(instance("web", "cmp-1", epoch=2),),
+        residences=(residence("web", "cmp-1"), residence("web", "cmp-2", 2)),
+    ),
     "a disk that two wrote to": world(disks=(disk("web", interleaved=("two",), lost=("some",)),)),
 }
 I2 = {
@@ -91,8 +166,13 @@ I3 = {
         "authorized", guests=(), running_workflows=frozenset[str]()
     ),
     "an evacuation that ended without an outcome": ended(None, volumes=(), mappings=()),
-    "an evacuation that failed without a reason": ended(outcome("web", "not_recovered")),
+    "an evacuation that failed without a reason": ended(
+        FAILED, evacuations=(evacuation("web", "closed", FAILED, has_reason=False),)
+    ),
     "an active instance that does not run": world(guests=()),
+    "a start that nobody carries out": world(
+        instances=(instance("web", "cmp-1", task_state="powering-on"),), running_workflows=frozenset[str]()
+    ),
     "an active instance that is paused": world(guests=(guest("web", "cmp-1", writes=False),)),
     "a stopped instance that runs": world(instances=(instance("web", "cmp-1", vm_state="stopped"),)),
 }
@@ -107,7 +187,7 @@ I4 = {
     "a volume reserved though nothing failed": world(volumes=(volume("web", "reserved", attachment("web", None)),)),
     "a volume reserved after a recovery": world(
         volumes=(volume("web", "reserved", attachment("web", None)),),
-        evacuations=(evacuation("web", "closed", outcome("web", "recovered")),),
+        evacuations=(evacuation("web", "closed", "recovered", destination="cmp-1"),),
     ),
     "a block device without attachment": world(volumes=(volume("web", "available"),)),
     "a block device that points to another attachment": world(
@@ -119,14 +199,112 @@ I4 = {
     "a migration that nobody owns": world(migrations=(migration("web", "accepted"),)),
     "a deleted instance with an allocation": deleted(allocations=(allocation("id-web", "cmp-1"),)),
     "a deleted instance with a port": deleted(ports=(port("web", None),)),
-    "a deleted instance with a volume": deleted(volumes=(volume("web", "reserved", attachment("web", None)),)),
+    "a deleted instance with a volume that it is attached to": deleted(
+        volumes=(volume("web", "in-use", attachment("web", "cmp-1")),)
+    ),
+    "a deleted instance with a volume that nothing can write to any more": deleted(
+        volumes=(volume("web", "reserved", attachment("web", None)),),
+        residences=(residence("web", "cmp-1", proof="power-off"),),
+    ),
 }
 I7 = {
     "a disk that is gone": world(disks=(disk("web", exists=False),)),
+    "a disk that is gone after its guest has run": world(
+        disks=(disk("web", exists=False),),
+        instances=(instance("web", "cmp-1", vm_state="stopped"),),
+        residences=(residence("web", "cmp-1", started=True),),
+        guests=(),
+    ),
+    "a disk that began again with a later guest": world(
+        residences=(residence("web", "cmp-2", proof="off", started=True), residence("web", "cmp-1", 3)),
+        instances=(instance("web", "cmp-1", epoch=3),),
+        guests=(guest("web", "cmp-1", 3),),
+        disks=(disk("web", begins=(1, 3)),),
+    ),
+    "a disk with nothing on it after its guest has run": world(residences=(residence("web", "cmp-1", started=True),)),
+    "a disk whose beginning is cut off": world(disks=(disk("web", begins=(7, 1)),)),
     "a write that is lost": world(disks=(disk("web", lost=("counter 3 is followed by 5",)),)),
 }
 I8 = {
     "a started guest that no workflow takes forward": in_flight("authorized", running_workflows=frozenset[str]()),
+    "a recorded start that no workflow takes forward, on a host that cannot be seen": in_flight(
+        "started", guests=(), running_workflows=frozenset[str]()
+    ),
+}
+I2 |= {
+    "an epoch below the one that was given": world(instances=(instance("web", "cmp-1", epoch=0),)),
+    "a residence of another boot of a host that is up": world(
+        residences=(residence("web", "cmp-1", incarnation="another"),), guests=(), boots={}
+    ),
+    "a stopped one whose only place is proven empty": world(
+        instances=(instance("web", "cmp-1", vm_state="stopped"),),
+        residences=(residence("web", "cmp-1", proof="gone"),),
+        guests=(),
+    ),
+    "an authorised attempt without its residence": in_flight(
+        "authorized", residences=(residence("web", "cmp-1", proof="power-off"),), guests=()
+    ),
+    "an authorised attempt with another one's residence": in_flight(
+        "authorized",
+        residences=(residence("web", "cmp-1", proof="power-off"), residence("web", "cmp-2", 2, attempt=7)),
+    ),
+    "a residence of an attempt that is not authorised": in_flight(
+        "forward",
+        residences=(residence("web", "cmp-1", proof="power-off"), residence("web", "cmp-2", 2)),
+    ),
+}
+I3 |= {
+    "an error that nobody explains": world(instances=(instance("web", "cmp-1", vm_state="error"),)),
+    "an error of which nothing says what it was": ended(
+        FAILED,
+        instances=(
+            instance("web", "cmp-1", vm_state="error", has_fault=True, epoch=2, last_evacuation_id="evacuation-web"),
+        ),
+    ),
+}
+I4 |= {
+    "an allocation of another size": world(allocations=(allocation("id-web", "cmp-1", vcpus=2),)),
+    "a claim whose allocation is gone": in_flight("forward", allocations=(allocation("migration-web", "cmp-1"),)),
+    "a power state of another vm_state": world(instances=(instance("web", "cmp-1", power_state="shutdown"),)),
+    "a port that is still being built": world(ports=(port("web", "cmp-1", status="BUILD"),)),
+    "an address of another network": world(ports=(port("web", "cmp-1", ip="10.1.0.2"),)),
+    "a port with something else for an address": world(ports=(port("web", "cmp-1", ip="here"),)),
+    "a volume that none of its block devices is": world(mappings=()),
+    "a block device whose volume is gone": world(volumes=()),
+    "a connector kept though the volume is back": world(mappings=(mapping("web", connector="cmp-1"),)),
+    "a deleted instance with a mapping": deleted(
+        mappings=(mapping("web"),), residences=(residence("web", "cmp-1", proof="power-off"),)
+    ),
+    "a migration that says another end than its evacuation": recovered("failed"),
+    "an open evacuation without migration": in_flight("forward", migrations=()),
+    "an open evacuation whose migration is done": in_flight("authorized", migrations=(migration("web", "done"),)),
+    "a migration that brought it where it has no residence": recovered(
+        residences=(residence("web", "cmp-1", proof="x"), residence("web", "cmp-2", 2, evacuation_id="another"))
+    ),
+    "a migration whose source epoch never was": recovered(migrations=(migration("web", "done", source_epoch=9),)),
+    "a migration that is completed, and its source was never back": recovered("completed", hosts=FENCED_BEFORE),
+    "a migration that is done, and its source is back": recovered(hosts=BACK),
+    "a migration from another host": in_flight("forward", migrations=(migration("web", "accepted", source="cmp-2"),)),
+    "a migration to another host": recovered(migrations=(migration("web", "done", destination="cmp-1"),)),
+    "an action of another instance": recovered(actions=(action("db"),)),
+    "an attempt of another instance": recovered(attempts=(attempt("db"),)),
+    "an evacuation from where it is not": in_flight(
+        "forward",
+        evacuations=(evacuation("web", "forward", source="cmp-2"),),
+        migrations=(migration("web", "accepted", source="cmp-2", source_epoch=2),),
+    ),
+    "an evacuation of another vm_state": in_flight(
+        "forward", evacuations=(evacuation("web", "forward", vm_state_before="stopped"),)
+    ),
+    "an attempt that is gone": in_flight(
+        "forward",
+        evacuations=(evacuation("web", "forward", destination=None, epoch=None),),
+        migrations=(migration("web", "accepted", destination=None),),
+    ),
+    "another last evacuation": recovered(instances=(instance("web", "cmp-2", epoch=2, last_evacuation_id="x"),)),
+    "an end without a time": recovered(evacuations=(evacuation("web", "closed", "recovered", has_end=False),)),
+    "an end without its action's": recovered(actions=(action("web", finished=False),)),
+    "an action that ended before": in_flight("forward", actions=(action("web"),)),
 }
 BROKEN = {"I1": I1, "I2": I2, "I3": I3, "I4": I4, "I7": I7, "I8": I8}
 
@@ -168,13 +346,165 @@ OTHERS: dict[str, tuple[World, set[tuple[str, str]]]] = {
         world(hosts=(host("cmp-1", vcpus_used=9, memory_mb_used=9, disk_gb_used=9), host("cmp-2"))),
         {("I4", "cmp-1")},
     ),
-    "more starts than the destination's cap": (in_flight("authorized", caps={"cmp-2": 0}), {("I5", "cmp-2")}),
+    "a host that is up behind its fence": (
+        world(hosts=(host("cmp-1", fenced=True), host("cmp-2")), guests=(), boots={}),
+        {("I2", "cmp-1")},
+    ),
+    "a host that is down, alive, and left alone": (world(hosts=DOWN), {("I3", "cmp-1")}),
+    "a host in whose place another one answers": (world(identities={"cmp-1": "another"}), {("I3", "cmp-1")}),
+    "members apart that are to be together": (
+        world(**two_of_a_group("affinity", "cmp-1", "cmp-2")),
+        {("I4", "pair")},
+    ),
+    "members together that are to be apart": (
+        world(**two_of_a_group("anti-affinity", "cmp-1", "cmp-1")),
+        {("I4", "pair")},
+    ),
+    "members of which one has moved to the other": (
+        world(
+            **two_of_a_group("anti-affinity", "cmp-1", "cmp-1"),
+            loaded_members={"web": ("cmp-1", "pair", "anti-affinity"), "db": ("cmp-2", "pair", "anti-affinity")},
+        ),
+        {("I4", "pair")},
+    ),
+    "the index that keeps one place for a guest": (
+        world(constraints=(flaw("residence", "uq_residence_unproven"),)),
+        {("I1", "residence")},
+    ),
+    "another unique index": (world(constraints=(flaw("port", "uq_port_mac"),)), {("I4", "port")}),
+    "a reference to nothing": (world(references=(flaw("port", "host is cmp-9"),)), {("I4", "port p")}),
+    "a word that nobody knows": (world(words=(flaw("volume", "status is lost"),)), {("I4", "volume p")}),
+    "a store that a host has seen further on": (world(doubted_by="cmp-2"), {("I2", "ledger")}),
+    "a store without its turn": (world(fleets=0), {("I4", "loaded_fleet")}),
+    "more starts than the destination's cap": (
+        in_flight("authorized", hosts=(FENCED[0], host("cmp-2", max_evacuations=0))),
+        {("I5", "cmp-2")},
+    ),
 }
 
 
 @pytest.mark.parametrize(("found", "expected"), OTHERS.values(), ids=list(OTHERS))
 def test_breach_names_the_subject_of(found: World, expected: set[tuple[str, str]]):
     assert broken(found) == expected
+
+
+SOUND_DISKS = {
+    "of an instance that never ran is missing": world(
+        disks=(disk("web", exists=False),), instances=(instance("web", "cmp-1", vm_state="stopped"),), guests=()
+    ),
+    "of an instance that never ran is empty": world(),
+    "begins with a later guest than one that never ran": world(
+        residences=(residence("web", "cmp-2", proof="off"), residence("web", "cmp-1", 3, started=True)),
+        instances=(instance("web", "cmp-1", epoch=3),),
+        guests=(guest("web", "cmp-1", 3),),
+        disks=(disk("web", begins=(1, 3)),),
+    ),
+    "goes on from guest to guest": world(
+        residences=(residence("web", "cmp-2", proof="off", started=True), residence("web", "cmp-1", 3)),
+        instances=(instance("web", "cmp-1", epoch=3),),
+        guests=(guest("web", "cmp-1", 3),),
+        disks=(disk("web", begins=(1, 1)),),
+    ),
+}
+
+
+@pytest.mark.parametrize("found", SOUND_DISKS.values(), ids=list(SOUND_DISKS))
+def test_nothing_is_broken_when_a_disk(found: World):
+    assert broken(found) == set()
+
+
+def test_every_rule_is_broken_by_one_of_these_worlds():
+    worlds = [found for each in BROKEN.values() for found in each.values()] + [found for found, _ in OTHERS.values()]
+    assert {breach.rule for found in worlds for breach in find_breaches(found)} == {rule.name for rule in RULES}
+
+
+def test_no_breach_hides_another_one_of_the_same_subject():
+    """Three copies, of which no residence allows two, and two ports that are bound elsewhere."""
+    copies = (guest("web", "cmp-1"), guest("web", "cmp-2", 5), guest("web", "cmp-2", 6))
+    ports = (port("web", "cmp-2"), port("web", "cmp-2", id="another", ip="10.0.0.3"))
+    found = [(breach.rule, breach.about) for breach in find_breaches(world(guests=copies, ports=ports))]
+    assert found == [
+        ("copies", ""),
+        ("not-allowed", "epoch 5 on cmp-2"),
+        ("not-allowed", "epoch 6 on cmp-2"),
+        ("bound-elsewhere", "10.0.0.2"),
+        ("bound-elsewhere", "10.0.0.3"),
+    ]
+
+
+def test_no_two_breaches_have_one_key():
+    for found in [found for each in BROKEN.values() for found in each.values()]:
+        keys = [breach.key for breach in find_breaches(found)]
+        assert len(keys) == len(set(keys))
+
+
+def seen_by(who: str, position: int, ledger: str = "ours") -> tuple[Witness, ...]:
+    return (Witness(who=who, mark=LedgerMark(ledger=ledger, position=position)),)
+
+
+OURS = LedgerMark(ledger="ours", position=7, replaces=("older",))
+LOST_EPOCH: dict[str, Any] = {"ledger": OURS, "guests": (guest("web", "cmp-2", 2),)}
+"""web was evacuated to cmp-2, and the store does not know of it."""
+BEHIND = {
+    "a host has seen it further on": world(**LOST_EPOCH, witnesses=seen_by("cmp-2", 8)),
+    "a host has seen another one": world(**LOST_EPOCH, witnesses=seen_by("cmp-2", 1, "theirs")),
+    "its row is gone": world(**LOST_EPOCH | {"ledger": LedgerMark(ledger="", position=0)}, witnesses=seen_by("x", 1)),
+    "a command has doubted it": world(**LOST_EPOCH, doubted_by="cmp-2"),
+    "a host could not be asked, and is on": world(
+        **LOST_EPOCH, witnesses=seen_by("cmp-2", 8), unasked=frozenset({"cmp-2"})
+    ),
+    "two copies run": world(
+        ledger=OURS, guests=(guest("web", "cmp-1"), guest("web", "cmp-2", 2)), witnesses=seen_by("cmp-2", 8)
+    ),
+    "its host is fenced": world(
+        **LOST_EPOCH | {"hosts": (host("cmp-1"), host("cmp-2", fenced=True))}, witnesses=seen_by("cmp-2", 8)
+    ),
+}
+
+
+@pytest.mark.parametrize("found", BEHIND.values(), ids=list(BEHIND))
+def test_nobody_is_told_to_end_anything_by_a_store_that_is_behind(found: World):
+    breaches = find_breaches(found)
+    assert "store-behind" in {breach.rule for breach in breaches}
+    assert len(breaches) > 1
+    assert all("evacuate store reconcile" in breach.remedy for breach in breaches)
+    assert next(breach.rule for breach in breaches if breach.invariant == "I2") == "store-behind"
+    for breach in breaches:
+        assert not any(word in breach.remedy for word in ("destroy it", "stop", "cut", "disable", "boot"))
+
+
+IN_STEP = {
+    "has seen it as it is": world(ledger=OURS, witnesses=seen_by("cmp-2", 7)),
+    "has seen it before": world(ledger=OURS, witnesses=seen_by("cmp-2", 3)),
+    "has seen one that it has replaced": world(ledger=OURS, witnesses=seen_by("cmp-2", 900, "older")),
+    "could not be asked, and is off": world(
+        ledger=OURS, witnesses=seen_by("cmp-2", 8), unasked=frozenset({"cmp-2"}), boots={"cmp-1": "boot of cmp-1"}
+    ),
+}
+
+
+@pytest.mark.parametrize("found", IN_STEP.values(), ids=list(IN_STEP))
+def test_store_is_not_behind_a_host_that(found: World):
+    assert find_breaches(found) == ()
+
+
+def test_only_copy_is_not_to_be_destroyed_though_nothing_allows_it():
+    found = find_breaches(world(guests=(guest("web", "cmp-2", 2),)))
+    (breach,) = (each for each in found if each.rule == "not-allowed")
+    assert "evacuate store reconcile" in breach.remedy
+    assert "destroy it" not in breach.remedy
+
+
+def test_copy_of_an_epoch_that_was_never_given_is_not_to_be_destroyed():
+    both = (guest("web", "cmp-1"), guest("web", "cmp-2", 2))
+    (breach,) = (each for each in find_breaches(world(guests=both)) if each.rule == "not-allowed")
+    assert "evacuate store reconcile" in breach.remedy
+
+
+def test_copy_whose_place_was_proven_empty_is_to_be_destroyed():
+    left = recovered(guests=(guest("web", "cmp-1"), guest("web", "cmp-2", 2)), boots={}, hosts=BACK)
+    (breach,) = (each for each in find_breaches(left) if each.rule == "not-allowed")
+    assert breach.remedy.startswith("destroy it on cmp-1")
 
 
 def broken(found: World) -> set[tuple[str, str]]:
@@ -197,5 +527,5 @@ def test_disk_of_which_nobody_knows_the_instance_is_named_by_its_id():
     assert broken(world(disks=(disk("ghost", exists=False),))) == {("I7", "id-ghost")}
 
 
-def test_mapping_to_a_volume_of_another_service_is_not_judged():
+def test_mapping_of_an_instance_that_nobody_knows_is_not_judged():
     assert broken(world(mappings=(mapping("web"), mapping("elsewhere")))) == set()

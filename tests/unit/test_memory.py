@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from services.sql.database import SQLITE_PAGES_KIB, SQLITE_STATEMENTS, connect_database
+from services.sql.database import connect_database
+from services.sql.engines import SQLITE_PAGES_KIB, SQLITE_STATEMENTS
 from workers import memory
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its heaps are glibc's, and so is their count")

@@ -26,3 +26,22 @@ def test_workflow_ids_are_the_locks_that_other_programs_know():
     assert names.evacuate_instance_id("i-1") == "evacuate-instance/i-1"
     assert names.return_host_id("cmp-1") == "return-host/cmp-1"
     assert names.delete_instance_id("i-1") == "delete-instance/i-1"
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "0f2c1d3a-0b8e-4d5f-9a61-00000000000f",
+        "0F2C1D3A-0B8E-4D5F-9A61-00000000000F",
+        "0f2c1d3a0b8e4d5f9a6100000000000f",
+        "{0f2c1d3a-0b8e-4d5f-9a61-00000000000f}",
+        "urn:uuid:0f2c1d3a-0b8e-4d5f-9a61-00000000000f",
+    ],
+)
+def test_id_is_read_in_every_form_of_a_uuid(form: str):
+    assert names.as_id(form) == "0f2c1d3a-0b8e-4d5f-9a61-00000000000f"
+
+
+@pytest.mark.parametrize("name", ["web-01", "", "0f2c1d3a", "0f2c1d3a-0b8e-4d5f-9a61-00000000000g", "ü" * 32])
+def test_name_that_is_no_uuid_is_no_id(name: str):
+    assert names.as_id(name) is None

@@ -146,11 +146,12 @@ def test_soft_policy_outweighs_everything_else(policy: GroupPolicy, best_first: 
     ("better", "worse"),
     [
         ({"in_flight": 1, "memory_mb_used": 4096}, {"in_flight": 2}),
+        ({"in_flight": 2, "most_in_flight": 3}, {"in_flight": 1, "most_in_flight": 1}),
         ({"vcpus_used": 4}, {"memory_mb_used": 1}),
         ({"vcpus_used": 1}, {"vcpus_used": 2}),
         ({"memory_mb": 4096}, {"memory_mb": 8192, "memory_mb_used": 4097}),
     ],
-    ids=["fewer in flight", "more free memory", "more free vcpus", "free, not total, memory"],
+    ids=["fewer in flight", "room under its cap", "more free memory", "more free vcpus", "free, not total, memory"],
 )
 def test_place_prefers(better: dict[str, object], worse: dict[str, object]):
     assert place(request(), [host("a", **worse), host("b", **better)]).chosen == ("b", "a")

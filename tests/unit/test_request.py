@@ -102,6 +102,8 @@ MALFORMED = [
     {"wait_for_capacity": timedelta(seconds=-1)},
     {"wait_for_capacity": timedelta(days=31)},
     {"source_confirmed_off": "  "},
+    {"source_confirmed_off": "x" * 501},
+    {"source_confirmed_off": "a\0b"},
 ]
 REFUSED: list[tuple[type[e.Refusal], dict[str, object], CheckFacts]] = [
     *((e.MalformedRequestError, asked, facts()) for asked in MALFORMED),
@@ -115,6 +117,11 @@ REFUSED: list[tuple[type[e.Refusal], dict[str, object], CheckFacts]] = [
         e.ContradictoryOptionsError,
         {"target_state": "active"},
         facts(instance(vm_state=VmState.STOPPED, wanted=VmState.STOPPED)),
+    ),
+    (
+        e.ContradictoryOptionsError,
+        {"target_state": "active"},
+        facts(open=LEFT_OPEN.model_copy(update={"wanted": VmState.STOPPED})),
     ),
     *(
         (e.VmStateNotEvacuableError, {}, facts(instance(vm_state=state)))

@@ -32,9 +32,9 @@ def test_every_phase_has_its_successors_and_only_closed_is_final():
     assert {phase for phase, after in PHASES.items() if not after} == {AttemptPhase.CLOSED}
 
 
-def test_an_attempt_is_closed_only_when_it_is_authorized_or_undone():
+def test_an_attempt_is_closed_only_when_it_has_started_or_is_undone():
     closing = {phase for phase, after in PHASES.items() if AttemptPhase.CLOSED in after}
-    assert closing == {AttemptPhase.AUTHORIZED, AttemptPhase.UNDONE}
+    assert closing == {AttemptPhase.STARTED, AttemptPhase.UNDONE}
 
 
 def test_an_attempt_that_is_being_undone_never_goes_forward_before_it_is_undone():

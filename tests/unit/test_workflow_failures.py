@@ -8,6 +8,7 @@ from temporalio.exceptions import (
     ApplicationError,
     CancelledError,
     RetryState,
+    ServerError,
     TimeoutError,
     TimeoutType,
 )
@@ -79,6 +80,15 @@ def test_failure_has_not_started_when_no_worker_took_it():
 def test_failure_tells_what_was_retried_when_the_deadline_ended_the_retries():
     deadline = timeout(TimeoutType.SCHEDULE_TO_CLOSE)
     deadline.__cause__ = as_received(FenceFailedError("the BMC is silent", remedy="look at it"))
+    failure = failure_of(of_activity(deadline))
+    assert (failure.type, failure.line) == ("FenceFailedError", "the BMC is silent: look at it")
+
+
+def test_failure_tells_what_was_retried_when_the_server_found_it_too_long():
+    replaced = ServerError("Failure exceeds size limit.")
+    replaced.__cause__ = as_received(FenceFailedError("the BMC is silent", remedy="look at it"))
+    deadline = timeout(TimeoutType.SCHEDULE_TO_CLOSE)
+    deadline.__cause__ = replaced
     failure = failure_of(of_activity(deadline))
     assert (failure.type, failure.line) == ("FenceFailedError", "the BMC is silent: look at it")
 

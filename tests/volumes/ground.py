@@ -76,12 +76,19 @@ class Ground:
         return m.FenceRequest(host=on, incarnation="boot-1", instance_id=self.world.id_of(name))
 
     def ready(self, name: str = "web-01") -> Evacuation:
-        """An evacuation to cmp-2 that has claimed its place there."""
+        """An evacuation to cmp-2 that has claimed its place there: cmp-1 is off, if nothing else proves it."""
+        if self.world.evacuation(name).proof is None:
+            self.world.fence()
         evacuation = self.world.evacuation(name)
         evacuation.begin()
         evacuation.claim()
         evacuation.prepare()
         return evacuation
+
+    def evidence_of(self, name: str, on: str = "cmp-1") -> set[str]:
+        """The kinds of all that proves its guest there over."""
+        proof = self.services.evidence.current_evidence(on, "boot-1", self.world.id_of(name))
+        return {str(each.kind) for each in (proof, *proof.also)} if proof else set()
 
     def close(self) -> None:
         for client in self._clients:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evacuation.errors import MalformedRequestError, StorageNotRevokedError, VolumeServiceError
+from evacuation.errors import MalformedRequestError, StorageNotRevokedError, VolumeImageGoneError, VolumeServiceError
 from services.volumes.nbd import StorageService, service
 from services.volumes.nbd.layout import Layout, make_images
 from tests.volumes.ground import Ground
@@ -55,7 +55,7 @@ def test_calls_fail_and_may_be_repeated_while_the_daemon_is_away(volumes: Ground
     assert caught.value.retryable and caught.value.remedy
     with pytest.raises(StorageNotRevokedError):
         volumes.fence.revoke(volumes.request("web-02"), lambda: None)
-    assert volumes.services.evidence.current_evidence("cmp-1", "boot-1", volumes.world.id_of("web-02")) is None
+    assert volumes.evidence_of("web-02") == {"power-off"}
     assert volumes.service.look()
     evacuation.detach()
     evacuation.attach()
@@ -88,9 +88,9 @@ def test_volume_without_an_image_is_named(volumes: Ground) -> None:
     image = volumes.image("root-1")
     evacuation.detach()
     image.rename(image.with_suffix(".away"))
-    with pytest.raises(VolumeServiceError, match="has no image") as caught:
+    with pytest.raises(VolumeImageGoneError, match=f"has no image any more .*{image.name}") as caught:
         evacuation.attach()
-    assert "EVACUATE_NBD_CREATE" in caught.value.remedy
+    assert caught.value.remedy == "restore it"
     image.with_suffix(".away").rename(image)
     evacuation.attach()
 

@@ -120,8 +120,10 @@ async def serve(
     for host in set(cloud.hosts) - silent:
         queue = host_queue(host)
         workers.append(Worker(env.client, task_queue=queue, activities=cloud.on_host(host).all, **OPTIONS))
-    if cloud.source_answers:
-        workers.append(Worker(env.client, task_queue=probe_queue("cmp-1"), activities=[FakeProbe(cloud).probe_host]))
+    for host in {*cloud.answering, *(["cmp-1"] if cloud.source_answers else [])}:
+        probe = FakeProbe(cloud)
+        asked = [probe.probe_host, probe.list_guests]
+        workers.append(Worker(env.client, task_queue=probe_queue(host), activities=asked, **OPTIONS))
     for worker in workers:
         await stack.enter_async_context(worker)
     return Run(env.client, cloud)

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
 from evacuation import messages as m
 from evacuation.errors import NoValidHostError
-from evacuation.model import Evidence, EvidenceKind, Flavor, Rejection, RootDisk, VmState
+from evacuation.model import Evidence, EvidenceKind, Flavor, PowerReading, PowerState, Rejection, RootDisk, VmState
 
 INSTANCE = "7c9a5e0e-0000-4000-8000-000000000001"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,7 +57,12 @@ class FakeCloud:
         self.can_fence = True
         self.evidence: Evidence | None = None
         self.source_answers = False
+        self.answering: set[str] = set()
+        """Other hosts whose worker answers its probe."""
+        self.boots = "boot-1"
+        """Which boot of any host answers its probe."""
         self.probe_silent_for = 0
+        self.source_error: BaseException | None = None
         self.reads_off: Answer = False
         self.reading_takes = 0.0
         self.wanted = VmState.ACTIVE
@@ -115,12 +119,14 @@ class FakeCloud:
         return await self._do("check_request", request, checked)
 
     @activity.defn
-    async def read_power(self, host: m.HostRef) -> bool:
+    async def read_power(self, query: m.PowerQuery) -> PowerReading:
         """Not one of the steps: it is asked beside the probe, and nothing is done by it."""
         await asyncio.sleep(self.reading_takes)
         if isinstance(self.reads_off, BaseException):
             raise self.reads_off
-        return bool(self.reads_off)
+        if self.reads_off:
+            await asyncio.sleep(query.grace)
+        return PowerReading.OFF if self.reads_off else PowerReading.ON
 
     @activity.defn
     async def fence_source(self, request: m.FenceRequest) -> Evidence:
@@ -221,6 +227,34 @@ class FakeCloud:
     async def abandon_evacuation(self, message: m.AbandonEvacuation) -> m.Done:
         return await self._do("abandon_evacuation", message, m.Done())
 
+    @activity.defn
+    async def plan_in_place(self, instance: m.InstanceRef) -> m.InPlacePlan:
+        plan = m.InPlacePlan(
+            host="cmp-2",
+            hypervisor_uuid=None,
+            incarnation="boot-1",
+            epoch=3,
+            residence_epoch=3,
+            vm_state=VmState.ACTIVE,
+        )
+        return await self._do("plan_in_place", instance, plan)
+
+    @activity.defn
+    async def authorize_in_place(self, message: m.AuthorizeInPlace) -> m.GuestSpec:
+        spec = m.GuestSpec(
+            instance_id=INSTANCE,
+            name="web-01",
+            epoch=message.guest.epoch + 1,
+            flavor=Flavor(vcpus=1, memory_mb=512, disk_gb=5),
+            root_disk=RootDisk.SHARED,
+            power_state=PowerState.SHUTDOWN,
+        )
+        return await self._do("authorize_in_place", message, spec)
+
+    @activity.defn
+    async def record_in_place(self, message: m.RecordInPlace) -> m.Done:
+        return await self._do("record_in_place", message, m.Done())
+
 
 class FakeHost:
     """One destination's worker; it shares the cloud's script and record."""
@@ -269,7 +303,7 @@ class FakeHost:
 
 
 class FakeProbe:
-    """The probe of the source: nobody serves its queue unless `source_answers`."""
+    """The probe of a host: nobody serves its queue unless `source_answers`, or it is in `answering`."""
 
     def __init__(self, cloud: FakeCloud) -> None:
         self._cloud = cloud
@@ -278,8 +312,16 @@ class FakeProbe:
     async def probe_host(self, message: m.ProbeRequest) -> m.ProbeAnswer:
         self._cloud.probe_silent_for -= 1
         if self._cloud.probe_silent_for >= 0:
-            raise ApplicationError("nobody is there", non_retryable=True)
-        return m.ProbeAnswer(host=message.host, incarnation="boot-1", in_service=True)
+            await hang(beating=False)
+        if self._cloud.source_error is not None:
+            raise self._cloud.source_error
+        return m.ProbeAnswer(host=message.host, incarnation=self._cloud.boots, in_service=True)
+
+    @activity.defn
+    async def list_guests(self, message: m.ProbeRequest) -> m.HostReport:
+        return m.HostReport(
+            host=message.host, hypervisor_uuid="uuid", machine_id="machine", incarnation="boot-1", guests=()
+        )
 
 
 def _off(host: str, incarnation: str | None) -> Evidence:

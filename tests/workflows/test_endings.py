@@ -86,6 +86,43 @@ async def test_capacity_that_never_comes_ends_as_no_host(run):
     assert (ending.vm_state, ending.migration_status) == ("error", "error")
 
 
+def full_until(cloud: FakeCloud, end: object) -> list[object]:
+    """Every host is full, for as long as it is waited for; then `end`."""
+
+    def answer() -> object:
+        if cloud.messages["claim_capacity"][-1].wait:
+            raise CapacityNotYetError("no host fits: every host is full")
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    return [answer] * 500
+
+
+async def test_capacity_is_asked_for_once_more_when_the_time_to_wait_is_over(run):
+    """The waits between the tries grow to 15 s: the one before the deadline would outlast it."""
+    cloud = FakeCloud()
+    cloud.answers("claim_capacity", *full_until(cloud, NoValidHostError("no host fits")))
+    one = (await run(cloud)).at_full_scale()
+    assert (await one.failure(wait_for_capacity=timedelta(minutes=1))).type == "NoValidHostError"
+    events = (await one.handle.fetch_history()).events
+    asked = [
+        event.event_time.ToDatetime()
+        for event in events
+        if event.activity_task_scheduled_event_attributes.activity_type.name == "claim_capacity"
+    ]
+    assert asked[-1] - events[0].event_time.ToDatetime() >= timedelta(minutes=1)
+    assert [message.wait for message in cloud.messages["claim_capacity"]][-2:] == [True, False]
+
+
+async def test_capacity_that_comes_at_the_deadline_is_taken(run):
+    cloud = FakeCloud()
+    to = m.Destination(host="cmp-2", hypervisor_uuid=None, incarnation="boot-1", epoch=2)
+    cloud.answers("claim_capacity", *full_until(cloud, to))
+    outcome = await (await run(cloud)).outcome(wait_for_capacity=timedelta(minutes=1))
+    assert (outcome.outcome, outcome.destination) == ("recovered", "cmp-2")
+
+
 async def test_every_attempt_refused_in_preparation_ends_as_before(run):
     cloud = FakeCloud("cmp-2", "cmp-3")
     cloud.answers("prepare_destination", *[DestinationUnableError("no disk")] * 2)
@@ -365,3 +402,21 @@ async def test_row_that_a_late_call_opened_is_adopted(run):
     outcome = await (await run(cloud)).outcome()
     assert outcome.outcome == "recovered"
     assert cloud.asked[:4] == ["check_request", "fence_source", "begin_evacuation", "check_request"]
+
+
+@pytest.mark.parametrize("forward", [True, False])
+async def test_what_was_opened_after_the_check_is_settled_before_the_next_attempt(run, forward):
+    """As by a run that was reset to a point after its check, whose first life had gone on from there."""
+    cloud = FakeCloud()
+
+    def is_open_by_now() -> None:
+        cloud.adopts = m.OpenEvacuation(evacuation_id="evacuation-0", owner="run-0")
+        cloud.left, cloud.authorized = left(m.AttemptPhase.AUTHORIZED), True
+        raise OwnerChangedError("evacuation-0 is open")
+
+    cloud.answers("begin_evacuation", is_open_by_now)
+    cloud.answers("settle_guest", m.Settled(forward=forward, incarnation="boot-1"))
+    assert (await (await run(cloud)).outcome()).outcome == "recovered"
+    after = cloud.asked[cloud.asked.index("begin_evacuation") + 1 :]
+    assert after[:4] == ["check_request", "begin_evacuation", "call_off_attempt", "settle_guest@cmp-2"]
+    assert [c.ref.attempt for c in cloud.messages["claim_capacity"]] == ([] if forward else [3])

@@ -3,13 +3,16 @@
 from contextlib import AsyncExitStack
 
 import pytest
+from temporalio import workflow
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 from evacuation import messages as m
-from evacuation.errors import GuestBusyError
+from evacuation.errors import GuestBusyError, SpawnFailedError
 from evacuation.model import PowerState
+from evacuation.names import evacuate_instance_id
 from tests.workflows.returns import KEY, NOTHING, FakeReturn, report, serve_return
 
 HELD = NOTHING.model_copy(update={"held_by": (KEY.name,)})
@@ -27,6 +30,50 @@ async def test_held_return_registers_what_runs_there_now(env: WorkflowEnvironmen
     fake.now = report(guest)
     await returned(env, fake)
     assert [each.guests for each in fake.registered] == [(), (guest,), (guest,)]
+
+
+@workflow.defn(sandboxed=False)
+class Waits:
+    """As an evacuation that holds the host does: it ends when it was told, and says how often."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    @workflow.signal
+    def look_again(self) -> None:
+        self.told += 1
+
+    @workflow.run
+    async def run(self) -> int:
+        await workflow.wait_condition(lambda: self.told > 0)
+        await workflow.sleep(60)
+        return self.told
+
+
+async def test_who_holds_a_return_is_told_of_it_once(env: WorkflowEnvironment):
+    plan = HELD.model_copy(update={"held_ids": (KEY.instance_id,)})
+    fake = FakeReturn(*[plan] * 5, NOTHING)
+    async with Worker(env.client, task_queue="waiting", workflows=[Waits]):
+        id = evacuate_instance_id(KEY.instance_id)
+        waiting = await env.client.start_workflow(Waits.run, id=id, task_queue="waiting")
+        await returned(env, fake)
+        assert await waiting.result() == 1
+
+
+async def test_return_goes_on_where_nobody_runs_what_holds_it(env: WorkflowEnvironment):
+    plan = HELD.model_copy(update={"held_ids": (KEY.instance_id,)})
+    await returned(env, fake := FakeReturn(plan, NOTHING))
+    assert fake.asked[-1] == "complete_return"
+
+
+async def test_return_waits_for_the_end_of_a_cut_of_its_power(env: WorkflowEnvironment):
+    fake = FakeReturn(NOTHING.model_copy(update={"being_cut": True}), NOTHING)
+    await returned(env, fake)
+    assert [each for each in fake.asked if each != "list_guests"] == [
+        "register_host",
+        "register_host",
+        "complete_return",
+    ]
 
 
 async def test_held_return_of_a_host_that_is_off_again_registers_nothing_and_ends(env: WorkflowEnvironment):
@@ -56,6 +103,14 @@ async def test_host_does_not_serve_while_a_guest_of_another_host_may_run_there(
 
 async def test_guest_that_cannot_be_started_does_not_keep_its_host_from_serving(env: WorkflowEnvironment):
     fake = FakeReturn(NOTHING.model_copy(update={"start": (KEY,)}))
-    fake.answers("start_guest", *[GuestBusyError("somebody else has it")] * 5)
+    fake.answers("start_guest", *[SpawnFailedError("no memory")] * 5)
     await returned(env, fake)
     assert fake.asked.count("start_guest") == 3 and fake.asked[-1] == "complete_return"
+
+
+async def test_guest_that_still_starts_is_asked_for_again_while_its_host_answers(env: WorkflowEnvironment):
+    fake = FakeReturn(NOTHING.model_copy(update={"start": (KEY,)}))
+    fake.answers("start_guest", *[GuestBusyError("it is starting")] * 5)
+    await returned(env, fake)
+    assert fake.asked.count("start_guest") == 6
+    assert fake.asked[-2:] == ["record_started", "complete_return"]

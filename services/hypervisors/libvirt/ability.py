@@ -4,11 +4,13 @@ import socket
 import uuid
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from evacuation.errors import DestinationUnableError
 from evacuation.messages import GuestDisk
 from services.hypervisors.libvirt.api import Code, LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
+from services.hypervisors.libvirt.files import why_unusable
 from services.hypervisors.libvirt.options import LibvirtOptions
 
 CONNECT_TIMEOUT = 5.0
@@ -52,6 +54,18 @@ class Ability:
             ) from error
         if seen != self._options.host:
             raise DestinationUnableError(f"{directory} does not keep what {self._options.host} writes")
+
+    def require_files(self, name: str, paths: tuple[str, ...]) -> None:
+        """Of a guest's disks, and what they are based on. Those of a libvirt elsewhere cannot be seen from here. Raises
+        DestinationUnableError."""
+        if not paths or urlsplit(self._options.uri).netloc:
+            return
+        why = self._connection.elsewhere("a look at the disks", partial(why_unusable, paths))
+        if why is not None:
+            raise DestinationUnableError(
+                f"a disk of {name} cannot be used on {self._options.host}: {why}",
+                remedy="restore it, or mount the storage that has it",
+            )
 
     def require_volumes(self, disks: tuple[GuestDisk, ...]) -> None:
         """Somebody listens where each attachment is said to be. Raises DestinationUnableError."""

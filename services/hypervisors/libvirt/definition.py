@@ -105,7 +105,7 @@ def parse_definition(text: str) -> Definition:
         if cpu is not None
         else None,
         cpu_model=_text(cpu, "model"),
-        disks=tuple(_disk(each) for each in domain.findall("devices/disk")),
+        disks=disks_of(domain),
         interfaces=tuple(_interface(each) for each in domain.findall("devices/interface")),
         boot_files=tuple(found for path in BOOT_FILES if (found := _text(domain, path)) is not None),
         directories=tuple(_directories(domain)),
@@ -113,6 +113,10 @@ def parse_definition(text: str) -> Definition:
         tpm_state=domain.find("devices/tpm/backend[@type='emulator']") is not None,
         signal=SIGNALS.get(signal_of(domain)[0] or ""),
     )
+
+
+def disks_of(domain: Element) -> tuple[Disk, ...]:
+    return tuple(_disk(each) for each in domain.findall("devices/disk"))
 
 
 def _domain(text: str) -> Element:

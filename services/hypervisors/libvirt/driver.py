@@ -12,12 +12,15 @@ from services.hypervisors.libvirt.ability import Ability, own_address
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.calls import no_beat
 from services.hypervisors.libvirt.connection import LibvirtConnection
+from services.hypervisors.libvirt.definition import parse_definition
 from services.hypervisors.libvirt.domains import Domains, Seen
 from services.hypervisors.libvirt.failures import unavailable
+from services.hypervisors.libvirt.files import disk_files
 from services.hypervisors.libvirt.guests import LibvirtGuests
 from services.hypervisors.libvirt.identity import Identity
 from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.options import LibvirtOptions
+from services.hypervisors.libvirt.plain import find_root_disk
 from services.hypervisors.memory import GuestFiles, GuestMemory
 
 FIRST_EPOCH = 1
@@ -38,7 +41,7 @@ class LibvirtHypervisor:
         self._ability = Ability(options, self._connection)
         files = GuestFiles(options.state_dir)
         self._memory = GuestMemory(files, options.host)
-        self._guests = LibvirtGuests(options, self._connection, self._domains, files)
+        self._guests = LibvirtGuests(options, self._connection, self._domains, files, self._ability)
 
     def identity(self) -> HostIdentity:
         with self._translated():
@@ -55,13 +58,24 @@ class LibvirtHypervisor:
         with self._translated():
             self._ability.require_domain_type()
             self._ability.require_shared_dirs()
-            self._require_no_foreign_guest(self._domains.find(message.instance_id), message.epoch)
+            seen = self._domains.find(message.instance_id)
+            self._require_no_foreign_guest(seen, message.epoch)
+            self._ability.require_files(message.name, self._files_of(message, seen))
             return m.Connector(
                 host=self._options.host,
                 incarnation=self._identity.read().incarnation,
                 ip=own_address(),
                 initiator=f"iqn.2026-01.org.evacuate:{self._options.host}",
             )
+
+    def _files_of(self, message: m.PrepareDestination, seen: Seen | None) -> tuple[str, ...]:
+        """As the guest's own definition has them, or as one would be made here. A template is filled later."""
+        if message.files or message.defined or message.root_disk is RootDisk.VOLUME or self._options.template:
+            return message.files
+        here = self._domains.definition(message.instance_id) if seen is not None else None
+        if here is not None:
+            return disk_files(parse_definition(here).disks)
+        return (str(find_root_disk(message.instance_id, message.name, self._options)[0]),)
 
     def connect_volumes(self, message: m.ConnectVolumes) -> None:
         """QEMU itself opens network volumes: the host makes sure that it can. Raises StaleEpochError when that epoch

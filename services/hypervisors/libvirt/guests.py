@@ -10,12 +10,14 @@ from evacuation import messages as m
 from evacuation.errors import HypervisorUnavailableError, SpawnFailedError
 from evacuation.model import PowerState
 from services.hypervisors.documents import read, remove_durably, write
+from services.hypervisors.libvirt.ability import Ability
 from services.hypervisors.libvirt.announce import announce
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
 from services.hypervisors.libvirt.failures import spawn_failure
+from services.hypervisors.libvirt.files import files_in
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited_signal
 from services.hypervisors.memory import GuestFiles
@@ -26,12 +28,18 @@ GONE_TIMEOUT = 15.0
 
 class LibvirtGuests:
     def __init__(
-        self, options: LibvirtOptions, connection: LibvirtConnection, domains: Domains, files: GuestFiles
+        self,
+        options: LibvirtOptions,
+        connection: LibvirtConnection,
+        domains: Domains,
+        files: GuestFiles,
+        ability: Ability,
     ) -> None:
         self._options = options
         self._connection = connection
         self._domains = domains
         self._files = files
+        self._ability = ability
         self._signals = Signals(connection)
 
     def create(self, guest: m.GuestSpec, before: Seen | None, *, last_look: Callable[[], None], beat: Beat) -> None:
@@ -40,6 +48,7 @@ class LibvirtGuests:
         HypervisorUnavailableError."""
         old = self._domains.definition(guest.instance_id) if before else None
         domain = domain_for(guest, self._options, local=old)
+        self._ability.require_files(guest.name, files_in(domain))
         awaited = awaited_signal(domain, guest, self._options)
         try:
             self._define(guest, domain, before)

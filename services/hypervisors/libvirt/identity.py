@@ -5,7 +5,7 @@ import uuid
 from pathlib import Path
 from xml.etree import ElementTree
 
-from evacuation.errors import HypervisorUnableError, HypervisorUnavailableError
+from evacuation.errors import EvacuateError, HypervisorUnableError, HypervisorUnavailableError
 from evacuation.model import Frozen
 from evacuation.ports import HostIdentity
 from services.hypervisors.documents import read, write
@@ -30,9 +30,14 @@ class Identity:
         self._uuid = options.hypervisor_uuid
 
     def read(self) -> HostIdentity:
-        """libvirt is asked once. Raises HypervisorUnableError, HypervisorUnavailableError (it never answered yet)."""
+        """libvirt is asked once. Raises HypervisorUnableError, HypervisorUnavailableError (it never answered yet);
+        which boot it is, is known in any case."""
         if self._uuid is None:
-            self._uuid = self._asked()
+            try:
+                self._uuid = self._asked()
+            except EvacuateError as error:
+                error.incarnation = self._incarnation or None
+                raise
         return HostIdentity(hypervisor_uuid=self._uuid, machine_id=machine_id(), incarnation=self._incarnation)
 
     def _asked(self) -> str:

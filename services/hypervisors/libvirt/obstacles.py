@@ -55,7 +55,7 @@ def _lacking(definition: Definition, destination: Destination, source: HostCapab
         *_unseen_files(definition, there, source),
         *_lacking_processor(definition, there),
         *_lacking_networks(definition, there),
-        *_duplicates(definition, there),
+        *duplicates(definition, there),
     )
     return tuple(each.model_copy(update={"host": destination.name}) for each in found)
 
@@ -170,7 +170,8 @@ def _missing(interface: Interface, there: HostCapabilities) -> str | None:
     return f"{'network device' if interface.type == 'direct' else 'bridge'} {needed}"
 
 
-def _duplicates(definition: Definition, there: HostCapabilities) -> Iterator[Obstacle]:
+def duplicates(definition: Definition, there: HostCapabilities) -> Iterator[Obstacle]:
+    """The guest itself, or its name, is there already."""
     for each in there.domains:
         if each.id == definition.id and each.active:
             yield Obstacle(cause="runs a domain with its uuid already", remedy="find out which is the right one")

@@ -57,7 +57,7 @@ def _filled(path: Path, guest: GuestSpec, options: LibvirtOptions) -> str:
 
 
 def _root_disk(guest: GuestSpec, options: LibvirtOptions) -> Element:
-    path, kind = find_root_disk(guest, options)
+    path, kind = find_root_disk(guest.instance_id, guest.name, options)
     disk = Element("disk", {"type": "file", "device": "disk"})
     SubElement(disk, "driver", {"name": "qemu", "type": kind, "cache": "none"})
     SubElement(disk, "source", {"file": str(path)})
@@ -65,15 +65,15 @@ def _root_disk(guest: GuestSpec, options: LibvirtOptions) -> Element:
     return disk
 
 
-def find_root_disk(guest: GuestSpec, options: LibvirtOptions) -> tuple[Path, str]:
+def find_root_disk(instance_id: str, name: str, options: LibvirtOptions) -> tuple[Path, str]:
     """A file in a shared directory with the instance's id or name, and its format as the suffix."""
     for directory in options.shared_dirs:
-        for stem in (guest.instance_id, guest.name):
+        for stem in (instance_id, name):
             for kind in FORMATS:
                 if (path := directory / f"{stem}.{kind}").exists():
                     return path, kind
     where = ", ".join(map(str, options.shared_dirs)) or "no shared directory (EVACUATE_LIBVIRT_SHARED_DIRS)"
     raise DestinationUnableError(
-        f"no root disk of {guest.name} is visible on {options.host}: looked in {where}",
-        remedy=f"it is called {guest.instance_id}.qcow2 or .raw there, or the instance has a stored definition",
+        f"no root disk of {name} is visible on {options.host}: looked in {where}",
+        remedy=f"it is called {instance_id}.qcow2 or .raw there, or the instance has a stored definition",
     )

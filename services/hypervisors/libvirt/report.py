@@ -1,5 +1,6 @@
 """What the worker of a libvirt host reports of it while it lives."""
 
+import time
 from datetime import UTC, datetime
 
 from evacuation.capabilities import HostCapabilities
@@ -25,6 +26,7 @@ class LibvirtReporter:
             host=self._options.host,
             incarnation=incarnation,
             at=datetime.now(UTC),
+            uptime=time.monotonic(),
             capabilities=self._completed(capabilities_of(found)),
             guests=_guests(found),
         )

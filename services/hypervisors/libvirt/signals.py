@@ -76,11 +76,13 @@ def _prepared(awaited: AwaitedSignal, domain: Element, name: str) -> AwaitedSign
         _keep_console(domain, name, awaited.console)
     elif awaited.kind == "agent" and not _has_agent(domain):
         raise DestinationUnableError(
-            f"{name} is to be known by its guest agent, and its definition has no channel {AGENT_CHANNEL}",
+            f"{name} gives its sign of life by its guest agent, and its definition has no channel {AGENT_CHANNEL}",
             remedy="add the channel, or name another signal",
         )
     elif awaited.kind == "ping" and awaited.address is None:
-        raise DestinationUnableError(f"{name} is to be known by a ping, and has no port", remedy="name another signal")
+        raise DestinationUnableError(
+            f"{name} gives its sign of life by a ping, and has no port", remedy="name another signal"
+        )
     return awaited
 
 
@@ -89,7 +91,7 @@ def _keep_console(domain: Element, name: str, path: Path) -> None:
     serial = domain.find("devices/serial")
     if serial is None:
         raise DestinationUnableError(
-            f"{name} is to be known by its serial console, and its definition has none",
+            f"{name} gives its sign of life by its serial console, and its definition has none",
             remedy="add one, or name another signal",
         )
     for old in serial.findall("log"):

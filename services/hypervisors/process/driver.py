@@ -18,7 +18,7 @@ from evacuation.errors import (
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
 from services.hypervisors.machine import machine_id
-from services.hypervisors.process.launch import Launch
+from services.hypervisors.process.launch import Launch, no_disk
 from services.hypervisors.process.layout import Power, ProcessRoot
 from services.hypervisors.process.power import ProcessHost
 from services.hypervisors.process.records import GuestRecords
@@ -68,6 +68,7 @@ class ProcessHypervisor:
         if message.root_disk is RootDisk.LOCAL:
             raise DestinationUnableError(f"the root disk of {message.name} is not on shared storage")
         self._require_shared_disks()
+        self._require_disk(message.instance_id, message.name)
         self._require_no_foreign_guest(message.instance_id, message.epoch)
         initiator = f"iqn.2026-01.org.evacuate:{self._host}"
         return m.Connector(host=self._host, incarnation=power.incarnation, initiator=initiator)
@@ -137,6 +138,11 @@ class ProcessHypervisor:
         if seen != self._host:
             raise DestinationUnableError(f"shared disks do not keep what {self._host} writes")
 
+    def _require_disk(self, instance_id: str, name: str) -> None:
+        missing = no_disk(self._root, instance_id, name)
+        if missing is not None:
+            raise missing
+
     def _require_no_foreign_guest(self, instance_id: str, epoch: int) -> None:
         """Running with another epoch, or defined with a newer one. What an older one left defined is replaced."""
         foreign = {each.epoch for each in self._running(instance_id)} - {epoch}
@@ -164,6 +170,7 @@ class ProcessHypervisor:
     ) -> None:
         """Define, look, create; whatever fails, and whoever calls it off, nothing of it is left."""
         power = self._require_on()
+        self._require_disk(guest.instance_id, guest.name)
         with self._records.defining(guest):
             try:
                 last_look()

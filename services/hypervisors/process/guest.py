@@ -17,6 +17,7 @@ import time
 FAILED = 70
 LOCKED = 75
 OFF = 76
+NO_DISK = 77
 
 INTERVAL = 0.2
 LOCK_GRACE = 0.5
@@ -36,12 +37,18 @@ class Guest:
         self.power = os.path.join(given["--root"], "hosts", self.host, "power.json")  # noqa: PTH118 (pathlib would cost every guest its memory)
 
     def start(self) -> int:
-        """Open the disk and write the first record; 0, or the code of the failure with nothing written."""
+        """Open the disk and write the first record; 0, or the code of the failure with nothing written. A disk that
+        is not there is not made: whatever was on it is not on a new one."""
         if not self.is_powered():
             return OFF
-        self.fd = os.open(self.disk, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self.fd = os.open(self.disk, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
+        except OSError:
+            return NO_DISK
         if self.locks and not lock(self.fd):
             return LOCKED
+        if os.fstat(self.fd).st_size == 0:
+            return NO_DISK
         self.counter, whole = last_counter(self.fd)
         if not whole:
             os.write(self.fd, b"\n")
@@ -52,8 +59,8 @@ class Guest:
         """Read after this process has become visible in the process table: who cuts the power writes its mark before
         looking there, so that one of the two sees the other."""
         with open(self.power, encoding="utf-8") as file:  # noqa: PTH123 (as above)
-            text = file.read()
-        return '"off":false' in text and f'"incarnation":"{self.incarnation}"' in text
+            text = "".join(file.read().split())  # By hand it may have been written with blanks.
+        return ('"off":false' in text or '"off":' not in text) and f'"incarnation":"{self.incarnation}"' in text
 
     def write(self) -> None:
         self.counter += 1

@@ -11,7 +11,19 @@ from evacuation.messages import GuestSpec
 from services.hypervisors.process import guest as program
 from services.hypervisors.process.disk import recent_records
 from services.hypervisors.process.layout import ProcessRoot
+from services.hypervisors.process.making import why_unusable
 from services.hypervisors.process.table import GUEST_PROGRAM
+
+
+def no_disk(root: ProcessRoot, instance_id: str, name: str) -> DestinationUnableError | None:
+    """None: the guest can use its disk. It is never made here: an empty one in its place would be taken for it."""
+    path = root.disk(instance_id)
+    why = why_unusable(path, instance_id)
+    if why is None:
+        return None
+    return DestinationUnableError(
+        f"the disk of {name} {why} ({path})", remedy="restore it, or mount the storage that has it"
+    )
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Launch:
     def run(self, beat: Callable[[str], None]) -> None:
         """The guest is up: it is a daemon and has written its first record.
 
-        Raises DestinationUnableError (the host is off), DiskLockedError, SpawnFailedError.
+        Raises DestinationUnableError (the host is off, or has no such disk), DiskLockedError, SpawnFailedError.
         """
         starter = subprocess.Popen(
             self.command(),
@@ -82,4 +94,8 @@ class Launch:
             )
         if code == program.OFF:
             return DestinationUnableError(f"host {self.host} is powered off")
+        if code == program.NO_DISK:
+            return no_disk(self.root, self.guest.instance_id, self.guest.name) or DestinationUnableError(
+                f"the disk of {self.guest.name} could not be opened on {self.host}"
+            )
         return SpawnFailedError(f"{self.guest.name} did not start on {self.host} (exit code {code})")

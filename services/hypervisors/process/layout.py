@@ -5,6 +5,7 @@ disks/.shared                      who the shared directory is
 hosts/<host>/power.json            identity, incarnation, the power-off mark
 hosts/<host>/power.lock            held while the power is switched, and while a worker is started
 hosts/<host>/worker.lock           held by the host's one worker
+hosts/<host>/ledger.json           what its worker has seen of the ledger
 hosts/<host>/definitions/<instance>.json
 hosts/<host>/tombstones/<instance>.json
 hosts/<host>/connections/<instance>.json
@@ -12,14 +13,17 @@ hosts/<host>/locks/<instance>.lock
 """
 
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from evacuation.errors import HostNotFoundError
 from evacuation.messages import GuestSpec
 from evacuation.model import Frozen
 from evacuation.names import is_name
-from services.hypervisors.documents import read, write_durably
+from services.hypervisors.documents import read, sync_directory, write_durably
+from services.hypervisors.ledger import MARK
 from services.hypervisors.memory import GuestFiles
+from services.hypervisors.process.making import make_disk
 
 
 class Power(Frozen):
@@ -45,6 +49,7 @@ class HostLayout(GuestFiles):
         self.power = path / "power.json"
         self.power_lock = path / "power.lock"
         self.worker_lock = path / "worker.lock"
+        self.ledger = path / MARK
 
     def definition(self, instance_id: str) -> Path:
         return self.file("definitions", instance_id)
@@ -80,6 +85,13 @@ class ProcessRoot:
         self.disks.mkdir(parents=True, exist_ok=True)
         if not self.marker.exists():
             write_durably(self.marker, str(uuid.uuid4()))
+
+    def make_disks(self, instance_ids: Iterable[str]) -> None:
+        """Each of them has a disk; the one that it has is left as it is."""
+        self.create()
+        for each in instance_ids:
+            make_disk(self.disk(each), each)
+        sync_directory(self.disks)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ProcessRoot) and other.path == self.path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from evacuation.errors import FenceFailedError, HostNotFoundError, HostOffError
+from evacuation.errors import CutOverError, FenceFailedError, HostNotFoundError, HostOffError
 from services.hypervisors.documents import read, write
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.hypervisors.machine import boot_id
@@ -93,14 +93,25 @@ class ProcessHost:
                 raise FenceFailedError(f"guests of {self.host} do not end")
             return self._boot(power).incarnation
 
-    def power_off(self, beat: Callable[[], None] = _nothing) -> None:
-        """Durably marked off, then killed, then read back. Already off is success. Raises FenceFailedError."""
+    def power_off(
+        self,
+        beat: Callable[[], None] = _nothing,
+        *,
+        boot: str | None = None,
+        last_look: Callable[[], None] = _nothing,
+    ) -> None:
+        """Durably marked off, then killed, then read back. Already off is success. `last_look` raises to call it off.
+        Raises FenceFailedError, CutOverError (it is on, as another boot than `boot`)."""
         with self.power_lock(beat):
             if not self.exists():
                 raise FenceFailedError(f"host {self.host} was never powered on here")
             if includes_caller(processes_of(self.root, self.host)):
                 raise FenceFailedError(f"the caller runs on {self.host} itself", remedy="ask another host's worker")
-            write(self.layout.power, self.power().model_copy(update={"off": True}))
+            power = self.power()
+            if boot not in (None, power.incarnation) and not self._is_stopped(power):
+                raise CutOverError(f"{self.host} has booted again since, as {power.incarnation}: it is not cut")
+            last_look()
+            write(self.layout.power, power.model_copy(update={"off": True}))
             self._kill(beat)
 
     def _guests(self) -> list[psutil.Process]:

@@ -5,11 +5,12 @@ A zombie has no command line and so does not count: it neither runs nor writes.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -18,6 +19,8 @@ from services.hypervisors.process.layout import ProcessRoot
 
 GUEST_PROGRAM = Path(guest.__file__).resolve()
 WORKER_NAMES = frozenset({"worker.py", "evacuate-worker"})
+PROGRAMS = (GUEST_PROGRAM.name, "worker")
+"""Every guest has the first in its command line, every worker the second."""
 DEFAULT_STATE_DIR = ".evacuate"
 STOPPED = frozenset({psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP})
 EMPTY_SCANS = 4
@@ -40,8 +43,20 @@ class GuestProcess:
         return False
 
 
-def _commands() -> Iterator[tuple[psutil.Process, list[str]]]:
+def pids_with(words: Sequence[str], *, in_file: Literal["cmdline", "environ"]) -> Iterator[int]:
+    """Of the processes in whose command line, or first environment, one of the words stands somewhere: most have none,
+    and cost no more than this look."""
+    wanted = [os.fsencode(word) for word in words]
     for pid in psutil.pids():
+        with suppress(OSError):
+            found = Path(psutil.PROCFS_PATH, str(pid), in_file).read_bytes()
+            if any(word in found for word in wanted):
+                yield pid
+
+
+def _commands() -> Iterator[tuple[psutil.Process, list[str]]]:
+    """Of all that a host's power may feed."""
+    for pid in pids_with(PROGRAMS, in_file="cmdline"):
         with suppress(psutil.Error):
             process = psutil.Process(pid)
             command = process.cmdline()
@@ -56,19 +71,21 @@ def _options(command: Sequence[str]) -> dict[str, str]:
     return pairs | joined
 
 
-def _guest(process: psutil.Process, command: Sequence[str], root: ProcessRoot, host: str) -> GuestProcess | None:
+def _guest(
+    process: psutil.Process, command: Sequence[str], root: ProcessRoot, hosts: Collection[str]
+) -> GuestProcess | None:
     if len(command) < 4 or not command[3].endswith(GUEST_PROGRAM.name):
         return None
     options = _options(command)
-    if options.get("--root") != str(root.path) or options.get("--host") != host:
+    if options.get("--root") != str(root.path) or options.get("--host") not in hosts:
         return None
     return GuestProcess(process, options["--instance"], int(options["--epoch"]))
 
 
-def _runs_worker(command: Sequence[str], host: str) -> bool:
-    programs = [n for n, word in enumerate(command) if Path(word).name in WORKER_NAMES]
+def _runs_worker(command: Sequence[str], hosts: Collection[str]) -> bool:
+    programs = [n for n, word in enumerate(command) if word.rpartition("/")[2] in WORKER_NAMES]
     programs += [n + 1 for n, word in enumerate(command[:-1]) if word == "-m" and command[n + 1] == "worker"]
-    return any("host" in command[n + 1 :] and _options(command[n + 1 :]).get("--host") == host for n in programs)
+    return any("host" in command[n + 1 :] and _options(command[n + 1 :]).get("--host") in hosts for n in programs)
 
 
 def _state_dir(process: psutil.Process, command: Sequence[str]) -> Path | None:
@@ -79,18 +96,18 @@ def _state_dir(process: psutil.Process, command: Sequence[str]) -> Path | None:
     return None
 
 
-def _is_worker(process: psutil.Process, command: Sequence[str], root: ProcessRoot, host: str) -> bool:
-    return _runs_worker(command, host) and _state_dir(process, command) == root.path
+def _is_worker(process: psutil.Process, command: Sequence[str], root: ProcessRoot, hosts: Collection[str]) -> bool:
+    return _runs_worker(command, hosts) and _state_dir(process, command) == root.path
 
 
 def guests_of(root: ProcessRoot, host: str, instance_id: str | None = None) -> list[GuestProcess]:
     """Every guest of the host, or those of one instance."""
-    found = (_guest(process, command, root, host) for process, command in _commands())
+    found = (_guest(process, command, root, [host]) for process, command in _commands())
     return [each for each in found if each is not None and instance_id in (None, each.instance_id)]
 
 
-def processes_of(root: ProcessRoot, host: str) -> list[psutil.Process]:
-    """Everything that the host's power feeds: its guests, its worker, and the worker's children.
+def processes_of(root: ProcessRoot, *hosts: str) -> list[psutil.Process]:
+    """Everything that the power of these hosts feeds: their guests, their workers, and the workers' children.
 
     A guest is known by its command line: the guest program with `--root` and `--host`. A host worker is known by its
     command line (`worker.py`, `evacuate-worker` or `-m worker`, then `host` and `--host <host>`) and by the state
@@ -98,9 +115,9 @@ def processes_of(root: ProcessRoot, host: str) -> list[psutil.Process]:
     """
     found: dict[int, psutil.Process] = {}
     for process, command in _commands():
-        if _guest(process, command, root, host) is not None:
+        if _guest(process, command, root, hosts) is not None:
             found[process.pid] = process
-        elif _is_worker(process, command, root, host):
+        elif _is_worker(process, command, root, hosts):
             found[process.pid] = process
             with suppress(psutil.Error):
                 found.update({child.pid: child for child in process.children(recursive=True)})

@@ -1,9 +1,10 @@
 """The tables. What must be unique or exclusive is a constraint here, not only code elsewhere."""
 
 from services.sql.tables.columns import Row, utc_now
-from services.sql.tables.evacuations import ActionEventRow, ActionRow, AttemptRow, EvacuationRow, MigrationRow
-from services.sql.tables.hosts import EvidenceRow, FenceRow, HostRow, LoadedFleet
+from services.sql.tables.evacuations import IS_OPEN, ActionEventRow, ActionRow, AttemptRow, EvacuationRow, MigrationRow
+from services.sql.tables.hosts import CutRow, EvidenceRow, FenceRow, HostRow, LoadedFleet, PowerReadingRow
 from services.sql.tables.instances import InstanceRow, ResidenceRow, ServerGroupRow
+from services.sql.tables.ledger import LedgerRow
 from services.sql.tables.resources import (
     AllocationRow,
     AttachmentRow,
@@ -15,22 +16,26 @@ from services.sql.tables.resources import (
 )
 
 __all__ = [
+    "IS_OPEN",
     "ActionEventRow",
     "ActionRow",
     "AllocationRow",
     "AttachmentRow",
     "AttemptRow",
     "BlockDeviceRow",
+    "CutRow",
     "EvacuationRow",
     "EvidenceRow",
     "FenceRow",
     "HostRow",
     "InstanceRow",
+    "LedgerRow",
     "LoadedFleet",
     "MigrationRow",
     "NetworkRow",
     "PortBindingRow",
     "PortRow",
+    "PowerReadingRow",
     "ResidenceRow",
     "Row",
     "ServerGroupRow",

@@ -6,6 +6,7 @@ return, so that both agree."""
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
@@ -17,8 +18,10 @@ T = TypeVar("T")
 
 
 class Row(SQLModel):
-    """Base of every table; tables and constraints have predictable names."""
+    """Base of every table; tables and constraints have predictable names. Rows are not validated, so that nothing is
+    built for it when they are defined."""
 
+    model_config = {"defer_build": True}
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -59,7 +62,11 @@ class Value(TypeDecorator[T], Generic[T]):
     def __init__(self, shape: type[T]) -> None:
         super().__init__()
         self.shape = shape
-        self._adapter = TypeAdapter[T](shape)
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[T]:
+        """Made when a value is first read or written: most commands read few of them."""
+        return TypeAdapter[T](self.shape)
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
         return None if value is None else self._adapter.dump_python(value, mode="json")

@@ -2,41 +2,54 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, UniqueConstraint, text
-from sqlmodel import Field
+from sqlalchemy import Index, UniqueConstraint, literal_column, text
+from sqlmodel import Field, col
 
 from evacuation.messages import AttemptPhase, EvacuationOutcome
-from evacuation.model import MigrationStatus, TaskState, VmState
+from evacuation.model import Evidence, MigrationStatus, TaskState, VmState
 from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
 
+def _among_open(name: str, column: str, *, unique: bool = False) -> Index:
+    """However many have ended."""
+    is_open = text("phase != 'closed'")
+    return Index(name, column, unique=unique, sqlite_where=is_open, postgresql_where=is_open)
+
+
 class EvacuationRow(Row, table=True):
-    """One open evacuation per instance. A closed row stays: it is what makes a late call stale."""
+    """One open evacuation per instance. A closed row stays: it is what makes a late call stale.
+
+    `evidence`: by what the source was off when anything was first taken from the instance for its sake. `waits`: its
+    last claim found no host, and is to be made again. `yielded_to`: the boot of the source that came back while it
+    waited; from then on it claims nothing, and holds nobody."""
 
     __table_args__ = (
-        Index(
-            "uq_evacuation_open",
-            "instance_id",
-            unique=True,
-            sqlite_where=text("phase != 'closed'"),
-            postgresql_where=text("phase != 'closed'"),
-        ),
+        _among_open("uq_evacuation_open", "instance_id", unique=True),
+        _among_open("ix_evacuation_open_source", "source"),
+        _among_open("ix_evacuation_open_phase", "phase"),
     )
     id: str = Field(primary_key=True)
-    instance_id: str = Field(foreign_key="instance.id")
+    instance_id: str = Field(foreign_key="instance.id", index=True)
     owner: str
     attempt: int = 0
     phase: AttemptPhase = Field(default=AttemptPhase.UNDONE, sa_type=word(AttemptPhase))
     request_id: str
     migration_id: str = Field(unique=True)
-    source: str = Field(index=True)
+    source: str
     source_incarnation: str | None = None
+    evidence: Evidence | None = Field(default=None, sa_type=json_of(Evidence))
+    waits: bool = False
+    yielded_to: str | None = None
     vm_state_before: VmState = Field(sa_type=word(VmState))
     task_state_before: TaskState | None = Field(default=None, sa_type=word(TaskState))
     wanted: VmState = Field(sa_type=word(VmState))
     outcome: EvacuationOutcome | None = Field(default=None, sa_type=json_of(EvacuationOutcome))
     started_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
     closed_at: datetime | None = Field(default=None, sa_type=Utc)
+
+
+IS_OPEN = col(EvacuationRow.phase) != literal_column("'closed'")
+"""Written out, not bound: only so a database sees that the indexes of what is open will do."""
 
 
 class AttemptRow(Row, table=True):
@@ -56,12 +69,20 @@ class AttemptRow(Row, table=True):
 class MigrationRow(Row, table=True):
     """One record per evacuation. `source_epoch`: of the guest that the source may still have a copy of."""
 
+    __table_args__ = (
+        Index(
+            "ix_migration_left_behind",
+            "source",
+            sqlite_where=text("status = 'done'"),
+            postgresql_where=text("status = 'done'"),
+        ),
+    )
     id: str = Field(primary_key=True)
     evacuation_id: str = Field(unique=True, foreign_key="evacuation.id")
     instance_id: str = Field(foreign_key="instance.id", index=True)
     type: str = "evacuation"
     status: MigrationStatus = Field(default=MigrationStatus.ACCEPTED, sa_type=word(MigrationStatus))
-    source: str = Field(foreign_key="host.name", index=True)
+    source: str = Field(foreign_key="host.name")
     source_epoch: int
     destination: str | None = Field(default=None, foreign_key="host.name")
     created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)

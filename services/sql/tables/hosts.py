@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from sqlalchemy import Index, text
-from sqlmodel import Field
+from sqlmodel import Field, col
 
 from evacuation.capabilities import HostCapabilities
 from evacuation.fleet import Fleet
-from evacuation.model import EvidenceKind, HostState
+from evacuation.model import EvidenceKind, HostState, PowerReading
 from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
 
@@ -20,8 +20,9 @@ class LoadedFleet(Row, table=True):
 
 
 class HostRow(Row, table=True):
-    """`generation` grows with every claim: a claim that read an older one is lost and reads again. `capabilities`
-    as last reported, and the time of the report that changed them last."""
+    """`generation` grows with all that is allocated here or given back: a claim that read an older one is lost and
+    reads again. `vcpus_free` and the like are what is left: hosts are looked up by it, and the sum of the allocations
+    counts. `capabilities` as last reported, and the time of the report that changed them last."""
 
     name: str = Field(primary_key=True)
     position: int
@@ -41,8 +42,22 @@ class HostRow(Row, table=True):
     hypervisor_uuid: str | None = Field(default=None, unique=True)
     machine_id: str | None = None
     generation: int = 0
+    vcpus_free: int = 0
+    memory_mb_free: int = 0
+    disk_gb_free: int = 0
     capabilities: HostCapabilities | None = Field(default=None, sa_type=json_of(HostCapabilities))
     reported_at: datetime | None = Field(default=None, sa_type=Utc)
+    reported_uptime: float | None = None
+
+
+Index(
+    "ix_host_room",
+    col(HostRow.memory_mb_free).desc(),
+    col(HostRow.vcpus_free).desc(),
+    col(HostRow.name),
+    sqlite_where=text("state = 'up' AND enabled"),
+    postgresql_where=text("state = 'up' AND enabled"),
+)
 
 
 class FenceRow(Row, table=True):
@@ -52,6 +67,25 @@ class FenceRow(Row, table=True):
     incarnation: str = Field(primary_key=True)
     who: str
     opened_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+
+
+class CutRow(Row, table=True):
+    """The power of the host is being cut, until the one who does it says that it is done, or `until`: who boots there
+    waits. `incarnation`: the boot that is meant. `was_up`: what the host is again if the cut fails."""
+
+    host: str = Field(primary_key=True, foreign_key="host.name")
+    by: str = Field(primary_key=True)
+    incarnation: str | None = None
+    until: datetime = Field(sa_type=Utc)
+    was_up: bool
+
+
+class PowerReadingRow(Row, table=True):
+    """What the host's power last read, off or unknown, until somebody saw the host alive."""
+
+    host: str = Field(primary_key=True, foreign_key="host.name")
+    reading: PowerReading = Field(sa_type=word(PowerReading))
+    at: datetime = Field(sa_type=Utc)
 
 
 class EvidenceRow(Row, table=True):
@@ -69,7 +103,7 @@ class EvidenceRow(Row, table=True):
         ),
     )
     id: int | None = Field(default=None, primary_key=True)
-    host: str = Field(foreign_key="host.name")
+    host: str = Field(foreign_key="host.name", index=True)
     incarnation: str
     kind: EvidenceKind = Field(sa_type=word(EvidenceKind))
     scope: str

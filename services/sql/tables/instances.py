@@ -50,18 +50,30 @@ class InstanceRow(Row, table=True):
         return Flavor(vcpus=self.vcpus, memory_mb=self.memory_mb, disk_gb=self.disk_gb)
 
     @property
+    def on_host(self) -> Flavor:
+        """What its allocation is."""
+        return self.flavor.on_host(self.root_disk)
+
+    @property
     def gone(self) -> bool:
         return self.deleting or self.vm_state is VmState.DELETED
 
 
 class ResidenceRow(Row, table=True):
-    """Where a guest may exist. At most one of an instance is without proof of emptiness: I1 and I2 as a constraint."""
+    """Where a guest may exist. At most one of an instance is without proof of emptiness: I1 and I2 as a constraint.
+    `started_at`: when its guest was known to run; None: never, or not so that the store heard of it."""
 
     __table_args__ = (
         Index(
             "uq_residence_unproven",
             "instance_id",
             unique=True,
+            sqlite_where=text("proof IS NULL"),
+            postgresql_where=text("proof IS NULL"),
+        ),
+        Index(
+            "ix_residence_unproven_host",
+            "host",
             sqlite_where=text("proof IS NULL"),
             postgresql_where=text("proof IS NULL"),
         ),
@@ -73,4 +85,5 @@ class ResidenceRow(Row, table=True):
     proof: Evidence | None = Field(default=None, sa_type=json_of(Evidence))
     evacuation_id: str | None = None
     attempt: int | None = None
+    started_at: datetime | None = Field(default=None, sa_type=Utc)
     created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)

@@ -90,7 +90,7 @@ class AttachmentRow(Row, table=True):
     )
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
-    volume_id: str = Field(foreign_key="volume.id")
+    volume_id: str = Field(foreign_key="volume.id", index=True)
     instance_id: str = Field(foreign_key="instance.id", index=True)
     position: int = 1
     status: AttachmentStatus = Field(default=AttachmentStatus.RESERVED, sa_type=word(AttachmentStatus))

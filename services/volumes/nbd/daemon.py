@@ -73,12 +73,7 @@ class Daemon:
     def _open_node(self, volume_id: str, node: str) -> None:
         if node in self._nodes():
             return
-        image = self._layout.image(volume_id)
-        if not image.exists():
-            raise VolumeServiceError(
-                f"volume {volume_id} has no image",
-                remedy="put it in place, or have empty ones made: EVACUATE_NBD_CREATE=true",
-            )
+        image = self._layout.require_image(volume_id)
         try:
             # With locking a second daemon, or anything else of QEMU's, cannot open the image beside this one.
             file = {"driver": "file", "filename": str(image), "locking": "on"}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from evacuation.errors import VolumeImageGoneError
 from services.sql.exports import WantedExport
 from services.volumes.nbd.daemon import Daemon, daemon
 from services.volumes.nbd.layout import Layout, export_of, make_images, node_of
@@ -25,13 +26,19 @@ class Exports:
 
     def apply(self, volumes: Iterable[str] | None = None) -> None:
         """What is not wanted is closed and gone before anything else is opened: a volume never has two exports.
-        Raises VolumeServiceError."""
+        Raises VolumeServiceError, VolumeImageGoneError once everything else is done."""
         chosen = None if volumes is None else frozenset(volumes)
         if self._create:
             self.make_images(chosen)
         with daemon(self.layout) as link:
             # Read under the lock: the last one to read is the last one to act.
             self._apply(link, chosen, self._store.wanted(chosen))
+
+    def require_image(self, volume_id: str) -> None:
+        """Raises VolumeImageGoneError."""
+        if self._create:
+            self.make_images(frozenset({volume_id}))
+        self.layout.require_image(volume_id)
 
     def make_images(self, volumes: frozenset[str] | None = None) -> int:
         sizes = self._store.sizes()
@@ -46,6 +53,14 @@ class Exports:
         used = {node_of(each.volume_id) for each in wanted}
         for node in sorted({present[id] for id in stale} - used):
             link.close_node(node)
+        lost: VolumeImageGoneError | None = None
         for each in wanted:
-            if export_of(each.attachment_id) not in present:
+            if export_of(each.attachment_id) in present:
+                continue
+            try:
                 link.open_export(each.volume_id, each.attachment_id)
+            except VolumeImageGoneError as error:
+                # The others are opened all the same: their guests wait for them.
+                lost = lost or error
+        if lost is not None:
+            raise lost

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from evacuation.errors import MalformedRequestError, VolumeServiceError
+from evacuation.errors import MalformedRequestError, VolumeImageGoneError, VolumeServiceError
 from evacuation.messages import VolumeTarget
 from evacuation.model import Frozen
 
@@ -59,6 +59,21 @@ class Layout(Frozen):
     def image(self, volume_id: str) -> Path:
         return self.directory / "volumes" / f"{volume_id}.raw"
 
+    def made(self, volume_id: str) -> Path:
+        """It is there once the volume has had an image: it is not given another one."""
+        return self.directory / "made" / volume_id
+
+    def require_image(self, volume_id: str) -> Path:
+        """Raises VolumeImageGoneError."""
+        image = self.image(volume_id)
+        if not image.is_file() or image.stat().st_size == 0:
+            lost = self.made(volume_id).exists()
+            raise VolumeImageGoneError(
+                f"volume {volume_id} has no image{' any more' if lost else ''} ({image})",
+                remedy="restore it" if lost else "put it in place, or have empty ones made: EVACUATE_NBD_CREATE=true",
+            )
+        return image
+
     def target(self, attachment_id: str) -> VolumeTarget:
         return VolumeTarget(host=self.host, port=self.port, export=attachment_id)
 
@@ -74,14 +89,29 @@ def export_of(attachment_id: str) -> str:
 
 
 def make_images(layout: Layout, sizes: Mapping[str, int]) -> int:
-    """An empty image for every volume that has none, whole or not at all; how many. Raises VolumeServiceError."""
-    missing = {volume: size for volume, size in sizes.items() if not layout.image(volume).exists()}
+    """An empty image for every volume that never had one, whole or not at all; how many. One that was lost is not
+    replaced by an empty one. Raises VolumeServiceError."""
+    missing = {volume: size for volume, size in sizes.items() if not _has_had(layout, volume)}
     try:
         for volume, size in missing.items():
             _make_image(layout.image(volume), size * GIB)
+        for volume in sizes:
+            _note(layout, volume)
     except OSError as error:
         raise VolumeServiceError(f"no image can be made in {layout.directory}: {error.strerror}") from error
     return len(missing)
+
+
+def _has_had(layout: Layout, volume_id: str) -> bool:
+    return layout.image(volume_id).exists() or layout.made(volume_id).exists()
+
+
+def _note(layout: Layout, volume_id: str) -> None:
+    """After the image: who dies in between finds the image, and notes it then."""
+    made = layout.made(volume_id)
+    if not made.exists():
+        made.parent.mkdir(mode=0o700, exist_ok=True)
+        made.touch()
 
 
 def _make_image(path: Path, size: int) -> None:

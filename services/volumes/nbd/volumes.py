@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from evacuation.errors import StorageNotRevokedError, VolumeServiceError
-from evacuation.messages import AttemptRef, Connector, FenceRequest, GuestSpec, HostGuest
+from evacuation.messages import AttemptRef, AuthorizedStart, AuthorizeInPlace, Connector, FenceRequest, HostGuest
 from evacuation.model import AttachmentStatus, Evidence
 from evacuation.ports import Attachment
 from services.sql.database import Database
@@ -31,7 +31,13 @@ class NbdVolumes:
     def attachments(self, volume_id: str, instance_id: str) -> tuple[Attachment, ...]:
         return tuple(self._with_target(each) for each in self._sql.attachments(volume_id, instance_id))
 
+    def made_by(self, ref: AttemptRef) -> tuple[Attachment, ...]:
+        return tuple(self._with_target(each) for each in self._sql.made_by(ref))
+
     def reserve(self, ref: AttemptRef, volume_id: str, name: str, *, undo: bool) -> str:
+        if not undo:
+            # Before anything is taken from the source: no destination can do without it.
+            self._exports.require_image(volume_id)
         reserved = self._sql.reserve(ref, volume_id, name, undo=undo)
         self._exports.apply([volume_id])
         return reserved
@@ -88,8 +94,13 @@ class NbdHosts(SqlHosts):
         super().__init__(database)
         self._exports = exports
 
-    def authorize_start(self, guest: HostGuest) -> GuestSpec:
-        spec = super().authorize_start(guest)
+    def authorize_start(self, guest: HostGuest) -> AuthorizedStart:
+        return self._exported(super().authorize_start(guest))
+
+    def authorize_in_place(self, message: AuthorizeInPlace) -> AuthorizedStart:
+        return self._exported(super().authorize_in_place(message))
+
+    def _exported(self, spec: AuthorizedStart) -> AuthorizedStart:
         if not spec.disks:
             return spec
         self._exports.apply(disk.volume_id for disk in spec.disks)

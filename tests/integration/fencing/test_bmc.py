@@ -13,6 +13,7 @@ from evacuation.errors import (
     BmcSystemError,
     BmcTlsError,
     BmcUnreachableError,
+    CutOverError,
     EvacuateError,
     FenceFailedError,
 )
@@ -62,11 +63,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(servers: Site) -> Iterator[Site]:
     """The machine is on."""
     machine = servers.machine
-    for leftover in (machine.held, machine.stuck, servers.root / "orders"):
+    leftovers = (servers.root / name for name in ("orders", "slow", "elsewhere", "strict"))
+    for leftover in (machine.held, machine.stuck, machine.lies, *leftovers):
         leftover.unlink(missing_ok=True)
     machine.power_on()
     yield servers
     machine.kill()
+
+
+def nothing() -> None:
+    pass
 
 
 class Beats:
@@ -97,26 +103,86 @@ def error_of(driver: bmc.BmcFencing, kind: type[EvacuateError]) -> EvacuateError
 def test_power_off_kills_the_machine_and_reads_it_back(site: Site, kind: str):
     driver, beats = site.driver(kind), Beats()
     assert not driver.is_off("cmp-1")
-    driver.power_off("cmp-1", beats)
+    driver.power_off("cmp-1", None, last_look=nothing, beat=beats)
     assert driver.is_off("cmp-1") and not site.machine.is_on
     assert beats.count >= 3
 
 
-@pytest.mark.parametrize("kind", DRIVERS)
-def test_power_off_of_a_machine_that_is_off_is_success(site: Site, kind: str):
-    site.machine.kill()
-    site.driver(kind).power_off("cmp-1", Beats())
-    assert site.orders() == []
-
-
-@pytest.mark.parametrize("kind", DRIVERS)
-def test_power_off_waits_for_a_slow_machine_and_beats_at_every_poll(
-    site: Site, kind: str, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bmc, "SETTLED", 0.5)
     monkeypatch.setattr(bmc, "POLL", 0.1)
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["takes it", "says that it is off"])
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_power_off_of_a_machine_that_is_off_is_success_and_ordered_all_the_same(site: Site, kind: str, strict: bool):
+    site.machine.kill()
+    if strict:
+        (site.root / "strict").touch()
+    site.driver(kind).power_off("cmp-1", None, last_look=nothing, beat=Beats())
+    assert len(site.orders()) == 1
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_bmc_that_says_off_of_a_machine_that_is_on_is_not_believed(site: Site, kind: str):
+    site.machine.lies.write_text("2")
+    assert not site.driver(kind).stays_off("cmp-1", nothing)
+    site.machine.lies.write_text("2")
+    site.driver(kind).power_off("cmp-1", None, last_look=nothing, beat=Beats())
+    assert not site.machine.is_on
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_machine_that_comes_on_again_at_once_is_not_off(site: Site, kind: str, monkeypatch: pytest.MonkeyPatch):
+    """The order did nothing, and the BMC says for a while that it did."""
+    monkeypatch.setattr(bmc, "PATIENCE", 0.5)
+    site.machine.stuck.touch()
+    site.machine.lies.write_text("3")
+    with pytest.raises(FenceFailedError, match="still reads on"):
+        site.driver(kind).power_off("cmp-1", None, last_look=nothing, beat=Beats())
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_machine_that_is_off_stays_off(site: Site, kind: str):
+    site.machine.kill()
+    beats = Beats()
+    assert site.driver(kind).stays_off("cmp-1", beats)
+    assert beats.count >= 3
+
+
+def test_bmc_that_is_slow_is_waited_for_with_a_beat_before_each_question(site: Site):
+    """All of them together take longer than one of them may."""
+    (site.root / "slow").write_text("0.6")
+    beats = Beats()
+    site.driver("redfish", timeout=1.0).power_off("cmp-1", None, last_look=nothing, beat=beats)
+    assert not site.machine.is_on and beats.count >= 6
+
+
+def test_bmc_that_sends_to_another_machine_is_not_followed(site: Site):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        (site.root / "elsewhere").write_text(f"https://127.0.0.1:{other.getsockname()[1]}")
+        assert "another machine" in error_of(site.driver("redfish"), BmcSystemError).message
+        other.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            other.accept()
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_power_off_gives_no_order_when_the_last_look_calls_it_off(site: Site, kind: str):
+    def call_off() -> None:
+        raise CutOverError("it is over")
+
+    with pytest.raises(CutOverError):
+        site.driver(kind).power_off("cmp-1", None, last_look=call_off, beat=Beats())
+    assert site.machine.is_on and site.orders() == []
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_power_off_waits_for_a_slow_machine_and_beats_at_every_poll(site: Site, kind: str):
     site.machine.held.touch()
     beats = Beats(at_fifth=site.machine.held.unlink)
-    site.driver(kind).power_off("cmp-1", beats)
+    site.driver(kind).power_off("cmp-1", None, last_look=nothing, beat=beats)
     assert not site.machine.is_on and beats.count > 5
 
 
@@ -126,7 +192,7 @@ def test_power_off_fails_when_the_switch_does_nothing(site: Site, kind: str, mon
     monkeypatch.setattr(bmc, "PATIENCE", 0.2)
     site.machine.stuck.touch()
     with pytest.raises(FenceFailedError, match="still reads on") as caught:
-        site.driver(kind).power_off("cmp-1", Beats())
+        site.driver(kind).power_off("cmp-1", None, last_look=nothing, beat=Beats())
     assert caught.value.retryable and "--confirmed-off" in caught.value.remedy
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from evacuation.errors import DestinationUnableError, FenceFailedError, HostOffError
+from evacuation.errors import CutOverError, DestinationUnableError, FenceFailedError, HostOffError
 from services.fencing import OperatorFencing, ProcessFencing, fencing_driver
 from services.hypervisors.documents import write
+from services.hypervisors.locks import LockHeldError, file_lock
 from services.hypervisors.process import ProcessHost
 from services.hypervisors.process.table import processes_of
 from tests.integration.hypervisors.worlds import ProcessWorld, eventually, process_world, spawn, spec
@@ -56,12 +57,17 @@ def worker_like(
             child.kill()
 
 
+def nothing() -> None:
+    pass
+
+
 def freeze(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
 def test_power_off_kills_guests_and_workers_when_they_are_frozen(processes: ProcessWorld, tmp_path: Path) -> None:
+    processes.root.make_disks(["frozen", "running"])
     spawn(processes.hypervisor("cmp-1"), spec(1, instance_id="frozen"))
     spawn(processes.hypervisor("cmp-1"), spec(1, instance_id="running"))
     for pid in list(processes.pids("cmp-1"))[:1]:
@@ -194,6 +200,7 @@ def test_power_off_wins_when_spawns_go_on(processes: ProcessWorld) -> None:
                 continue  # killed while it started
             started.set()
 
+    processes.root.make_disks(f"{prefix}-{n}" for prefix in "abc" for n in range(1000))
     threads = [threading.Thread(target=keep_spawning, args=(prefix,)) for prefix in "abc"]
     for thread in threads:
         thread.start()
@@ -248,9 +255,43 @@ def test_process_fencing_reads_and_cuts_the_power(processes: ProcessWorld) -> No
     spawn(processes.hypervisor("cmp-1"), spec(1))
     assert fencing.is_able("cmp-1")
     assert not fencing.is_off("cmp-1")
-    fencing.power_off("cmp-1", lambda: None)
+    fencing.power_off("cmp-1", None, last_look=nothing, beat=nothing)
     assert fencing.is_off("cmp-1")
     assert processes.pids("cmp-1") == set()
+
+
+def test_process_fencing_cuts_no_other_boot_than_was_meant(processes: ProcessWorld) -> None:
+    fencing, host = ProcessFencing(processes.path), processes.host("cmp-1")
+    meant = fencing.boot_of("cmp-1")
+    host.power_off()
+    host.power_on()
+    spawn(processes.hypervisor("cmp-1"), spec(1))
+    there = processes.pids("cmp-1")
+    with pytest.raises(CutOverError) as caught:
+        fencing.power_off("cmp-1", meant, last_look=nothing, beat=nothing)
+    assert caught.value.retryable
+    assert (processes.pids("cmp-1"), host.is_marked_off()) == (there, False)
+    fencing.power_off("cmp-1", fencing.boot_of("cmp-1"), last_look=nothing, beat=nothing)
+    fencing.power_off("cmp-1", meant, last_look=nothing, beat=nothing)
+    assert host.is_off()
+
+
+def test_process_fencing_takes_its_last_look_under_the_power_lock(processes: ProcessWorld) -> None:
+    looked: list[bool] = []
+
+    def call_off() -> None:
+        try:
+            with file_lock(processes.host("cmp-1").layout.power_lock, wait=0):
+                looked.append(False)
+        except LockHeldError:
+            looked.append(True)
+        raise CutOverError("it is over")
+
+    spawn(processes.hypervisor("cmp-1"), spec(1))
+    there = processes.pids("cmp-1")
+    with pytest.raises(CutOverError):
+        ProcessFencing(processes.path).power_off("cmp-1", None, last_look=call_off, beat=nothing)
+    assert (looked, processes.pids("cmp-1"), processes.host("cmp-1").is_marked_off()) == ([True], there, False)
 
 
 @pytest.mark.parametrize("host", ["cmp-9", "../cmp-1", ""])
@@ -260,7 +301,7 @@ def test_process_fencing_is_not_able_when_the_host_is_unknown(processes: Process
     with pytest.raises(FenceFailedError):
         fencing.is_off(host)
     with pytest.raises(FenceFailedError):
-        fencing.power_off(host, lambda: None)
+        fencing.power_off(host, None, last_look=nothing, beat=nothing)
 
 
 def test_operator_fencing_leaves_it_to_the_operators_word() -> None:
@@ -269,4 +310,4 @@ def test_operator_fencing_leaves_it_to_the_operators_word() -> None:
     with pytest.raises(FenceFailedError, match="power state"):
         fencing.is_off("cmp-1")
     with pytest.raises(FenceFailedError, match="switch"):
-        fencing.power_off("cmp-1", lambda: None)
+        fencing.power_off("cmp-1", None, last_look=nothing, beat=nothing)

@@ -17,9 +17,9 @@ from evacuation.errors import (
     SpawnFailedError,
 )
 from evacuation.model import PowerState, RootDisk
-from services.hypervisors.libvirt import LibvirtHypervisor
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains
+from services.hypervisors.libvirt.driver import LibvirtHypervisor
 from services.hypervisors.libvirt.metadata import epoch_of
 from services.hypervisors.libvirt.names import NAMESPACE
 from tests.integration.hypervisors.worlds import INSTANCE, OTHER, LibvirtWorld, call, eventually, spawn, spec
@@ -274,3 +274,46 @@ def test_call_that_does_not_return_ends_with_its_helper(libvirt_world: LibvirtWo
         connection.run("version", timeout=0.2)
     assert process.poll() == -signal.SIGKILL
     assert connection.run("version")
+
+
+STORED = """<domain type='test'><name>web-01</name><uuid>{id}</uuid><memory>65536</memory><os><type>hvm</type></os>
+<devices><disk type='file' device='disk'><source file='{path}'/><target dev='vda'/></disk></devices></domain>"""
+
+
+def prepare(**given: object) -> m.PrepareDestination:
+    about = m.HostCall(host="cmp-1", hypervisor_uuid=None, incarnation=None)
+    usual = m.PrepareDestination(call=about, instance_id=INSTANCE, name="web-01", epoch=2, root_disk=RootDisk.SHARED)
+    return usual.model_copy(update=given)
+
+
+def test_host_is_unable_when_a_disk_of_the_definition_is_missing_or_empty(bench: Bench) -> None:
+    disk = bench.world.path / "shared" / "web.raw"
+    guest = spec(2).model_copy(update={"definition": STORED.format(id=INSTANCE, path=disk)})
+    message = prepare(defined=True, files=(str(disk),))
+    for make, why in ((lambda: None, "is not there"), (disk.touch, "is empty")):
+        make()
+        for attempt in (lambda: bench.driver.prepare(message), lambda: spawn(bench.driver, guest)):
+            with pytest.raises(DestinationUnableError, match=f"{disk} {why}") as refused:
+                attempt()
+            assert "restore it" in refused.value.remedy
+        assert bench.driver.inventory() == ()
+    disk.write_bytes(bytes(512))
+    bench.driver.prepare(message)
+    spawn(bench.driver, guest)
+
+
+def test_host_is_unable_when_the_shared_directory_is_not_mounted(bench: Bench) -> None:
+    """The directory is there, and what was in it is not."""
+    for file in (bench.world.path / "shared").iterdir():
+        file.unlink()
+    with pytest.raises(DestinationUnableError, match="no root disk of web-01 is visible"):
+        bench.driver.prepare(prepare())
+    bench.driver.prepare(prepare(root_disk=RootDisk.VOLUME))
+    assert not list((bench.world.path / "shared").glob("*.raw"))
+
+
+def test_host_is_unable_when_a_disk_of_what_it_has_defined_is_missing(bench: Bench) -> None:
+    disk = bench.world.path / "shared" / "web.raw"
+    bench.connection.run("define", STORED.format(id=INSTANCE, path=disk))
+    with pytest.raises(DestinationUnableError, match="is not there"):
+        bench.driver.prepare(prepare())

@@ -1,5 +1,6 @@
 """Guests as real processes: what survives, what is found again, and what their disks say."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from evacuation import messages as m
 from evacuation.errors import DestinationUnableError, HostOffError, NobodyWaitsError, SpawnFailedError
 from evacuation.model import RootDisk
 from services.hypervisors.documents import remove_durably, write
-from services.hypervisors.process import ProcessHost, ProcessHypervisor
+from services.hypervisors.process import ProcessHost, ProcessHypervisor, launch
 from services.hypervisors.process.disk import breaches, runs
 from tests.integration.hypervisors import drive
 from tests.integration.hypervisors.worlds import INSTANCE, ProcessWorld, call, eventually, spawn, spec
@@ -79,6 +80,7 @@ def test_destroy_leaves_nothing_when_the_driver_was_killed_in_mid_create(process
 
 
 def test_spawn_and_destroy_leave_no_guest_when_two_processes_race(processes: ProcessWorld) -> None:
+    processes.root.make_disks(f"vm-{n}" for n in range(4))
     rivals = [driver(processes, what, "1", f"vm-{n}") for n in range(4) for what in ("spawn", "destroy")]
     codes = [rival.wait(60) for rival in rivals]
     assert set(codes[::2]) <= {0, drive.CALLED_OFF}
@@ -120,6 +122,7 @@ def test_pause_stops_the_writing_until_spawned_again(processes: ProcessWorld) ->
     spawn(hypervisor, spec(1))
     hypervisor.pause(INSTANCE, 1)
     paused = processes.journal()
+    processes.root.make_disks(["clock"])
     spawn(hypervisor, spec(1, instance_id="clock"))
     eventually(lambda: len(processes.journal("clock")) > 3)
     assert processes.journal() == paused
@@ -142,9 +145,13 @@ def test_tombstone_outlives_the_driver_and_the_boot(processes: ProcessWorld) -> 
     assert not processes.hypervisor("cmp-1").settle(call(2))
 
 
-def test_spawn_leaves_nothing_when_the_guest_gives_no_sign_of_life(processes: ProcessWorld) -> None:
+def test_spawn_leaves_nothing_when_the_guest_gives_no_sign_of_life(
+    processes: ProcessWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hypervisor = ProcessHypervisor(processes.path, "cmp-1", start_timeout=0.0, poll=0.0)
-    with pytest.raises(SpawnFailedError, match="no sign of life"):
+    with monkeypatch.context() as patch, pytest.raises(SpawnFailedError, match="no sign of life"):
+        # However quick the guest is, and however slow this test.
+        patch.setattr(launch, "recent_records", lambda *_, **__: [])
         spawn(hypervisor, spec(1))
     assert hypervisor.inventory() == ()
     spawn(processes.hypervisor("cmp-1"), spec(1))
@@ -172,8 +179,9 @@ def test_prepare_answers_everybody_when_many_ask_at_once(processes: ProcessWorld
 
 
 def test_spawn_leaves_nothing_when_the_disks_cannot_be_written(processes: ProcessWorld) -> None:
+    processes.root.disk(INSTANCE).unlink()
     processes.root.disk(INSTANCE).mkdir()
-    with pytest.raises(SpawnFailedError, match="did not start"):
+    with pytest.raises(DestinationUnableError, match="is a directory, not a file"):
         spawn(processes.hypervisor("cmp-1"), spec(1))
     assert processes.hypervisor("cmp-1").inventory() == ()
 
@@ -192,6 +200,32 @@ def test_driver_serves_nothing_when_its_host_is_off(processes: ProcessWorld) -> 
         processes.hypervisor("cmp-1").identity()
     with pytest.raises(DestinationUnableError, match="powered off"):
         spawn(processes.hypervisor("cmp-1"), spec(1))
+    assert processes.journal() == []
+
+
+@pytest.mark.parametrize("written", ["indented", "without what is not so"])
+def test_guest_starts_on_a_host_whose_power_was_written_by_hand(processes: ProcessWorld, written: str) -> None:
+    file = processes.host("cmp-1").layout.power
+    fields = json.loads(file.read_text())
+    if written != "indented":
+        del fields["off"]
+    file.write_text(json.dumps(fields, indent=2))
+    spawn(processes.hypervisor("cmp-1"), spec(1))
+    assert len(processes.pids("cmp-1")) == 1
+
+
+@pytest.mark.parametrize("changed", [{"off": True}, {"incarnation": "another"}], ids=["off", "another boot"])
+def test_guest_ends_when_a_hand_has_written_that_its_boot_is_over(
+    processes: ProcessWorld, changed: dict[str, object]
+) -> None:
+    file = processes.host("cmp-1").layout.power
+    fields = json.loads(file.read_text()) | changed
+
+    def by_hand() -> None:
+        file.write_text(json.dumps(fields, indent=2))
+
+    with pytest.raises(DestinationUnableError, match="powered off"):
+        processes.hypervisor("cmp-1").spawn(spec(1), last_look=by_hand, beat=lambda _: None)
     assert processes.journal() == []
 
 

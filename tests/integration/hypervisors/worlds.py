@@ -11,7 +11,8 @@ from evacuation import messages as m
 from evacuation.errors import FenceFailedError
 from evacuation.model import Flavor, PowerState, RootDisk
 from evacuation.ports import Hypervisor
-from services.hypervisors.libvirt import LibvirtHypervisor, LibvirtOptions
+from services.hypervisors.libvirt.driver import LibvirtHypervisor
+from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.process import ProcessHost, ProcessHypervisor, ProcessRoot
 from services.hypervisors.process.disk import Record, read_journal
 from services.hypervisors.process.table import guests_of
@@ -85,7 +86,7 @@ class LibvirtWorld:
         shared = self.path / "shared"
         shared.mkdir(exist_ok=True)
         for instance in (INSTANCE, OTHER):
-            (shared / f"{instance}.raw").touch()
+            (shared / f"{instance}.raw").write_bytes(bytes(512))
         settings = {
             "host": host,
             "state_dir": self.path / host,
@@ -101,13 +102,14 @@ class LibvirtWorld:
 
 
 class ProcessWorld:
-    """Two hosts, powered on."""
+    """Two hosts, powered on, and the disks of two instances."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.root = ProcessRoot(self.path)
         for host in HOSTS:
             ProcessHost(self.path, host).power_on()
+        self.root.make_disks([INSTANCE, OTHER])
 
     def hypervisor(self, host: str, *, disk_lock: bool = True) -> Hypervisor:
         return ProcessHypervisor(self.path, host, disk_lock=disk_lock)

@@ -6,7 +6,7 @@ from evacuation import messages as m
 from evacuation.adoption import AdoptedHost, AdoptedInstance, AdoptedPort
 from evacuation.capabilities import HostCapabilities, SharedDirectory
 from evacuation.errors import DuplicateInstanceError, NotAdoptableError
-from evacuation.model import Flavor, PowerState, RootDisk, VmState
+from evacuation.model import Flavor, PowerReading, PowerState, RootDisk, VmState
 from services.sql import SqlServices
 from tests.integration.sql.world import World, evidence
 
@@ -155,6 +155,18 @@ def test_adoption_follows_an_instance_when_its_host_is_proven_off(services: SqlS
     assert {a.host for a in services.views.allocations()} == {p.host for p in services.views.ports()} == {"cmp-2"}
 
 
+def test_adoption_takes_a_word_for_a_proof_only_after_the_power_was_read(services: SqlServices) -> None:
+    services.adoption.adopt((host("cmp-1", instance()),))
+    bring_up(services, "cmp-1")
+    services.evidence.record_evidence(evidence("cmp-1", "boot-1", "operator"))
+    before = everything(services)
+    with pytest.raises(DuplicateInstanceError, match="whose power was not read"):
+        services.adoption.adopt((host("cmp-2", instance()),))
+    assert everything(services) == before
+    services.evidence.record_reading("cmp-1", PowerReading.UNKNOWN, evidence().at)
+    assert changes(services, host("cmp-2", instance()))["web"] == "updated"
+
+
 def test_adoption_is_refused_when_the_host_is_fenced(services: SqlServices) -> None:
     changes(services, host("cmp-1", instance()))
     bring_up(services, "cmp-1")
@@ -197,3 +209,11 @@ def test_adoption_from_afar_keeps_what_the_host_itself_reported(services: SqlSer
     assert not services.hosts.record_report(
         report.model_copy(update={"capabilities": own.model_copy(update={"shared": (shared,)})})
     )
+
+
+def test_adoption_refuses_a_name_like_an_id(services: SqlServices) -> None:
+    for guests in ((host("cmp-1", instance(name=DB.upper())),), (host(DB.replace("-", "")),)):
+        with pytest.raises(NotAdoptableError, match="would be taken for an id") as refused:
+            services.adoption.adopt(guests)
+        assert "--skip" in refused.value.remedy
+    assert services.views.hosts() == ()

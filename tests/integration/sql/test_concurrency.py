@@ -9,7 +9,8 @@ from sqlmodel import Session
 from evacuation.errors import EvacuateError, NoValidHostError
 from evacuation.fleet import Fleet
 from services.sql import SqlServices
-from services.sql.database import OVERFLOW, POSTGRES_CONNECTIONS, SQLITE_CONNECTIONS, connect_database
+from services.sql.database import connect_database
+from services.sql.engines import OVERFLOW, POSTGRES_CONNECTIONS, SQLITE_CONNECTIONS
 from tests.integration.sql.world import Evacuation, World, host, instance
 
 INSTANCES, FIT = 40, 30
@@ -108,3 +109,10 @@ def test_write_waits_for_a_connection_when_readers_hold_them_all(url: str) -> No
         assert written.result(10)
         assert [reader.result(10) for reader in readers] == [None] * len(readers)
     database.close()
+
+
+def test_every_transaction_has_a_position_of_its_own_when_many_write_at_once(world: World) -> None:
+    before = world.services.ledger.show().position
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: world.fence("cmp-1", f"boot-{n}"), range(2, 26)))
+    assert world.services.ledger.show().position == before + 24

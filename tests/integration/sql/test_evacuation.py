@@ -21,7 +21,7 @@ from evacuation.errors import (
 )
 from evacuation.fleet import Fleet
 from services.sql import SqlServices
-from tests.integration.sql.world import Evacuation, World, evidence, host, instance
+from tests.integration.sql.world import Evacuation, World, host, instance
 
 FORWARD: dict[str, Callable[[Evacuation], object]] = {
     "claim": lambda e: e.claim(),
@@ -142,6 +142,76 @@ def test_adoption_of_an_authorized_attempt_finishes_it_forward(world: World) -> 
     assert world.instance().host == "cmp-2"
 
 
+def _started_and_left(world: World) -> tuple[Evacuation, m.Destination]:
+    """The start was recorded; then the run was terminated, and another one takes it over."""
+    world.fence()
+    first = world.evacuation()
+    first.begin()
+    to = first.to_authorized()
+    first.start()
+    second = world.evacuation(owner="run-2")
+    begun = second.begin(adopts=m.OpenEvacuation(evacuation_id="ev-1", owner="run-1", wanted="active"))
+    assert (begun.phase, begun.destination) == (m.AttemptPhase.STARTED, to)
+    return second, to
+
+
+def test_recorded_start_is_kept_by_an_adoption_and_nothing_of_it_is_undone(world: World) -> None:
+    second, to = _started_and_left(world)
+    before = world.snapshot()
+    assert world.services.store.call_off(second.at(1))
+    for call in (second.guest_gone, second.tear_down, second.abandon):
+        with pytest.raises((StaleAttemptError, ResidenceNotProvenError)):
+            call()
+    assert world.snapshot() == before
+    second.finish(1, epoch=to.epoch)
+    assert world.instance().host == "cmp-2"
+
+
+def test_recorded_start_is_undone_for_a_deletion_only(world: World) -> None:
+    second, _ = _started_and_left(world)
+    world.services.hosts.plan_deletion(second.ref.instance_id)
+    with pytest.raises(InstanceDeletedError):
+        second.finish()
+    second.guest_gone()
+    second.tear_down()
+    second.abandon(deleted=True)
+    assert (world.instance().vm_state, world.allocations()) == ("deleted", set())
+
+
+def test_start_is_recorded_once_and_not_for_a_run_that_was_replaced(world: World) -> None:
+    second, to = _started_and_left(world)
+    with pytest.raises(StaleAttemptError):
+        world.evacuation().start()
+    second.start()
+    second.finish(1, epoch=to.epoch)
+    before = world.snapshot()
+    second.start()
+    second.finish(1, epoch=to.epoch)
+    assert world.snapshot() == before
+
+
+def test_start_is_not_recorded_before_it_is_authorised(world: World) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.claim()
+    with pytest.raises(StaleAttemptError):
+        evacuation.start()
+
+
+def test_start_that_is_recorded_makes_room_for_the_next_one(services: SqlServices) -> None:
+    fleet = {"hosts": [host("cmp-1"), host("cmp-2", max_evacuations=1)], "instances": [instance("a"), instance("b")]}
+    world = World(services, Fleet.model_validate(fleet))
+    world.fence()
+    first, second = world.evacuation("a", "ev-a"), world.evacuation("b", "ev-b")
+    for each in (first, second):
+        each.begin()
+        each.claim()
+    first.authorize()
+    first.start()
+    assert second.authorize().epoch == 2
+
+
 def test_adoption_refuses_when_something_else_is_open(world: World) -> None:
     world.evacuation().begin()
     with pytest.raises(OwnerChangedError):
@@ -198,10 +268,12 @@ def test_claim_names_every_host_and_writes_nothing_when_none_fits(world: World) 
         evacuation.claim(target="cmp-1")
     assert {each.host for each in refused.value.hosts} == {"cmp-1", "cmp-2", "cmp-3"}
     assert all(name in refused.value.message for name in ("cmp-1", "cmp-2", "cmp-3"))
+    assert world.snapshot() == before
     with pytest.raises(EvacuateError) as not_yet:
         evacuation.claim(target="cmp-1", wait=True)
     assert not_yet.value.benign
-    assert world.snapshot() == before
+    assert world.allocations() == {("instance", "cmp-1")}
+    assert [each.holds_source for each in world.services.views.evacuations()] == [False]
 
 
 def test_undoing_gives_everything_back_and_every_step_may_be_repeated(world: World) -> None:
@@ -257,6 +329,18 @@ def test_source_connector_is_never_overwritten_by_a_later_attempt(world: World) 
     assert {d.source_connector.host for d in devices if d.source_connector} == {"cmp-1"}
     evacuation.finish(2, "cmp-3", epoch=3)
     assert all(d.source_connector is None for d in world.services.store.block_devices(evacuation.ref))
+
+
+def test_source_connector_that_is_saved_is_kept_whatever_is_saved_later(world: World) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.claim()
+    evacuation.detach()
+    store, ref = world.services.store, evacuation.at(1)
+    for device in store.block_devices(ref):
+        store.save_source_connector(ref, device.volume_id, m.Connector(host="cmp-2", incarnation="boot-1"))
+    assert [d.source_connector and d.source_connector.host for d in store.block_devices(ref)] == ["cmp-1", "cmp-1"]
 
 
 def test_volume_is_never_available_while_it_is_detached(world: World) -> None:
@@ -423,14 +507,15 @@ def test_facts_name_the_other_guests_of_the_source(world: World) -> None:
     facts = world.evacuation().facts
     assert facts.others_on_source == ("web-02", "db-01")
     assert (facts.source_incarnation, facts.source_uuid, facts.evidence) == ("boot-1", "uuid-cmp-1", None)
-    assert facts.known_hosts == {"cmp-1", "cmp-2", "cmp-3"}
+    for target, known in ((None, set()), ("cmp-2", {"cmp-2"}), ("cmp-9", {"cmp-1", "cmp-2", "cmp-3"})):
+        assert world.services.store.check_facts(world.id_of("web-01"), target).known_hosts == known
     with pytest.raises(InstanceNotFoundError):
         world.services.store.check_facts("no such id")
 
 
 def test_facts_find_what_a_closed_run_left_open(world: World) -> None:
-    world.fence()
+    proof = world.fence()
     world.evacuation().begin()
     facts = world.evacuation().facts
-    assert facts.open == m.OpenEvacuation(evacuation_id="ev-1", owner="run-1")
-    assert facts.evidence == evidence()
+    assert facts.open == m.OpenEvacuation(evacuation_id="ev-1", owner="run-1", wanted="active")
+    assert facts.evidence == proof

@@ -45,7 +45,6 @@ def ready(world: World, name: str = "web-01"):
     evacuation = world.evacuation(name)
     evacuation.begin()
     evacuation.claim()
-    evacuation.prepare()
     evacuation.detach()
     evacuation.attach()
     return evacuation
@@ -141,6 +140,22 @@ def test_storage_evidence_about_one_guest_is_none_about_another_or_the_host(unde
     assert known(world, "web-02") is None
     assert world.services.evidence.current_evidence("cmp-1", "boot-1") is None
     assert (world.host("cmp-1").state, world.host("cmp-1").fenced) == ("up", False)
+
+
+def test_power_state_ends_with_the_proof_that_the_policy_asks_for(under: Open):
+    world = under("2 of power, operator")
+    world.fence()
+    assert world.instance("web-01").power_state == "running"
+    world.services.evidence.record_evidence(evidence(kind="operator"))
+    assert world.instance("web-01").power_state == "nostate"
+
+
+def test_power_state_ends_for_the_guest_alone_that_lost_its_disks(under: Open):
+    world = under("1 of power, storage")
+    disks = disks_of(world, "web-01")
+    ready(world)
+    revoke(world, *disks)
+    assert [world.instance(name).power_state for name in ("web-01", "web-02")] == ["nostate", "running"]
 
 
 def test_storage_evidence_adds_up_and_is_about_one_boot(under: Open):

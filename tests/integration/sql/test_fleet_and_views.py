@@ -1,8 +1,12 @@
 import pytest
+from sqlalchemy import text
+from sqlmodel import Session
 
-from evacuation.errors import FleetError, HostNotFoundError, InstanceNotFoundError
+from evacuation.errors import AmbiguousNameError, FleetError, HostNotFoundError, InstanceNotFoundError
 from evacuation.fleet import Fleet
 from services.sql import SqlServices
+from services.sql.fleet import device
+from services.sql.tables import InstanceRow
 from tests.integration.sql.world import World, host, instance, small_fleet
 
 
@@ -74,3 +78,81 @@ def test_names_and_ids_resolve_to_the_id(world: World) -> None:
         views.resolve_instance("nobody")
     with pytest.raises(HostNotFoundError):
         views.resolve_host("nowhere")
+
+
+def _renamed(world: World, asked: str, to: str) -> None:
+    """As a release before this one took it."""
+    id = world.id_of(asked)
+
+    def rename(session: Session) -> None:
+        session.get_one(InstanceRow, id).name = to
+
+    world.services.store._database.write(rename)
+
+
+def test_id_comes_before_another_instances_name(world: World) -> None:
+    id, named = world.id_of("web-02"), world.id_of("web-01")
+    for form in (id, id.upper(), id.replace("-", ""), f"{{{id}}}", f"urn:uuid:{id}"):
+        _renamed(world, named, form)
+        assert world.services.views.resolve_instance(form) == id
+
+
+def test_store_that_has_a_name_like_an_id_goes_on_with_it(world: World) -> None:
+    form = "0f2c1d3a-0b8e-4d5f-9a61-00000000000f"
+    first = world.id_of("web-01")
+    _renamed(world, "web-01", form)
+    assert world.services.views.resolve_instance(form) == first
+    exported = world.services.fleet.export()
+    assert exported.instances[0].name == form
+    world.services.fleet.load(exported)
+
+
+def test_loading_refuses_a_name_like_an_id_whoever_made_the_fleet(services: SqlServices) -> None:
+    fleet = {"hosts": [host("cmp-1")], "instances": [instance("0f2c1d3a0b8e4d5f9a6100000000000f")]}
+    with pytest.raises(FleetError, match=r"instances\[0\].name: .* has the form of a uuid"):
+        services.fleet.load(Fleet.model_validate(fleet))
+    assert services.views.hosts() == ()
+
+
+def test_ambiguous_name_lists_the_ids(world: World) -> None:
+    """Only where the constraint is gone."""
+    database = world.services.store._database
+    ids = [world.id_of("web-01"), world.id_of("web-03")]
+    if database._is_sqlite:
+        pytest.skip("SQLite keeps a constraint for good")
+
+    def call_all_the_same(session: Session) -> None:
+        session.connection().execute(text("ALTER TABLE instance DROP CONSTRAINT uq_instance_name"))
+        session.connection().execute(text("UPDATE instance SET name = 'web' WHERE name IN ('web-01', 'web-03')"))
+
+    database.write(call_all_the_same)
+    try:
+        with pytest.raises(AmbiguousNameError, match='2 instances are called "web"') as refused:
+            world.services.views.resolve_instance("web")
+        assert refused.value.remedy == f"name one by its id: {ids[0]} on cmp-1, {ids[1]} on cmp-2"
+        assert world.services.views.resolve_instance(ids[1]) == ids[1]
+    finally:
+        database.write(_distinct_again)
+
+
+def _distinct_again(session: Session) -> None:
+    session.connection().execute(text("UPDATE instance SET name = id WHERE name = 'web'"))
+    session.connection().execute(text("ALTER TABLE instance ADD CONSTRAINT uq_instance_name UNIQUE (name)"))
+
+
+def test_every_volume_of_an_instance_has_a_device_of_its_own(services: SqlServices) -> None:
+    names = [f"v-{number}" for number in range(710)]
+    fleet = {
+        "hosts": [host("cmp-1")],
+        "volumes": [{"name": name, "size_gb": 1} for name in names],
+        "instances": [instance("a", volumes=names)],
+    }
+    services.fleet.load(Fleet.model_validate(fleet))
+    assert services.fleet.export().instances[0].volumes == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("index", "name"), [(0, "vda"), (25, "vdz"), (26, "vdaa"), (701, "vdzz"), (702, "vdaaa"), (18277, "vdzzz")]
+)
+def test_devices_are_named_as_linux_names_them(index: int, name: str) -> None:
+    assert device(index) == name

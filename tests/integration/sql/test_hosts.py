@@ -5,7 +5,6 @@ import pytest
 from evacuation import messages as m
 from evacuation.errors import (
     EvacuationRunningError,
-    FenceDeclinedError,
     HostIdentityError,
     HostNotFoundError,
     InstanceDeletedError,
@@ -23,8 +22,8 @@ def _names(keys: tuple[m.GuestKey, ...]) -> list[tuple[str, int]]:
     return [(key.name, key.epoch) for key in keys]
 
 
-def _fence_request(instance_id: str, host: str = "cmp-1", spare: bool = False) -> m.FenceRequest:
-    return m.FenceRequest(host=host, incarnation="boot-1", instance_id=instance_id, spare_others=spare)
+def _fence_request(instance_id: str) -> m.FenceRequest:
+    return m.FenceRequest(host="cmp-1", incarnation="boot-1", instance_id=instance_id)
 
 
 def test_loaded_guests_start_with_their_first_residence_when_the_host_first_registers(world: World) -> None:
@@ -96,11 +95,16 @@ def test_guest_in_flight_is_quarantined_and_holds_the_host(world: World) -> None
         world.services.hosts.authorize_start(guest)
 
 
-def test_destination_that_boots_again_waits_for_what_starts_there_and_then_starts_it(world: World) -> None:
+@pytest.mark.parametrize("recorded", [False, True], ids=["the start is not recorded", "the start is recorded"])
+def test_destination_that_boots_again_waits_for_what_starts_there_and_then_starts_it(
+    world: World, recorded: bool
+) -> None:
     world.fence()
     evacuation = world.evacuation()
     evacuation.begin()
     evacuation.to_authorized()
+    if recorded:
+        evacuation.start()
     plan = world.services.hosts.register(world.report("cmp-2", "boot-2"))
     assert (plan.held_by, "web-01" in dict(_names(plan.start))) == (("web-01",), False)
     evacuation.finish()
@@ -114,6 +118,34 @@ def test_destination_whose_worker_starts_anew_is_not_held_when_something_starts_
     evacuation.begin()
     evacuation.to_authorized()
     assert world.services.hosts.register(world.report("cmp-2")).held_by == ()
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["the start is not recorded", "the start is recorded"])
+def test_guest_that_an_evacuation_has_started_there_is_not_paused_when_its_host_returns_with_the_same_boot(
+    world: World, recorded: bool
+) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.to_authorized()
+    if recorded:
+        evacuation.start()
+    world.fence("cmp-2")
+    started = _guest(world, "web-01", epoch=2)
+    plan = world.services.hosts.register(world.report("cmp-2", "boot-1", (started,)))
+    assert (plan.quarantine, plan.destroy) == ((), ())
+
+
+def test_guest_of_an_attempt_that_was_proven_gone_is_paused_when_its_host_returns(world: World) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.to_authorized()
+    world.fence("cmp-2")
+    evacuation.guest_gone(1, "cmp-2")
+    left = _guest(world, "web-01", epoch=2)
+    plan = world.services.hosts.register(world.report("cmp-2", "boot-1", (left,)))
+    assert _names(plan.quarantine) == [("web-01", 2)]
 
 
 def test_running_guest_is_left_alone_when_its_host_returns_with_the_same_boot(world: World) -> None:
@@ -189,15 +221,6 @@ def test_evidence_said_before_the_first_boot_is_void_when_the_host_registers(wor
     services.evidence.record_evidence(evidence(incarnation=None, kind="operator"))
     assert services.evidence.current_evidence("cmp-1", None) is not None
     assert services.evidence.current_evidence("cmp-1", "boot-1") is None
-
-
-def test_fence_spares_a_host_where_another_guest_may_run(world: World) -> None:
-    services = world.services
-    with pytest.raises(FenceDeclinedError, match="web-02"):
-        services.evidence.open_fence(_fence_request(world.id_of("web-01"), spare=True))
-    assert world.host("cmp-1").state == "up"
-    assert services.evidence.open_fence(_fence_request(world.id_of("web-03"), "cmp-2", spare=True)) is None
-    assert world.host("cmp-2").state == "down"
 
 
 def test_fence_is_shared_and_answers_with_current_evidence(world: World) -> None:

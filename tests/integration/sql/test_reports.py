@@ -4,11 +4,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import Session
 
 from evacuation import messages as m
 from evacuation.capabilities import HostCapabilities, SeenDomain, SharedDirectory
 from evacuation.errors import HostNotFoundError
-from tests.integration.sql.world import NOW, World
+from services.sql.judging import Judge, Reports
+from services.sql.tables import InstanceRow
+from tests.integration.sql.world import HOSTS, NOW, World
 
 DOMAINS = Path(__file__).parents[2] / "unit" / "domains"
 SHARED = SharedDirectory(path="/srv/vms", marker="m-1")
@@ -49,7 +52,12 @@ def stored(world: World, name: str = "web-01") -> m.StoredDefinition:
 
 
 def rejected(world: World, name: str = "web-01") -> dict[str, str]:
-    return dict(world.services.store.check_facts(world.id_of(name)).placement.unable)
+    id = world.id_of(name)
+
+    def judge(session: Session) -> dict[str, str]:
+        return Judge(Reports(session), session.get_one(InstanceRow, id)).unable(HOSTS)
+
+    return world.services.database.read(judge)
 
 
 def test_report_keeps_capabilities_and_definitions(world: World) -> None:
@@ -72,6 +80,26 @@ def test_report_that_is_late_changes_nothing(world: World) -> None:
     newest = stored(world)
     assert not world.services.hosts.record_report(report(world, "cmp-1", "web-01", second=4))
     assert stored(world) == newest
+
+
+def test_report_counts_when_the_hosts_clock_was_set_back(world: World) -> None:
+    """What orders the reports of one boot is the time since the boot."""
+    record = world.services.hosts.record_report
+    record(report(world, "cmp-1", "web-01", second=50, uptime=100.0))
+    assert record(report(world, "cmp-1", "web-01", second=4, uptime=101.0))
+    newest = stored(world)
+    assert not record(report(world, "cmp-1", "web-01", second=59, uptime=100.5))
+    assert stored(world) == newest
+    world.bring_up("cmp-1", "boot-2")
+    assert record(report(world, "cmp-1", "web-01", second=1, uptime=2.0, incarnation="boot-2"))
+
+
+def test_report_of_a_worker_of_another_release_counts(world: World) -> None:
+    """It says no time since the boot, or the one before it did not."""
+    record = world.services.hosts.record_report
+    record(report(world, "cmp-1", "web-01", second=50))
+    assert record(report(world, "cmp-1", "web-01", second=4, uptime=101.0))
+    assert record(report(world, "cmp-1", "web-01", second=3))
 
 
 def test_report_of_another_boot_changes_nothing(world: World) -> None:
@@ -144,3 +172,11 @@ def test_placement_passes_over_hosts_with_another_directory_of_the_same_path(wor
     hosts.record_report(report(world, "cmp-2", capabilities=other))
     hosts.record_report(report(world, "cmp-3"))
     assert rejected(world) == {"cmp-2": "does not see the shared directory of /srv/vms/web.qcow2"}
+
+
+def test_check_knows_the_files_of_a_definition_that_are_no_volumes(world: World) -> None:
+    world.services.hosts.record_report(report(world, "cmp-1", "web-01"))
+    seen = world.services.store.check_facts(world.id_of("web-01")).instance
+    assert (seen.defined, seen.files) == (True, ("/srv/vms/web.qcow2",))
+    other = world.services.store.check_facts(world.id_of("web-02")).instance
+    assert (other.defined, other.files) == (False, ())

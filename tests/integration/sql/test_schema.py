@@ -14,11 +14,13 @@ from sqlalchemy import Connection, create_engine, text
 
 import services.sql
 from evacuation.errors import StoreSchemaError, StoreUnavailableError
+from evacuation.fleet import Fleet
 from services.sql import migrate, open_services
 from services.sql.database import connect_database
 from services.sql.schema import REVISIONS
 from services.sql.tables import Row
-from tests.integration.sql.world import small_fleet
+from tests.integration.sql.world import World, host, instance, small_fleet
+from tests.support.postgres import fresh_database
 
 
 @pytest.fixture
@@ -66,6 +68,31 @@ def test_migration_keeps_every_row_when_it_comes_from_the_first_schema(url: str)
     opened = open_services(url)
     assert (opened.views.ports(), opened.views.instances(), opened.views.hosts()) == before
     assert all(port.host == "cmp-1" for port in opened.views.ports())
+    opened.close()
+
+
+def test_migration_takes_from_allocations_the_disks_that_no_host_stores(url: str) -> None:
+    """Those of instances and of migrations, and back again."""
+    opened = open_services(url)
+    fleet = {
+        "hosts": [host("cmp-1"), host("cmp-2")],
+        "instances": [instance("local", root_disk="local"), instance("shared"), instance("moving")],
+    }
+    world = World(opened, Fleet.model_validate(fleet))
+    moving = world.evacuation("moving")
+    moving.begin()
+    moving.claim()
+    after = opened.views.allocations()
+    opened.close()
+    _go_back_to(url, "0002")
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT disk_gb FROM allocation")).scalars().all() == [1, 1, 1, 1]
+    engine.dispose()
+    migrate(url)
+    opened = open_services(url)
+    assert opened.views.allocations() == after
+    assert sorted(each.disk_gb for each in after) == [0, 0, 0, 1]
     opened.close()
 
 
@@ -117,6 +144,26 @@ def test_opening_creates_nothing_when_there_is_no_store(tmp_path: Path) -> None:
 def test_opening_is_unavailable_when_nothing_answers(url: str) -> None:
     with pytest.raises(StoreUnavailableError):
         open_services(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["garbage", "mysql://u:secret@h/x", "sqlite://", "sqlite:///", "sqlite+pysqlite:///x.db", "postgres://", "://", ""],
+)
+def test_url_that_is_no_stores_is_refused_with_the_form_of_one(url: str) -> None:
+    for call in (open_services, migrate):
+        with pytest.raises(StoreUnavailableError, match="is not understood") as refused:
+            call(url)
+        assert "postgresql+psycopg://" in refused.value.remedy
+        assert "secret" not in refused.value.line
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_postgresql_is_known_by_the_names_that_it_has_elsewhere(postgres: str, scheme: str) -> None:
+    with fresh_database(postgres) as url:
+        other = f"{scheme}://{url.partition('://')[2]}"
+        migrate(other)
+        open_services(other).close()
 
 
 def test_opening_is_unavailable_when_the_file_is_no_database(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import delete
-from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Session
 
 from evacuation import messages as m
+from evacuation.errors import ObjectGoneError
 from services.sql.begin import begin
 from services.sql.database import Database, connect_database
 from services.sql.rows import lock_host, lock_instance
@@ -43,7 +43,7 @@ def test_change_is_told_when_the_row_is_gone(world: World, database: Database) -
         execute(session, delete(table_of(LoadedFleet)))
         change(session, loaded, id=2)
 
-    with pytest.raises(StaleDataError, match="LoadedFleet is gone"):
+    with pytest.raises(ObjectGoneError, match="LoadedFleet is gone"):
         database.write(change_deleted)
     assert database.read(lambda session: session.get(LoadedFleet, 1)) is not None
 

@@ -10,7 +10,7 @@ from evacuation.model import Evidence, EvidenceKind, MigrationStatus, PowerState
 from evacuation.views import HostView, InstanceView
 from services.sql import SqlServices
 from services.sql.reports import keep
-from services.sql.tables import InstanceRow
+from services.sql.tables import EvacuationRow, InstanceRow
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 FLAVOR = {"vcpus": 1, "memory_mb": 512, "disk_gb": 1}
@@ -47,7 +47,12 @@ def event(name: str, attempt: int = 0) -> m.StepEvent:
 
 def evidence(host: str = "cmp-1", incarnation: str | None = "boot-1", kind: str = "power-off") -> Evidence:
     return Evidence(
-        kind=EvidenceKind(kind), host=host, incarnation=incarnation, who="bmc", reason="read back off", at=NOW
+        kind=EvidenceKind(kind),
+        host=host,
+        incarnation=incarnation,
+        who="bmc",
+        reason="read back off",
+        at=datetime.now(UTC),
     )
 
 
@@ -58,6 +63,13 @@ class World:
         services.fleet.load(fleet)
         for each in fleet.hosts:
             self.bring_up(each.name)
+
+    @classmethod
+    def of(cls, services: SqlServices) -> "World":
+        """Whose fleet is there already."""
+        world = cls.__new__(cls)
+        world.services = services
+        return world
 
     def id_of(self, name: str) -> str:
         return self.services.views.resolve_instance(name)
@@ -125,6 +137,15 @@ class Evacuation:
         self.world, self.services, self.name = world, world.services, name
         self.ref = m.AttemptRef(evacuation_id=evacuation_id, owner=owner, instance_id=world.id_of(name))
         self.facts = self.services.store.check_facts(self.ref.instance_id)
+        self.proof = self.facts.evidence
+
+    def noted(self) -> Evidence | None:
+        """By what evidence things are taken from the instance."""
+
+        def read(session: Session) -> Evidence | None:
+            return session.get_one(EvacuationRow, self.ref.evacuation_id).evidence
+
+        return self.services.store._database.read(read)
 
     def at(self, attempt: int) -> m.AttemptRef:
         return self.ref.model_copy(update={"attempt": attempt})
@@ -136,6 +157,7 @@ class Evacuation:
             source_incarnation=self.facts.source_incarnation,
             adopts=adopts,
             request_id="request-1",
+            evidence=self.proof,
             events=(event("check_request"),),
         )
         return self.services.store.begin(message)
@@ -176,7 +198,11 @@ class Evacuation:
         message = m.AuthorizeSpawn(ref=self.at(attempt), host=host, incarnation=boot, events=(event("claim", attempt),))
         return self.services.store.authorize_spawn(message)
 
+    def start(self, attempt: int = 1) -> None:
+        self.services.store.record_start(self.at(attempt))
+
     def finish(self, attempt: int = 1, host: str = "cmp-2", epoch: int = 2) -> None:
+        self.start(attempt)
         self.services.store.finish(
             m.FinishEvacuation(
                 ref=self.at(attempt),
@@ -234,6 +260,7 @@ class Evacuation:
                 "instance_id": self.ref.instance_id,
                 "outcome": outcome,
                 "source": "cmp-1",
+                "reason": None if outcome == "recovered" else "told so",
                 "started_at": NOW,
             }
         )

@@ -1,0 +1,55 @@
+"""How many small mistakes in the modules that carry the guarantees the tests see: python -m tests.mutations
+
+Needs `make mutations`' packages. Writes docs/mutations.md; exits 1 when fewer than nine tenths are killed."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tests.mutations import covering, report
+from tests.mutations.mutants import all_mutants, sample
+from tests.mutations.playing import Result, play
+from tests.mutations.scope import ROOT
+
+PAGE = ROOT / "docs" / "mutations.md"
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
+    parser.add_argument("--size", type=int, default=300, help="mutants in all (300)")
+    parser.add_argument("--at-least", type=int, default=12, help="of each module (12)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2, help="mutants at once (2)")
+    parser.add_argument(
+        "--seconds", type=float, default=90, help="tests for one mutant, at most, the quickest first (90)"
+    )
+    parser.add_argument("--only", default="", help="modules whose path has this in it; the page is not written")
+    parser.add_argument("--coverage", type=Path, default=ROOT / ".mutations", help="where it is kept, and found again")
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked, started = options(), time.monotonic()
+    if not (asked.coverage / covering.FILES[1]).exists():
+        covering.measure(asked.coverage)
+    measured = covering.load(asked.coverage)
+    chosen = sample(all_mutants(), size=asked.size, at_least=asked.at_least, seed=asked.seed)
+    chosen = [mutant for mutant in chosen if asked.only in mutant.file]
+    results: list[Result] = []
+    for result in play(chosen, measured, jobs=asked.jobs, most_seconds=asked.seconds):
+        results.append(result)
+        print(f"{len(results)}/{len(chosen)} {result.state} {result.mutant.name} {result.by}", flush=True)
+    judged = report.judge(results)
+    for each in judged:
+        if each.result.state != "killed" and not each.why:
+            print(f"SURVIVED {each.result.mutant.name}\n  - {each.before}\n  + {each.after}")
+    print("{:.1%} the same program, {:.1%} of the others killed".format(*report.score(judged)))
+    if not asked.only:
+        command = f'make mutations MUTATIONS="--seed {asked.seed} --size {asked.size} --at-least {asked.at_least}"'
+        PAGE.write_text(report.page(judged, command, (time.monotonic() - started) / 60))
+    return 0 if report.is_green(judged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""What is mutated, and which tests are asked. The modules carry the guarantees; the suites run in one process."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+MODULES = (
+    "services/sql/authorize.py",
+    "services/sql/begin.py",
+    "services/sql/guard.py",
+    "services/sql/evidence.py",
+    "services/sql/returning.py",
+    "services/sql/capacity.py",
+    "workflows/settling.py",
+    "workflows/backward.py",
+    "workflows/compensation.py",
+    "workflows/probing.py",
+    "evacuation/transitions.py",
+    "evacuation/placement.py",
+    "evacuation/fencing.py",
+    "evacuation/invariants",
+)
+"""A package counts as one."""
+PACKAGES = ("activities", "evacuation", "services", "workflows")
+SUITES = (
+    "tests/unit",
+    "tests/workflows",
+    "tests/replay",
+    "tests/activities",
+    "tests/integration/sql",
+    "tests/races",
+    "tests/machines",
+)
+
+
+def files_of(module: str, root: Path = ROOT) -> list[Path]:
+    path = root / module
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path]

@@ -1,0 +1,48 @@
+"""Asks many hosts at once who they are, what runs there, and what they have seen of the ledger."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from evacuation import messages as m
+from evacuation.names import probe_queue
+from workflows.calls import call
+from workflows.failures import failure_of
+from workflows.policies import PROBE
+
+with workflow.unsafe.imports_passed_through():
+    from activities.probe import ProbeActivities
+
+WINDOW = 32
+
+
+@workflow.defn
+class AskHosts:
+    """Every host is asked once, a window at a time; who does not answer, or answers with an error, is named."""
+
+    @workflow.run
+    async def run(self, input: m.AskHostsInput) -> m.HostAnswers:
+        gate = asyncio.Semaphore(WINDOW)
+
+        async def one(request: m.ProbeRequest) -> m.HostAnswer:
+            async with gate:
+                return await _ask(request, input)
+
+        return m.HostAnswers(answers=tuple(await asyncio.gather(*(one(each) for each in input.hosts))))
+
+
+async def _ask(request: m.ProbeRequest, input: m.AskHostsInput) -> m.HostAnswer:
+    queue, about = probe_queue(request.host), f"what has {request.host} seen?"
+    try:
+        if not input.guests:
+            answer = await call(
+                ProbeActivities.probe_host, request, queue=queue, policy=PROBE, tuning=input.tuning, about=about
+            )
+            return m.HostAnswer(host=request.host, ledger=answer.ledger)
+        report = await call(
+            ProbeActivities.list_guests, request, queue=queue, policy=PROBE, tuning=input.tuning, about=about
+        )
+        return m.HostAnswer(host=request.host, report=report, ledger=report.ledger)
+    except ActivityError as error:
+        return m.HostAnswer(host=request.host, why_not=failure_of(error).line)
