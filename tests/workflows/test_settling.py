@@ -3,9 +3,19 @@
 from datetime import timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHandle
+from temporalio.exceptions import ApplicationError
 
+from evacuation import messages as m
+from evacuation.errors import FenceDeclinedError, GuestBusyError
+from tests.workflows.conftest import Run
 from tests.workflows.fakes import FakeCloud, Silence
+from workflows.display import PHASE
 from workflows.policies import HOST
+
+CANNOT_TELL = GuestBusyError("somebody else has it")
+RUNS_THERE = m.Settled(forward=True, incarnation="boot-1")
 
 
 @pytest.mark.parametrize("questions", [1, 2, 3])
@@ -20,3 +30,67 @@ async def test_silent_destination_is_fenced_only_when_it_was_asked_for_the_hold(
     before = cloud.asked[: cloud.asked.index("fence_destination")]
     assert before.count("settle_guest@cmp-2") == questions
     assert cloud.asked.count("fence_destination") == 1
+
+
+def cloud_that_settles(*answers: object) -> FakeCloud:
+    cloud = FakeCloud("cmp-2", "cmp-3")
+    cloud.answers("spawn_guest", ApplicationError("it cannot tell", type="SpawnFailedError", non_retryable=True))
+    cloud.answers("settle_guest", *answers)
+    return cloud
+
+
+async def waits_in_queue(handle: WorkflowHandle, activity: str) -> list[timedelta]:
+    """How long each of its calls might wait for a worker."""
+    history = await handle.fetch_history()
+    scheduled = (
+        event.activity_task_scheduled_event_attributes
+        for event in history.events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    )
+    return [each.schedule_to_start_timeout.ToTimedelta() for each in scheduled if each.activity_type.name == activity]
+
+
+async def test_blocked_evacuation_waits_longer_each_time_and_ten_minutes_at_most(run):
+    """An answer that came at once did not use its time: the first is within the hold, and no longer than any call."""
+    cloud = cloud_that_settles(*[CANNOT_TELL] * 10, RUNS_THERE)
+    evacuation: Run = await run(cloud)
+    evacuation.tuning = evacuation.tuning.model_copy(update={"hold": timedelta(0)})
+    assert (await evacuation.outcome()).destination == "cmp-2"
+    waits = await waits_in_queue(await evacuation.of_this_run(), "settle_guest")
+    seconds = [each / evacuation.tuning.scale / timedelta(seconds=1) for each in waits]
+    assert seconds == pytest.approx([15, 30, 60, 120, 240, 480, *[600] * 5])
+
+
+async def test_store_that_does_not_answer_whether_the_host_is_off_is_not_a_proof(run):
+    """The destination is asked again."""
+    refused = ApplicationError("the store is gone", type="StoreUnavailableError", non_retryable=True)
+    cloud = cloud_that_settles(CANNOT_TELL, CANNOT_TELL, RUNS_THERE)
+    cloud.answers("find_evidence", refused, refused)
+    outcome = await (await run(cloud)).outcome()
+    assert [(each.host, each.result) for each in outcome.attempts] == [("cmp-2", "recovered")]
+    assert cloud.asked.count("find_evidence") == 2
+
+
+async def test_blocked_evacuation_is_found_by_its_phase(run):
+    """Once it is blocked, by a search; once only, however often its cause changes."""
+    cloud = cloud_that_settles(*[CANNOT_TELL] * 2, *[GuestBusyError(f"not yet: {n}") for n in range(300)])
+    cloud.answers("fence_destination", *[FenceDeclinedError("others live there")] * 300)
+    evacuation: Run = await run(cloud)
+    handle = await evacuation.start()
+    await evacuation.until_phase("blocked")
+    while cloud.asked.count("settle_guest@cmp-2") < 20:
+        await evacuation.until_phase("blocked")
+    history = await handle.fetch_history()
+    kind = EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES
+    found = [event.upsert_workflow_search_attributes_event_attributes for event in history.events if event.event_type == kind]
+    said = [each.search_attributes.indexed_fields[PHASE.name].data for each in found]
+    assert said.count(b'"blocked"') == 1
+
+
+async def test_destination_that_is_asked_whether_it_is_there_is_not_called_doubted(run):
+    cloud = cloud_that_settles(*[CANNOT_TELL] * 2, RUNS_THERE)
+    cloud.answering = {"cmp-2"}
+    cloud.answers("connect_volumes", Silence())
+    assert (await (await run(cloud)).outcome()).destination == "cmp-2"
+    asked = [each.doubted for each in cloud.messages["probe_host"] if each.host == "cmp-2"]
+    assert asked and not any(asked)
