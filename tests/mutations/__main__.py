@@ -5,10 +5,11 @@ Needs `make mutations`' packages. Writes docs/mutations.md; exits 1 when fewer t
 import argparse
 import sys
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tests.mutations import covering, report
-from tests.mutations.mutants import all_mutants, sample
+from tests.mutations import covering, report, results
+from tests.mutations.mutants import Mutant, all_mutants, sample
 from tests.mutations.playing import Result, play
 from tests.mutations.scope import ROOT
 
@@ -25,30 +26,50 @@ def options() -> argparse.Namespace:
         "--seconds", type=float, default=90, help="tests for one mutant, at most, the quickest first (90)"
     )
     parser.add_argument("--only", default="", help="modules whose path has this in it; the page is not written")
+    parser.add_argument(
+        "--again", action="store_true", help="only what the last run did not kill, with the tests as they are now"
+    )
     parser.add_argument("--coverage", type=Path, default=ROOT / ".mutations", help="where it is kept, and found again")
     return parser.parse_args()
 
 
 def main() -> int:
     asked, started = options(), time.monotonic()
-    if not (asked.coverage / covering.FILES[1]).exists():
+    before, minutes = results.kept(asked.coverage) if asked.again else ([], 0.0)
+    if asked.again or not (asked.coverage / covering.FILES[1]).exists():
         covering.measure(asked.coverage)
-    measured = covering.load(asked.coverage)
     chosen = sample(all_mutants(), size=asked.size, at_least=asked.at_least, seed=asked.seed)
+    if asked.again:
+        left = {each.mutant for each in before if each.state != "killed"}
+        _require_the_same(chosen, before)
+        chosen = [mutant for mutant in chosen if mutant in left]
     chosen = [mutant for mutant in chosen if asked.only in mutant.file]
-    results: list[Result] = []
-    for result in play(chosen, measured, jobs=asked.jobs, most_seconds=asked.seconds):
-        results.append(result)
-        print(f"{len(results)}/{len(chosen)} {result.state} {result.mutant.name} {result.by}", flush=True)
-    judged = report.judge(results)
+    played = list(
+        _tell(play(chosen, covering.load(asked.coverage), jobs=asked.jobs, most_seconds=asked.seconds), chosen)
+    )
+    minutes += (time.monotonic() - started) / 60
+    found = results.merged(before, played) if asked.again else played
+    judged = report.judge(found)
     for each in judged:
         if each.result.state != "killed" and not each.why:
             print(f"SURVIVED {each.result.mutant.name}\n  - {each.before}\n  + {each.after}")
     print("{:.1%} the same program, {:.1%} of the others killed".format(*report.score(judged)))
     if not asked.only:
+        results.keep(asked.coverage, found, minutes)
         command = f'make mutations MUTATIONS="--seed {asked.seed} --size {asked.size} --at-least {asked.at_least}"'
-        PAGE.write_text(report.page(judged, command, (time.monotonic() - started) / 60))
+        PAGE.write_text(report.page(judged, command, minutes))
     return 0 if report.is_green(judged) else 1
+
+
+def _tell(played: Iterable[Result], chosen: Sequence[Mutant]) -> Iterator[Result]:
+    for number, result in enumerate(played, 1):
+        print(f"{number}/{len(chosen)} {result.state} {result.mutant.name} {result.by}", flush=True)
+        yield result
+
+
+def _require_the_same(chosen: Iterable[Mutant], before: Iterable[Result]) -> None:
+    if {*chosen} != {each.mutant for each in before}:
+        sys.exit("the modules have changed since the last run, or its size and seed were others: run all of it")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Which tests execute which line, and how long each takes: measured once, on the code as it is.
 
 A line at the top level of a module is executed by its import, before any test. It stands for what it defines: the lines
-that use that name, in whichever module."""
+that use that name, in whichever module, and the tests of the files that name it."""
 
 import ast
 import json
@@ -41,15 +41,20 @@ class Covering:
             return direct
         used = (
             self._of_statement(other, there, hops - 1)
-            for other, there in _uses(names)
+            for other, there in _uses(names, PACKAGES)
             if other != file or there not in lines
         )
-        return direct.union(*used)
+        return direct.union(self._named(names), *used)
+
+    def _named(self, names: frozenset[str]) -> frozenset[str]:
+        files = {file for file, _ in _uses(names, SUITES)}
+        return frozenset(test for test in self.seconds if test.partition("::")[0] in files)
 
 
 def measure(directory: Path, suites: Iterable[str] = SUITES) -> None:
     """Run the suites once under coverage. Raises CalledProcessError when one is not green."""
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / FILES[1]).unlink(missing_ok=True)
     config = directory / "coveragerc"
     config.write_text(
         f"[run]\nsource = {','.join(PACKAGES)}\nconcurrency = thread\ndata_file = {directory / FILES[0]}\n"
@@ -126,8 +131,8 @@ def _defined(file: str, statement: ast.stmt) -> Iterator[str]:
             yield from (each.id for each in ast.walk(target or ast.Pass()) if isinstance(each, ast.Name))
 
 
-def _uses(names: frozenset[str]) -> Iterator[tuple[str, int]]:
-    for package in PACKAGES:
+def _uses(names: frozenset[str], places: Iterable[str]) -> Iterator[tuple[str, int]]:
+    for package in places:
         for path in sorted((ROOT / package).rglob("*.py")):
             file = str(path.relative_to(ROOT))
             for node in ast.walk(_tree(file)):

@@ -87,6 +87,9 @@ SOUND: dict[str, World] = {
         hosts=(host("cmp-1", state="down", incarnation=None), host("cmp-2")),
         residences=(residence("web", "cmp-1", incarnation=None),),
     ),
+    "a host whose hypervisor the store does not know yet": world(
+        hosts=(host("cmp-1", hypervisor_uuid=None), host("cmp-2")), identities={"cmp-1": "its own"}
+    ),
     "a fleet that was loaded with an instance in error": world(
         instances=(instance("web", "cmp-1", vm_state="error"),), loaded_in_error=frozenset({"web"})
     ),
@@ -172,6 +175,9 @@ I3 = {
     "an active instance that does not run": world(guests=()),
     "a start that nobody carries out": world(
         instances=(instance("web", "cmp-1", task_state="powering-on"),), running_workflows=frozenset[str]()
+    ),
+    "a stop that nobody carries out": world(
+        instances=(instance("web", "cmp-1", task_state="powering-off"),), running_workflows=frozenset[str]()
     ),
     "an active instance that is paused": world(guests=(guest("web", "cmp-1", writes=False),)),
     "a stopped instance that runs": world(instances=(instance("web", "cmp-1", vm_state="stopped"),)),
@@ -265,6 +271,12 @@ I3 |= {
 I4 |= {
     "an allocation of another size": world(allocations=(allocation("id-web", "cmp-1", vcpus=2),)),
     "a claim whose allocation is gone": in_flight("forward", allocations=(allocation("migration-web", "cmp-1"),)),
+    "a started one's claim whose allocation is gone": in_flight(
+        "started", allocations=(allocation("migration-web", "cmp-1"),)
+    ),
+    "a deleted instance whose power is recorded": deleted(
+        instances=(instance("web", None, vm_state="deleted", power_state="running"),)
+    ),
     "a power state of another vm_state": world(instances=(instance("web", "cmp-1", power_state="shutdown"),)),
     "a port that is still being built": world(ports=(port("web", "cmp-1", status="BUILD"),)),
     "an address of another network": world(ports=(port("web", "cmp-1", ip="10.1.0.2"),)),
@@ -418,6 +430,27 @@ def test_every_rule_is_broken_by_one_of_these_worlds():
     assert {breach.rule for found in worlds for breach in find_breaches(found)} == {rule.name for rule in RULES}
 
 
+NAMES = """
+constraint-gone refers-to-nothing unknown-word store-behind turn-gone
+copies residences false-evidence not-allowed unproven-past lives-elsewhere nowhere of-another-boot epoch-below
+start-without-residence residence-without-start
+fenced-and-up down-without-reason another-hypervisor
+two-writers disk-gone begun-again writes-lost
+task-unowned evacuation-unowned deletion-unowned power-task-unowned deleted-runs ended-unsaid error-without-fault
+error-without-way-back runs-otherwise power-otherwise over-cap start-unowned
+left-of-deleted allocated-elsewhere allocated-otherwise allocated-for-nobody claim-lost host-overfull room-otherwise
+attached-elsewhere mapped-otherwise mapped-to-nothing attached-unmapped connector-left volume-otherwise
+bound-elsewhere bound-otherwise binding-left address-elsewhere policy-broken
+migration-unowned migration-otherwise migration-without-residence completed-unseen done-unseen records-differ
+attempt-lost last-otherwise end-unwritten
+"""
+
+
+def test_no_rule_is_lost():
+    """JSON names them, and a rule that is not asked is not missed by anybody."""
+    assert [rule.name for rule in RULES] == NAMES.split()
+
+
 def test_no_breach_hides_another_one_of_the_same_subject():
     """Three copies, of which no residence allows two, and two ports that are bound elsewhere."""
     copies = (guest("web", "cmp-1"), guest("web", "cmp-2", 5), guest("web", "cmp-2", 6))
@@ -436,6 +469,41 @@ def test_no_two_breaches_have_one_key():
     for found in [found for each in BROKEN.values() for found in each.values()]:
         keys = [breach.key for breach in find_breaches(found)]
         assert len(keys) == len(set(keys))
+
+
+def test_two_looks_at_one_breach_have_one_key_whatever_its_numbers():
+    first, later = (
+        find_breaches(world(hosts=(host("cmp-1", vcpus_used=used, vcpus_free=8 - used), host("cmp-2"))))
+        for used in (9, 10)
+    )
+    assert [breach.message for breach in first] != [breach.message for breach in later]
+    assert [breach.key for breach in first] == [breach.key for breach in later] == [("host-overfull", "cmp-1", "vcpus")]
+
+
+VERBS = {
+    "a start that nobody carries out": "evacuate instance start web",
+    "a stop that nobody carries out": "evacuate instance stop web",
+    "an active instance that does not run": "evacuate instance start web",
+    "an active instance that is paused": "evacuate instance start web",
+    "a stopped instance that runs": "evacuate instance stop web",
+}
+
+
+@pytest.mark.parametrize(("what", "command"), VERBS.items(), ids=list(VERBS))
+def test_remedy_is_the_command_that_brings_about_what_is_recorded_for(what: str, command: str):
+    (breach,) = find_breaches(I3[what])
+    assert breach.remedy.endswith(command)
+
+
+@pytest.mark.parametrize(("destination", "said"), [("cmp-2", "cmp-2"), (None, "a host that is not recorded")])
+def test_start_without_a_residence_says_where(destination: str | None, said: str):
+    lost = in_flight(
+        "authorized",
+        evacuations=(evacuation("web", "authorized", destination=destination),),
+        residences=(residence("web", "cmp-1", proof="power-off"),),
+        guests=(),
+    )
+    assert any(said in breach.message for breach in find_breaches(lost) if breach.rule == "start-without-residence")
 
 
 def seen_by(who: str, position: int, ledger: str = "ours") -> tuple[Witness, ...]:

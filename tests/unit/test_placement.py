@@ -137,9 +137,12 @@ def test_place_rejects_nobody_for_its_group_when_the_policy_is_soft(policy: Grou
     ],
 )
 def test_soft_policy_outweighs_everything_else(policy: GroupPolicy, best_first: tuple[str, ...]):
+    """The best one by the policy is the worst one otherwise."""
     members = (member("a", "cmp-4"), member("b", "cmp-4"), member("c", "cmp-3"))
-    hosts = [host("cmp-2", in_flight=3), host("cmp-3", memory_mb_used=4096), host("cmp-4")]
+    worse = ({}, {"memory_mb_used": 4096}, {"in_flight": 3})
+    hosts = [host(name, **differs) for name, differs in zip(reversed(best_first), worse, strict=True)]
     assert place(request(policy=policy, members=members), hosts).chosen == best_first
+    assert place(request(members=members), hosts).chosen == tuple(reversed(best_first))
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,22 @@ def test_an_attempt_that_is_being_undone_never_goes_forward_before_it_is_undone(
     assert PHASES[AttemptPhase.UNDOING] == {AttemptPhase.UNDONE}
 
 
+def test_a_phase_follows_another_one_only_as_an_attempt_goes_on():
+    ways = {f"{before} {after}" for before, allowed in PHASES.items() for after in allowed}
+    assert ways == {
+        "undone forward",
+        "forward authorized",
+        "authorized started",
+        "started closed",
+        "undone closed",
+        "forward undoing",
+        "authorized undoing",
+        "started undoing",
+        "undoing undone",
+        "undone undoing",
+    }
+
+
 def test_task_states_of_an_evacuation_are_in_novas_order():
     assert [state.value for state in REBUILDING] == [
         "rebuilding",
