@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from sqlmodel import Session, delete, select
 
 from evacuation import messages as m
 from evacuation.errors import (
@@ -21,6 +22,7 @@ from evacuation.errors import (
 )
 from evacuation.fleet import Fleet
 from services.sql import SqlServices
+from services.sql.tables import MigrationRow, ResidenceRow
 from tests.integration.sql.world import Evacuation, World, host, instance
 
 FORWARD: dict[str, Callable[[Evacuation], object]] = {
@@ -106,6 +108,73 @@ def test_begin_refuses_when_another_evacuation_is_open(world: World) -> None:
     world.evacuation().begin()
     with pytest.raises(OwnerChangedError):
         second.begin()
+
+
+def test_own_evacuation_that_is_over_is_not_adopted_again_and_says_so(world: World) -> None:
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.abandon(0)
+    with pytest.raises(StaleAttemptError, match="over"):
+        evacuation.begin(adopts=m.OpenEvacuation(evacuation_id="ev-1", owner="run-1"))
+
+
+def test_call_of_another_instances_evacuation_or_of_none_is_stale(world: World) -> None:
+    """Whatever it asks for; and nothing is written."""
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    evacuation.to_authorized()
+    before = world.snapshot()
+    for calls in (world.evacuation("web-02", "ev-1"), world.evacuation(evacuation_id="ev-9")):
+        for call in (calls.guest_gone, calls.start, calls.claim, calls.bind):
+            with pytest.raises(StaleAttemptError, match="it never began"):
+                call()
+    assert world.snapshot() == before
+
+
+def test_guest_that_is_gone_proves_the_place_of_its_own_attempt(world: World) -> None:
+    """And not again that of an earlier one."""
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    for attempt, to in ((1, "cmp-2"), (2, "cmp-3")):
+        evacuation.to_authorized(attempt, to)
+        evacuation.guest_gone(attempt, to)
+        evacuation.tear_down(attempt)
+    found = {each.epoch: each.proof for each in world.services.views.residences() if each.instance == "web-01"}
+    proofs = {epoch: proof.partition(":")[0] for epoch, proof in found.items() if proof}
+    assert proofs == {1: "power-off", 2: "guest-gone", 3: "guest-gone"}
+
+
+def move(world: World, name: str, to: str) -> int:
+    """The epoch that the migration says the source has to destroy."""
+    evacuation = world.evacuation(name, f"{name} to {to}")
+    evacuation.begin()
+    given = evacuation.to_authorized(1, to)
+    evacuation.finish(1, to, given.epoch)
+    return source_epochs(world)[f"{name} to {to}"]
+
+
+def source_epochs(world: World) -> dict[str, int]:
+    def read(session: Session) -> dict[str, int]:
+        return {row.evacuation_id: row.source_epoch for row in session.exec(select(MigrationRow)).all()}
+
+    return world.services.store._database.read(read)
+
+
+def test_migration_says_which_guest_its_source_has_to_destroy(world: World) -> None:
+    """The instance's last one there: not another instance's, and not one of another host."""
+    world.fence()
+    assert move(world, "web-01", "cmp-2") == 1
+    world.fence("cmp-2")
+    assert move(world, "web-03", "cmp-3") == 1
+    assert move(world, "web-01", "cmp-3") == 2
+
+
+def test_migration_of_what_never_was_at_its_source_leaves_nothing_to_destroy(world: World) -> None:
+    world.services.store._database.write(lambda session: session.exec(delete(ResidenceRow)))
+    world.evacuation().begin()
+    assert source_epochs(world) == {"ev-1": 0}
 
 
 def test_adoption_makes_every_call_of_the_run_before_stale(world: World) -> None:

@@ -1,6 +1,7 @@
 """Hosts that die, are fenced, and come back; instances that are deleted."""
 
 import pytest
+from sqlmodel import select
 
 from evacuation import messages as m
 from evacuation.errors import (
@@ -10,8 +11,11 @@ from evacuation.errors import (
     InstanceDeletedError,
     StaleAttemptError,
 )
+from evacuation.fleet import Fleet
 from evacuation.model import PowerState
-from tests.integration.sql.world import World, evidence
+from services.sql import SqlServices
+from services.sql.tables import EvidenceRow
+from tests.integration.sql.world import World, evidence, host
 
 
 def _guest(world: World, name: str, epoch: int = 1, power: PowerState = PowerState.RUNNING) -> m.GuestState:
@@ -221,6 +225,17 @@ def test_evidence_said_before_the_first_boot_is_void_when_the_host_registers(wor
     services.evidence.record_evidence(evidence(incarnation=None, kind="operator"))
     assert services.evidence.current_evidence("cmp-1", None) is not None
     assert services.evidence.current_evidence("cmp-1", "boot-1") is None
+
+
+def test_what_was_said_of_a_named_boot_is_not_about_the_first_one_that_registers(services: SqlServices) -> None:
+    services.fleet.load(Fleet.model_validate({"hosts": [host("cmp-1")]}))
+    for boot in ("boot-0", None):
+        services.evidence.record_evidence(evidence(incarnation=boot, kind="operator"))
+    services.hosts.register(
+        m.HostReport(host="cmp-1", hypervisor_uuid="uuid", machine_id="machine", incarnation="boot-1", guests=())
+    )
+    rows = services.store._database.read(lambda session: session.exec(select(EvidenceRow.incarnation)).all())
+    assert sorted(rows) == ["boot-0", "boot-1"]
 
 
 def test_fence_is_shared_and_answers_with_current_evidence(world: World) -> None:
