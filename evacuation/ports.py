@@ -7,7 +7,7 @@ they are not what the call needs, or `InstanceDeletedError` when a forward call 
 call may be repeated, from whatever point the call before it died at, with the same result.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -304,8 +304,21 @@ class HostStore(Protocol):
         ...
 
 
+class Identities(Protocol):
+    """Which machine each host is, by the UUID of its firmware, as its own worker said it."""
+
+    def uuid_of(self, host: str) -> str | None:
+        """None: the host is not known, or its worker never came."""
+        ...
+
+    def owner_of(self, uuids: Collection[str]) -> str | None:
+        """The host that has one of these UUIDs, in whatever case."""
+        ...
+
+
 class FencingDriver(Protocol):
-    """Reads and cuts the power of hosts."""
+    """Reads and cuts the power of hosts. A driver that can tell which machine it reads compares that with the host's
+    `Identities` each time: of another one nothing is read as off, and no order is sent (BmcIdentityError)."""
 
     kind: str
 
@@ -323,6 +336,11 @@ class FencingDriver(Protocol):
 
     def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
         """As `is_off`, read again over some seconds where a first answer may be an old one: what is to be proof."""
+        ...
+
+    def doubt_about(self, host: str) -> str | None:
+        """Why nothing shows that it is this host whose power is read. None: it was compared now, or cannot be another.
+        Raises FenceFailedError."""
         ...
 
     def boot_of(self, host: str) -> str | None:

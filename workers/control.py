@@ -52,7 +52,11 @@ async def _owner(client: Client) -> str:
 
 async def _serve(settings: Settings, services: SqlServices) -> None:
     fencing = fencing_driver(
-        settings.fencing, settings.state_dir, bmc_file=settings.bmc_file, bmc_timeout=settings.bmc_timeout
+        settings.fencing,
+        settings.state_dir,
+        bmc_file=settings.bmc_file,
+        bmc_timeout=settings.bmc_timeout,
+        identities=services.identities,
     )
     client, witnesses = await connect_patiently(settings), Witnesses(asked=False)
     services.database.serve(await _owner(client), witnesses)

@@ -10,6 +10,7 @@ from evacuation.errors.base import EvacuateError
 from evacuation.errors.failures import (
     AttachmentLostError,
     BmcCredentialsError,
+    BmcIdentityError,
     BmcSystemError,
     BmcTlsError,
     BmcUnreachableError,
@@ -96,6 +97,7 @@ __all__ = [
     "AttachmentLostError",
     "BmcCredentialsError",
     "BmcFileError",
+    "BmcIdentityError",
     "BmcSystemError",
     "BmcTlsError",
     "BmcUnreachableError",

@@ -45,6 +45,12 @@ class BmcSystemError(FenceFailedError):
     retryable = False
 
 
+class BmcIdentityError(FenceFailedError):
+    """The BMC that is said to be the host's switches another machine."""
+
+    retryable = False
+
+
 class CutOverError(FenceFailedError):
     """The cut that this execution announced is over, or another boot is there: nothing is cut by it, nor recorded."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from evacuation.errors import BmcFileError
-from evacuation.ports import FencingDriver
+from evacuation.ports import FencingDriver, Identities
 from services.fencing.operator import OperatorFencing
 from services.fencing.process import ProcessFencing
 
@@ -15,10 +15,16 @@ __all__ = ["FencingKind", "OperatorFencing", "ProcessFencing", "fencing_driver"]
 
 
 def fencing_driver(
-    kind: FencingKind, root: Path, *, bmc_file: Path | None = None, bmc_timeout: float = 8.0
+    kind: FencingKind,
+    root: Path,
+    *,
+    bmc_file: Path | None = None,
+    bmc_timeout: float = 8.0,
+    identities: Identities | None = None,
 ) -> FencingDriver:
     """The driver of that kind. `root` is the directory of the process hypervisors; `bmc_file` says how the BMCs are
-    reached, and may name another driver for a host. Raises BmcFileError."""
+    reached, and may name another driver for a host; `identities` whose machines they have to be. Raises
+    BmcFileError."""
     match kind:
         case "process":
             return ProcessFencing(root)
@@ -35,6 +41,6 @@ def fencing_driver(
             from services.fencing.bmc import BmcFencing
             from services.fencing.bmc_file import BmcFile
 
-            return BmcFencing(BmcFile(bmc_file, kind), kind=kind, timeout=bmc_timeout)
+            return BmcFencing(BmcFile(bmc_file, kind), kind=kind, timeout=bmc_timeout, identities=identities)
         case _:
             assert_never(kind)

@@ -12,7 +12,9 @@ from evacuation.errors import (
     BmcUnreachableError,
     FenceFailedError,
 )
+from evacuation.ports import Identities
 from services.fencing.bmc_file import Access, BmcDriver, BmcFile
+from services.fencing.machine import NothingKnown, Wanted, wanted
 
 POLL = 0.5
 PATIENCE = 40.0
@@ -25,20 +27,25 @@ Beat = Callable[[], None]
 class Power(Protocol):
     """One host's power, for as long as it is open. Raises only FenceFailedError."""
 
+    def says(self) -> str | None:
+        """The UUID of the machine, as its BMC says it now. It is not compared."""
+        ...
+
     def is_off(self) -> bool:
-        """Read now."""
+        """Read now, of the wanted machine. Raises BmcIdentityError: it is another."""
         ...
 
     def cut(self) -> None:
-        """Off by force, without waiting for it."""
+        """Off by force, without waiting for it. Raises BmcIdentityError: it is another, and no order was sent."""
         ...
 
 
 class BmcFencing:
     """Implements the port `FencingDriver`."""
 
-    def __init__(self, file: BmcFile, *, kind: BmcDriver, timeout: float) -> None:
+    def __init__(self, file: BmcFile, *, kind: BmcDriver, timeout: float, identities: Identities | None = None) -> None:
         self.kind = kind
+        self._identities = identities or NothingKnown()
         self._file = file
         self._timeout = timeout
 
@@ -55,6 +62,14 @@ class BmcFencing:
     def stays_off(self, host: str, beat: Beat) -> bool:
         with self._open(host, beat) as power:
             return _stays_off(power, beat)
+
+    def doubt_about(self, host: str) -> str | None:
+        access = self._access(host)
+        who = self._wanted(access)
+        with power_of(access, who, self._timeout, _nobody) as power:
+            said = power.says()
+        who.require(said)
+        return who.doubt(said)
 
     def boot_of(self, host: str) -> str | None:
         return None
@@ -83,12 +98,18 @@ class BmcFencing:
 
     @contextmanager
     def _open(self, host: str, beat: Beat) -> Generator[Power]:
+        access = self._access(host)
+        with power_of(access, self._wanted(access), self._timeout, beat) as power:
+            yield power
+
+    def _access(self, host: str) -> Access:
         try:
-            access = self._file.of(host)
+            return self._file.of(host)
         except BmcFileError as error:
             raise BmcCredentialsError(error.message, remedy=error.remedy) from None
-        with power_of(access, self._timeout, beat) as power:
-            yield power
+
+    def _wanted(self, access: Access) -> Wanted:
+        return wanted(access.host, access.uuid, self._identities)
 
 
 def _stays_off(power: Power, beat: Beat) -> bool:
@@ -118,16 +139,16 @@ def _nobody() -> None:
     """Nobody waits for a sign of life."""
 
 
-def power_of(access: Access, timeout: float, beat: Beat) -> AbstractContextManager[Power]:
+def power_of(access: Access, who: Wanted, timeout: float, beat: Beat) -> AbstractContextManager[Power]:
     """`timeout`: seconds for one answer."""
     match access.driver:
         case "redfish":
             from services.fencing.redfish import Redfish
 
-            return Redfish(access, timeout, beat).opened()
+            return Redfish(access, who, timeout, beat).opened()
         case "ipmi":
             from services.fencing.ipmi import Ipmi
 
-            return nullcontext(Ipmi(access, timeout, beat))
+            return nullcontext(Ipmi(access, who, timeout, beat))
         case _:
             assert_never(access.driver)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from evacuation.errors import BmcFileError
 from evacuation.fleet_rules import Problem
 from evacuation.model import Frozen
+from evacuation.system_uuid import system_uuid
 from services.documents import Kind, read_document, read_private
 
 BmcDriver = Literal["redfish", "ipmi"]
@@ -43,6 +44,8 @@ class Bmc(Frozen):
     ca_file: Path | None = None
     """Redfish: who signed the BMC's certificate, if not somebody whom this machine knows."""
     verify: Annotated[bool, Strict()] = True
+    uuid: Text | None = Field(default=None, repr=False)
+    """What the BMC says of its system. Not needed where that is what the host says of itself."""
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -53,9 +56,11 @@ class Bmc(Frozen):
         if split_address(self.address) is None:
             raise PydanticCustomError("bmc", "address is neither HOST nor HOST:PORT")
         if self.driver == "ipmi" and (self.system or self.ca_file or not self.verify or "/" in self.address):
-            raise PydanticCustomError("bmc", "an ipmi entry has address, username and password only")
+            raise PydanticCustomError("bmc", "an ipmi entry has address, username, password and uuid only")
         if self.ca_file is not None and not self.verify:
             raise PydanticCustomError("bmc", "ca_file and verify: false contradict each other")
+        if self.uuid is not None and system_uuid(self.uuid) is None:
+            raise PydanticCustomError("bmc", "uuid is not one that names a machine")
         return self
 
 
@@ -89,6 +94,7 @@ class Access:
     password: str = field(repr=False)
     system: str | None = field(default=None, repr=False)
     verify: bool | str = field(default=True, repr=False)
+    uuid: str | None = field(default=None, repr=False)
 
 
 class BmcFile:
@@ -118,6 +124,7 @@ class BmcFile:
             password=self._password(host, bmc),
             system=bmc.system,
             verify=str(self._beside(bmc.ca_file)) if bmc.ca_file else bmc.verify,
+            uuid=bmc.uuid,
         )
 
     def _current(self) -> dict[str, Bmc]:

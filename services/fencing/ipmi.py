@@ -9,34 +9,42 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from uuid import UUID
 
 from evacuation.errors import BmcCredentialsError, BmcSystemError, BmcUnreachableError, FenceFailedError
+from evacuation.system_uuid import NAMELESS, spellings, system_uuid
 from services.fencing.bmc_file import Access, split_address
+from services.fencing.machine import Wanted
 
 HELPER = Path(__file__).with_name("ipmi_call.py")
 PORT = 623
-
-
-QUESTIONS = 4
-"""In one call: a session is opened, used, and closed."""
+QUESTIONS = 5
+"""In one call: a session is opened, used twice, and closed."""
 
 
 class Ipmi:
     """One BMC. Each answer takes `timeout` seconds at most, and so many a call; with a beat a second meanwhile."""
 
-    def __init__(self, access: Access, timeout: float, beat: Callable[[], None]) -> None:
+    def __init__(self, access: Access, wanted: Wanted, timeout: float, beat: Callable[[], None]) -> None:
         self._access = access
+        self._wanted = wanted
         self._timeout = timeout
         self._beat = beat
 
+    def says(self) -> str | None:
+        return _uuid(self._call("who"))
+
     def is_off(self) -> bool:
-        return self._call("read") == "off"
+        answer = self._call("read")
+        self._wanted.require(_uuid(answer))
+        return self._power(answer) == "off"
 
     def cut(self) -> None:
-        self._call("off")
+        """Who it is, is compared in the session of the order."""
+        self._power(self._call("off"))
 
-    def _call(self, action: Literal["read", "off"]) -> str:
+    def _call(self, action: Literal["who", "read", "off"]) -> dict[str, Any]:
         name, port = split_address(self._access.address) or (self._access.address, None)
         message = {
             "address": name,
@@ -44,6 +52,7 @@ class Ipmi:
             "username": self._access.username,
             "password": self._access.password,
             "action": action,
+            "guids": [UUID(each).hex for each in spellings(self._wanted.uuid) | NAMELESS] if self._wanted.uuid else [],
         }
         return self._read(self._ask(json.dumps(message)))
 
@@ -68,15 +77,21 @@ class Ipmi:
                         helper.kill()
                         raise self._silent() from None
 
-    def _read(self, said: str) -> str:
+    def _read(self, said: str) -> dict[str, Any]:
         try:
-            answer = json.loads(said.splitlines()[-1])
-            power, failure = answer.get("power"), answer.get("failure")
-        except (IndexError, ValueError, AttributeError):
-            power, failure = None, "broken"
-        if failure is not None or power not in ("on", "off"):
-            raise self._error(str(failure))
-        return power
+            answer = dict(json.loads(said.splitlines()[-1]))
+        except (IndexError, ValueError, TypeError):
+            answer = {"failure": "broken"}
+        if answer.get("failure") == "another":
+            self._wanted.require(_uuid(answer))
+        if "failure" in answer:
+            raise self._error(str(answer["failure"]))
+        return answer
+
+    def _power(self, answer: dict[str, Any]) -> str:
+        if answer.get("power") not in ("on", "off"):
+            raise self._error("broken")
+        return str(answer["power"])
 
     def _error(self, failure: str) -> FenceFailedError:
         bmc = f"the BMC of {self._access.host}"
@@ -105,3 +120,9 @@ class Ipmi:
             f"the BMC of {self._access.host} does not answer",
             remedy="check its address in the BMC file, its network and its power, and that IPMI over LAN is on",
         )
+
+
+def _uuid(answer: dict[str, Any]) -> str | None:
+    """Of a system GUID, whose first three fields most BMCs turn as SMBIOS does."""
+    guid = answer.get("guid")
+    return system_uuid(str(UUID(bytes_le=bytes.fromhex(guid)))) if guid else None

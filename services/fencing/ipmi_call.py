@@ -2,9 +2,13 @@
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 CHASSIS, CONTROL, POWER_DOWN = 0x00, 0x02, 0x00
+APP, SYSTEM_GUID, GUID_BYTES = 0x06, 0x37, 16
+HAS_NONE = (0xC1, 0xC2, 0xC9, 0xCB, 0xCC, 0xCE, 0xD4, 0xD5, 0xD6)
+"""Completion codes by which a BMC says that there is nothing to be had. Busy, and silence, are not among them."""
 KINDS = {
     "account": ("password", "unauthorized name", "rakp4 integrity", "invalid role"),
     "privilege": ("privilege", "unauthorized role"),
@@ -27,6 +31,32 @@ def order(link: Any) -> dict[str, str]:
     return {"failure": failure_of(str(answer["error"]))} if "error" in answer else {"power": "off"}
 
 
+def guid_of(link: Any) -> dict[str, str]:
+    """As the BMC sends it; empty: it has none."""
+    answer = link.raw_command(netfn=APP, command=SYSTEM_GUID)
+    if "error" not in answer:
+        data = bytes(answer["data"])
+        return {"guid": data.hex() if len(data) == GUID_BYTES else ""}
+    if answer.get("code") in HAS_NONE:
+        return {"guid": ""}
+    return {"failure": failure_of(str(answer["error"]))}
+
+
+def power_of(link: Any) -> dict[str, str]:
+    return {"power": str(link.get_power()["powerstate"])}
+
+
+ACTIONS: dict[str, Callable[[Any], dict[str, str]]] = {"who": lambda _: {}, "read": power_of, "off": order}
+
+
+def done(link: Any, request: dict[str, Any]) -> dict[str, str]:
+    """Nothing is read of another machine, or ordered there. `guids`: what this one may say; empty: anything."""
+    who = guid_of(link)
+    if request["action"] != "who" and who.get("guid") and request["guids"] and who["guid"] not in request["guids"]:
+        return {"failure": "another"} | who
+    return who if "failure" in who else who | ACTIONS[request["action"]](link)
+
+
 def call(request: dict[str, Any]) -> dict[str, str]:
     try:
         from pyghmi.exceptions import PyghmiException
@@ -41,9 +71,7 @@ def call(request: dict[str, Any]) -> dict[str, str]:
             port=request["port"],
             keepalive=False,
         )
-        if request["action"] == "off":
-            return order(link)
-        return {"power": str(link.get_power()["powerstate"])}
+        return done(link, request)
     except OSError:
         return {"failure": "silent"}
     except PyghmiException as error:

@@ -39,6 +39,9 @@ class ProcessFencing:
         """The mark is lasting, and nothing is off without it."""
         return self.is_off(host)
 
+    def doubt_about(self, host: str) -> str | None:
+        return None
+
     def boot_of(self, host: str) -> str | None:
         try:
             return self._host(host).incarnation()

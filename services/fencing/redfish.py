@@ -20,7 +20,9 @@ from evacuation.errors import (
     BmcUnreachableError,
     FenceFailedError,
 )
+from evacuation.system_uuid import system_uuid
 from services.fencing.bmc_file import Access, split_address
+from services.fencing.machine import Wanted
 
 CONNECT = 2.0
 """Seconds for a TCP connection. A BMC that is there takes milliseconds, its first byte may take seconds."""
@@ -29,8 +31,9 @@ CONNECT = 2.0
 class Redfish:
     """One system, in one session. Each answer takes `timeout` seconds at most, with a beat before each question."""
 
-    def __init__(self, access: Access, timeout: float, beat: Callable[[], None]) -> None:
+    def __init__(self, access: Access, wanted: Wanted, timeout: float, beat: Callable[[], None]) -> None:
         self._access = access
+        self._wanted = wanted
         self._timeout = timeout
         self._beat = beat
         self._system: System | None = None
@@ -51,15 +54,22 @@ class Redfish:
         finally:
             link.close()
 
-    def is_off(self) -> bool:
+    def says(self) -> str | None:
         with self._named():
-            state = cast("PowerState | None", self._read().power_state)
+            return self._read_uuid()
+
+    def is_off(self) -> bool:
+        """Who it is and what it reads are of one answer."""
+        with self._named():
+            self._wanted.require(self._read_uuid())
+            state = cast("PowerState | None", self._found.power_state)
         if state is None:
             raise FenceFailedError(f"the BMC of {self._access.host} does not say whether it is on or off")
         return state is PowerState.OFF
 
     def cut(self) -> None:
         with self._named():
+            self._wanted.require(self._read_uuid())
             system = self._found
             if ResetType.FORCE_OFF not in system.get_allowed_reset_system_values():
                 raise BmcSystemError(
@@ -68,12 +78,12 @@ class Redfish:
                 )
             system.reset_system(ResetType.FORCE_OFF)
 
-    def _read(self) -> System:
-        """What was read when it was opened is of now; after that it is asked again."""
+    def _read_uuid(self) -> str | None:
+        """The system is read. What was read when it was opened is of now; after that it is asked again."""
         if not self._is_fresh:
             self._found.refresh(force=True)
         self._is_fresh = False
-        return self._found
+        return system_uuid(self._found.uuid)
 
     @property
     def _found(self) -> System:

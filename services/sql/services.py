@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from services.sql.fences import SqlEvidence
     from services.sql.fleet import SqlFleet
     from services.sql.hosts import SqlHosts
+    from services.sql.identities import SqlIdentities
     from services.sql.ledgers import SqlLedger
     from services.sql.network import SqlNetwork
     from services.sql.store import SqlStore
@@ -40,6 +41,12 @@ class SqlServices:
         from services.sql.fences import SqlEvidence
 
         return SqlEvidence(self.database)
+
+    @cached_property
+    def identities(self) -> "SqlIdentities":
+        from services.sql.identities import SqlIdentities
+
+        return SqlIdentities(self.database)
 
     @cached_property
     def capacity(self) -> "SqlCapacity":

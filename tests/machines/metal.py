@@ -65,6 +65,9 @@ class Metal:
     def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
         return self.is_off(host)
 
+    def doubt_about(self, host: str) -> str | None:
+        return None
+
     def boot_of(self, host: str) -> str | None:
         return self.on[host].incarnation if host in self.on else None
 

@@ -5,6 +5,8 @@ It is pyghmi's BMC; it prints a line when it listens."""
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from pyghmi.ipmi.bmc import Bmc
 from pyghmi.ipmi.private import constants, serversession
@@ -37,6 +39,21 @@ class MachineBmc(Bmc):
 
     def get_power_state(self) -> int:
         return int(self.machine.is_said_to_be_on)
+
+    def get_system_guid(self) -> SimpleNamespace:
+        """Hexadecimal; empty: the command is not known."""
+        said = self.machine.says.read_text() if self.machine.says.exists() else ""
+        if not said:
+            raise NotImplementedError
+        return SimpleNamespace(bytes_le=bytes.fromhex(said))
+
+    def handle_raw_request(self, request: dict[str, Any], session: Any) -> None:
+        if (request["netfn"], request["command"]) == (6, 0x37) and self.machine.says.exists():
+            said = self.machine.says.read_text()
+            if said.startswith("code "):
+                session.send_ipmi_response(code=int(said.removeprefix("code "), 16))
+                return
+        super().handle_raw_request(request, session)
 
     def power_off(self) -> None:
         (Path(root) / "orders").open("a").write(f"{name} off\n")

@@ -12,9 +12,9 @@ import psutil
 
 
 class Machine:
-    """Known by its directory, so that a BMC in another process switches it. `held`, `stuck` and `lies` are files: a
-    power-off waits while the first is there, and does nothing while the second is; the third has how often its BMC
-    still says that it is off, whatever it is."""
+    """Known by its directory, so that a BMC in another process switches it. `held`, `stuck`, `lies` and `says` are
+    files: a power-off waits while the first is there, and does nothing while the second is; the third has how often
+    its BMC still says that it is off, whatever it is; the last has which machine its BMC says it is, to the letter."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
@@ -22,6 +22,7 @@ class Machine:
         self.held = root / f"{name}.held"
         self.stuck = root / f"{name}.stuck"
         self.lies = root / f"{name}.lies"
+        self.says = root / f"{name}.says"
 
     def power_on(self) -> None:
         sleeper = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)"]

@@ -2,6 +2,7 @@
 
 It is sushy-tools' emulator over HTTPS; the system ids are the machines' names. It prints its port when it listens."""
 
+import json
 import ssl
 import sys
 import threading
@@ -41,6 +42,16 @@ def as_told() -> Any:
     if slow.exists():
         time.sleep(float(slow.read_text()))
     return redirect(elsewhere.read_text() + request.path) if elsewhere.exists() else None
+
+
+@emulator.app.after_request
+def with_its_uuid(response: Any) -> Any:
+    """Where the machine has a file of that, its UUID is what the file has in it; empty: the key is missing."""
+    name = request.path.rpartition("/")[2]
+    if request.method == "GET" and name in MACHINES and MACHINES[name].says.exists():
+        system = response.get_json() | {"UUID": MACHINES[name].says.read_text()}
+        response.set_data(json.dumps({key: value for key, value in system.items() if key != "UUID" or value}))
+    return response
 
 
 fakedriver.FakeDriver = Driver

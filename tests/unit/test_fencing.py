@@ -23,6 +23,7 @@ from evacuation.errors import (
 from evacuation.fencing import FencingPolicy
 from evacuation.messages import FenceRequest, PowerQuery
 from evacuation.model import Evidence, EvidenceKind, PowerReading, Rejection
+from evacuation.ports import FencingDriver
 
 REQUEST = FenceRequest(host="cmp-1", incarnation="boot-1", instance_id="i-1")
 WORD = REQUEST.model_copy(update={"statement": "Jo pulled the plug", "who": "jo"})
@@ -49,6 +50,9 @@ class Power:
 
     def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
         return self.is_off(host)
+
+    def doubt_about(self, host: str) -> str | None:
+        return None
 
     def boot_of(self, host: str) -> str | None:
         return None
@@ -137,12 +141,21 @@ KNOWN = Evidence(
 )
 
 
-def fence(request: FenceRequest, power: Power, notes: Notebook) -> Evidence:
+def fence(request: FenceRequest, power: FencingDriver, notes: Notebook) -> Evidence:
     return ActivityEnvironment().run(FencingActivities(notes, power).fence_source, request)
 
 
-def fence_destination(power: Power, notes: Notebook) -> Evidence:
+def fence_destination(power: FencingDriver, notes: Notebook) -> Evidence:
     return ActivityEnvironment().run(FencingActivities(notes, power).fence_destination, SPARING)
+
+
+def look(power: FencingDriver, notes: Notebook) -> PowerReading:
+    query = PowerQuery(host="cmp-1", incarnation=None)
+    return ActivityEnvironment().run(FencingActivities(notes, power).read_power, query)
+
+
+def take_word(request: FenceRequest, power: FencingDriver, notes: Notebook) -> None:
+    ActivityEnvironment().run(FencingActivities(notes, power).take_word, request)
 
 
 def test_fence_cuts_the_power_reads_it_back_and_records_that_boot():

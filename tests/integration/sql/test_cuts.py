@@ -44,6 +44,9 @@ class Power:
     def stays_off(self, host: str, beat: Callable[[], None]) -> bool:
         return self.is_off(host)
 
+    def doubt_about(self, host: str) -> str | None:
+        return None
+
     def boot_of(self, host: str) -> str | None:
         return None
 
