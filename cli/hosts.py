@@ -48,15 +48,19 @@ def show_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateD
 def preflight_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """Which of a host's instances would come back if it died now, where, and why not the others.
 
-    Exit code 1 when there is one that would not."""
-    from cli.preflight import print_preflight
+    The power of every host is read, too: one that answers must read on. Exit code 1 when there is an instance that
+    would not come back, or something is wrong with this host's power."""
+    from cli.power_checks import check_power
+    from cli.preflight import is_sound, print_preflight
 
     require_name(host, "a host")
     with open_store() as services:
         services.views.resolve_host(host)
         found = services.views.preflight(host)
-    print_preflight(host, found, as_json=as_json)
-    if not all(each.can for each in found):
+        hosts, _ = services.ledger.to_be_asked()
+    checks = check_power(settings(), hosts)
+    print_preflight(host, found, checks, as_json=as_json)
+    if not is_sound(host, found, checks):
         raise typer.Exit(NOT_RECOVERED)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from cli.output import print_json, print_table, say
+from cli.power_checks import of_host, told
 from evacuation.model import Frozen
+from evacuation.power_check import PowerCheck
 from evacuation.preflight import Preflight
 
 
@@ -14,13 +16,30 @@ class _Line(Frozen):
     reasons: str
 
 
-def print_preflight(host: str, found: Sequence[Preflight], *, as_json: bool) -> None:
+class _Document(Preflight):
+    """`power`: of its host, and of others where something is wrong with it. None: it was not read."""
+
+    power: tuple[PowerCheck, ...] | None
+
+
+def print_preflight(
+    host: str, found: Sequence[Preflight], checks: Sequence[PowerCheck] | None, *, as_json: bool
+) -> None:
     if as_json:
-        print_json(found)
+        power = None if checks is None else of_host(host, checks)
+        print_json([_Document(**dict(each), power=power) for each in found])
     else:
         print_table([_line(each) for each in found], tuple(_Line.model_fields))
+    for line in told(host, checks) if checks else ():
+        say(line)
     cannot = sum(not each.can for each in found)
     say(f"{host}: {len(found) - cannot} of {len(found)} instances would come back")
+
+
+def is_sound(host: str, found: Sequence[Preflight], checks: Sequence[PowerCheck] | None) -> bool:
+    """All would come back, and nothing is known to be wrong with the host's own power."""
+    wrong = any(each.problem for each in checks or () if each.host == host)
+    return all(each.can for each in found) and not wrong
 
 
 def _line(found: Preflight) -> _Line:

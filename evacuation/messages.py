@@ -20,6 +20,7 @@ from evacuation.model import (
     TaskState,
     VmState,
 )
+from evacuation.power_check import PowerCheck
 from evacuation.retries import Retrying
 
 
@@ -538,6 +539,15 @@ class AskHostsInput(Frozen):
     hosts: tuple[ProbeRequest, ...]
     guests: bool = False
     tuning: Tuning = Tuning()
+
+
+class CheckPowerInput(Frozen):
+    hosts: tuple[ProbeRequest, ...]
+    tuning: Tuning = Tuning()
+
+
+class PowerChecks(Frozen):
+    checks: tuple[PowerCheck, ...]
 
 
 class HostAnswer(Answered):

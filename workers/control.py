@@ -16,6 +16,7 @@ from activities.last_start import LastStart
 from activities.liveness import LastLook
 from activities.network import NetworkActivities
 from activities.power import PowerReader
+from activities.power_checks import PowerCheckActivities
 from evacuation import names
 from services.fencing import fencing_driver
 from services.settings import Settings
@@ -81,6 +82,7 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
             storage=served.storage,
             last_look=LastLook(client, cancelled=True),
         ).all,
+        *PowerCheckActivities(fencing).all,
         *HostActivities(served.hosts, power).all,
         *InPlaceActivities(served.hosts).all,
     ]

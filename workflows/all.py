@@ -1,6 +1,7 @@
 """What a control worker serves."""
 
 from workflows.ask_hosts import AskHosts
+from workflows.check_power import CheckPower
 from workflows.delete_instance import DeleteInstance
 from workflows.evacuate_instance import EvacuateInstance
 from workflows.fence_host import FenceHost
@@ -17,6 +18,7 @@ ALL: list[type] = [
     FenceHost,
     ProbeHost,
     AskHosts,
+    CheckPower,
     ReportHost,
     StartInstance,
     StopInstance,

@@ -72,6 +72,9 @@ SPAWN = Policy(start_to_close=120, schedule_to_start=15, heartbeat=10, once=True
 
 PROBE = Policy(start_to_close=3, deadline=3, once=True)
 
+LOOK = Policy(start_to_close=60, deadline=90, once=True)
+"""Reading a power for a person: a BMC may take as long as it does in a fence."""
+
 WAIT_FOR_CAPACITY = Policy(start_to_close=10, first_retry=0.5, last_retry=15)
 """Its deadline is the request's."""
 

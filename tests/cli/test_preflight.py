@@ -1,8 +1,13 @@
 """`evacuate host preflight`, on a store whose hosts' workers never came."""
 
 import json
+from collections.abc import Sequence
 
-from evacuation.messages import HostRef, HostReport
+import pytest
+
+from evacuation.messages import HostRef, HostReport, ProbeRequest
+from evacuation.model import PowerReading
+from evacuation.power_check import PowerCheck
 from services.sql import open_services
 from tests.cli.conftest import Command
 
@@ -22,7 +27,7 @@ def test_preflight_names_every_destination_and_why_it_will_not_do(evacuate: Comm
     answer = evacuate("host", "preflight", "cmp-1", "--json")
     assert answer.code == 1
     for each in json.loads(answer.out):
-        assert list(each) == ["instance_id", "name", "can", "reasons", "destinations"]
+        assert list(each) == ["instance_id", "name", "can", "reasons", "destinations", "power"]
         assert (each["can"], each["destinations"]) == (False, [])
         assert each["reasons"] and all(reason.endswith(": down") for reason in each["reasons"])
 
@@ -32,6 +37,8 @@ def test_preflight_ends_well_when_every_instance_would_come_back(evacuate: Comma
     answer = evacuate("host", "preflight", "cmp-1", "--json")
     assert answer.code == 0, answer.err
     assert all(each["can"] and each["destinations"] and not each["reasons"] for each in json.loads(answer.out))
+    assert all(each["power"] is None for each in json.loads(answer.out))
+    assert "the power of hosts was not read: Temporal does not answer" in answer.err
     table = evacuate("host", "preflight", "cmp-1")
     assert table.code == 0 and "yes" in table.out and "would come back" in table.err
 
@@ -40,3 +47,62 @@ def test_preflight_of_an_unknown_host_is_refused(evacuate: Command, store) -> No
     answer = evacuate("host", "preflight", "nowhere")
     assert (answer.code, answer.out) == (2, "")
     assert "there is no host" in answer.err
+
+
+def _checks(monkeypatch: pytest.MonkeyPatch, **those: dict[str, object]) -> None:
+    """As a control worker finds it: every host of the store answers and reads on, but for those."""
+
+    async def ask(_: object, hosts: Sequence[ProbeRequest]) -> tuple[PowerCheck, ...]:
+        usual = {"driver": "redfish", "answers": True, "power": PowerReading.ON, "problem": None, "notes": ()}
+        found = [{"host": each.host} | usual | those.get(each.host.replace("-", "_"), {}) for each in hosts]
+        return tuple(PowerCheck.model_validate(each) for each in found)
+
+    monkeypatch.setattr("cli.power_checks.ask", ask)
+
+
+def test_preflight_says_that_every_host_that_answers_reads_on(
+    evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _bring_up(store)
+    _checks(monkeypatch, cmp_3={"answers": False, "power": PowerReading.OFF})
+    answer = evacuate("host", "preflight", "cmp-1", "--json")
+    assert answer.code == 0 and "hosts that answer read on" in answer.err and "cmp-3" not in answer.err, answer
+    for each in json.loads(answer.out):
+        assert each["power"] == [
+            {"host": "cmp-1", "driver": "redfish", "answers": True, "power": "on", "problem": None, "notes": []}
+        ]
+
+
+def test_preflight_fails_where_the_hosts_own_power_is_another_machines(
+    evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every instance would find a place, and the fence before that would fail."""
+    _bring_up(store)
+    problem = "the BMC of cmp-1 switches another machine"
+    _checks(monkeypatch, cmp_1={"power": PowerReading.UNKNOWN, "problem": problem})
+    answer = evacuate("host", "preflight", "cmp-1", "--json")
+    assert answer.code == 1 and problem in answer.err
+    assert all(each["can"] and each["power"][0]["problem"] == problem for each in json.loads(answer.out))
+
+
+def test_preflight_names_other_hosts_with_a_problem_after_its_own(
+    evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _bring_up(store)
+    problem = "the power of cmp-2 reads off while its worker answers"
+    _checks(monkeypatch, cmp_2={"power": PowerReading.OFF, "problem": problem})
+    answer = evacuate("host", "preflight", "cmp-1", "--json")
+    assert answer.code == 0 and problem in answer.err
+    assert all([at["host"] for at in each["power"]] == ["cmp-1", "cmp-2"] for each in json.loads(answer.out))
+    assert evacuate("host", "preflight", "cmp-2").code == 1
+
+
+def test_preflight_tells_what_nothing_shows_to_be_right(
+    evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _bring_up(store)
+    doubt = "the BMC of cmp-1 does not say which machine it is"
+    _checks(monkeypatch, cmp_1={"notes": (doubt,)}, cmp_3={"notes": ("another doubt",)})
+    answer = evacuate("host", "preflight", "cmp-1")
+    assert answer.code == 0 and doubt in answer.err
+    assert "not shown to be right for 1 other host either: cmp-3" in answer.err

@@ -6,9 +6,13 @@ from uuid import UUID
 
 import pytest
 import yaml
+from temporalio.testing import ActivityEnvironment
 
+from activities.power_checks import PowerCheckActivities
 from evacuation.errors import BmcFileError, BmcIdentityError, BmcUnreachableError, FenceFailedError
+from evacuation.messages import HostRef
 from evacuation.model import PowerReading
+from evacuation.power_check import PowerCheck, judged
 from services.fencing import bmc, fencing_driver
 from tests.integration.fencing.test_bmc import DRIVERS, Beats, nothing
 from tests.support.bmcs import PASSWORD, USERNAME, Authority, ipmi_bmc, redfish_bmc
@@ -267,3 +271,28 @@ def test_bmc_that_is_too_busy_to_say_who_it_is_is_asked_again(site: Site):
 def test_bmc_that_does_not_give_its_guid_to_this_account_has_none(site: Site, code: str):
     site.machines["cmp-1"].says.write_text(f"code {code}")
     assert "does not say which machine" in (site.driver("ipmi").doubt_about("cmp-1") or "")
+
+
+def checked(driver: bmc.BmcFencing, host: str) -> PowerCheck:
+    look = PowerCheckActivities(driver).look_at_power
+    return judged(ActivityEnvironment().run(look, HostRef(host=host, incarnation=None)), answers=True)
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_check_names_exchanged_entries_of_hosts_that_live(site: Site, kind: str):
+    site.says(kind, "cmp-1", FIRST)
+    site.says(kind, "cmp-2", SECOND)
+    right = checked(site.driver(kind), "cmp-1")
+    assert (right.power, right.problem, right.notes, right.driver) == (PowerReading.ON, None, (), kind)
+    for host in NAMES:
+        wrong = checked(site.driver(kind, exchanged=True), host)
+        assert wrong.power is PowerReading.UNKNOWN and f"the BMC of {host} switches another" in (wrong.problem or "")
+    assert site.orders() == []
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_check_names_exchanged_entries_without_uuids_once_one_of_them_is_off(site: Site, kind: str):
+    site.machines["cmp-2"].kill()
+    found = checked(site.driver(kind, exchanged=True), "cmp-1")
+    assert found.power is PowerReading.OFF and "reads off while its worker answers" in (found.problem or "")
+    assert "does not say which machine" in found.notes[0] and site.orders() == []
