@@ -1,15 +1,19 @@
 """`evacuate host preflight`, on a store whose hosts' workers never came."""
 
+import asyncio
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
+from cli import power_checks
+from embedded.state import StateDir, settings_for
 from evacuation.messages import HostRef, HostReport, ProbeRequest
 from evacuation.model import PowerReading
 from evacuation.power_check import PowerCheck
 from services.sql import open_services
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, called
 
 
 def _bring_up(store) -> None:
@@ -106,3 +110,31 @@ def test_preflight_tells_what_nothing_shows_to_be_right(
     answer = evacuate("host", "preflight", "cmp-1")
     assert answer.code == 0 and doubt in answer.err
     assert "not shown to be right for 1 other host either: cmp-3" in answer.err
+
+
+def test_preflight_answers_from_the_store_when_no_control_worker_does(
+    unserved: StateDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedded.readiness.PROBE_TIMEOUT", timedelta(seconds=0.5))
+    _bring_up(unserved)
+    answer = called("host", "preflight", "cmp-1", "--json")
+    assert answer.code == 0 and "the power of hosts was not read: no control worker answers" in answer.err, answer
+    assert all(each["can"] and each["power"] is None for each in answer.json)
+
+
+def test_hosts_of_a_large_fleet_are_asked_a_page_at_a_time(state, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[int] = []
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def page(_: object, __: object, hosts: Sequence[ProbeRequest]) -> tuple[PowerCheck, ...]:
+        pages.append(len(hosts))
+        usual = {"driver": "redfish", "answers": True, "power": PowerReading.ON, "problem": None, "notes": ()}
+        return tuple(PowerCheck.model_validate({"host": each.host} | usual) for each in hosts)
+
+    for name, stand_in in (("connect", nothing), ("_require_control", nothing), ("_ask", page)):
+        monkeypatch.setattr(power_checks, name, stand_in)
+    hosts = [ProbeRequest(host=f"cmp-{number}", hypervisor_uuid=None) for number in range(70)]
+    found = asyncio.run(power_checks.ask(settings_for(), hosts))
+    assert [each.host for each in found] == [each.host for each in hosts] and pages == [32, 32, 6]

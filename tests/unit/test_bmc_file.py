@@ -70,6 +70,7 @@ def test_nothing_of_an_entry_is_in_what_it_prints(path: Path):
         ("{driver: telnet, address: a, username: u, password: p}", "cmp-1.driver: input should be 'redfish'"),
         ("{address: 'http://a', username: u, password: p}", ":1: cmp-1: plain http would show the password"),
         ("{driver: ipmi, address: a, username: u, password: p, system: '1'}", "cmp-1: an ipmi entry has"),
+        ("{address: a, username: u, password: p, uuid: cmp-1}", "cmp-1: uuid is not one that names a machine"),
         ("{address: a, username: u, password: p, ca_file: nowhere.pem}", "cmp-1.ca_file: there is no such file"),
         ("{address: a, username: u, password_file: nowhere}", "cmp-1.password_file: cannot be read"),
         ("{address: a, username: u, password: p}\ncmp-1: 1", ":2: cmp-1: the key is given twice"),
