@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     libvirt_signal_timeout: float = Field(default=90.0, gt=0)
     libvirt_call_timeout: float = Field(default=10.0, gt=0)
     """Of one call to libvirt, also of one that opens the connection."""
+    libvirt_reconnect_delay: int = Field(default=20, ge=0)
+    """Seconds for which a guest's requests wait for a volume's server that is gone; 0: they fail at once."""
     libvirt_announce: bool = True
     """A started guest's addresses are announced on its bridges, so that switches learn where it is."""
 

@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -23,10 +25,10 @@ def names(target: VolumeTarget) -> set[str]:
 
 
 class Client:
-    """`write` returns None when the byte pattern is on the disk, or what the guest is told."""
+    """`write` returns None when the byte pattern is on the disk, or what the guest is told. `delay` is in seconds: for
+    so long it waits for a server that is gone."""
 
-    def __init__(self, target: VolumeTarget, log: Path, *, reconnects: bool = False) -> None:
-        delay = "30" if reconnects else "0"
+    def __init__(self, target: VolumeTarget, log: Path, *, delay: int = 0) -> None:
         option = f"driver=nbd,server.type=inet,server.host={target.host},server.port={target.port}"
         self._log = log.open("w+")
         self._process = subprocess.Popen(
@@ -43,21 +45,25 @@ class Client:
         return self._process.stdin
 
     def write(self, pattern: int, offset: str = "0") -> str | None:
-        before = len(self._said())
-        try:
+        self.begin(pattern, offset)
+        return self.end()
+
+    def begin(self, pattern: int, offset: str = "0") -> None:
+        """Asked for; `end` says what became of it."""
+        self._before = len(self._said())
+        with suppress(BrokenPipeError):
             self._input.write(f"write -P {pattern} {offset} 4k\nflush\n")
             self._input.flush()
-        except BrokenPipeError:
-            return self._said()
-        return self._answer(before)
 
-    def _answer(self, before: int) -> str | None:
-        while True:
-            match = PATTERN.search(self._said()[before:])
-            if match is not None:
-                return match["error"]
-            if self._process.poll() is not None:
-                return self._said()[before:] or "ended"
+    @property
+    def is_waiting(self) -> bool:
+        return self._process.poll() is None and PATTERN.search(self._said()[self._before :]) is None
+
+    def end(self) -> str | None:
+        while self.is_waiting:
+            time.sleep(0.01)
+        match = PATTERN.search(self._said()[self._before :])
+        return match["error"] if match is not None else self._said()[self._before :] or "ended"
 
     def _said(self) -> str:
         self._log.flush()

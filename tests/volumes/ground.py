@@ -64,9 +64,9 @@ class Ground:
     def image(self, volume: str) -> Path:
         return self.layout.image(self.attachment(volume).volume_id)
 
-    def client(self, target: m.VolumeTarget, *, reconnects: bool = False) -> Client:
+    def client(self, target: m.VolumeTarget, *, delay: int = 0) -> Client:
         log = self.directory / f"client-{len(self._clients)}.log"
-        self._clients.append(Client(target, log, reconnects=reconnects))
+        self._clients.append(Client(target, log, delay=delay))
         return self._clients[-1]
 
     def on_disk(self, volume_id: str) -> int:

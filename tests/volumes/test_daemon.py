@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evacuation.errors import MalformedRequestError, StorageNotRevokedError, VolumeImageGoneError, VolumeServiceError
-from services.volumes.nbd import StorageService, service
+from services.volumes.nbd import StorageService, health, service
 from services.volumes.nbd.layout import Layout, make_images
 from tests.volumes.ground import Ground
 from tests.volumes.test_exports import attached, exported
@@ -25,7 +25,7 @@ def kill(volumes: Ground) -> None:
 
 
 def test_daemon_that_died_is_started_again_with_what_the_store_wants(volumes: Ground) -> None:
-    client = volumes.client(volumes.target("root-1"), reconnects=True)
+    client = volumes.client(volumes.target("root-1"), delay=30)
     assert client.write(0x11) is None
     kill(volumes)
     assert volumes.service.look()
@@ -65,13 +65,13 @@ def test_calls_fail_and_may_be_repeated_while_the_daemon_is_away(volumes: Ground
 
 def test_daemon_that_hangs_proves_nothing_and_is_replaced(volumes: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """Thawed it would serve its old clients again: only when it is dead is it known what it does not export."""
-    monkeypatch.setattr("services.volumes.nbd.daemon.TIMEOUT", 0.3)
+    monkeypatch.setattr(health, "PATIENCE", 0.2)
     monkeypatch.setattr(service, "HUNG", 0.0)
     frozen = pid_of(volumes)
     os.kill(frozen, signal.SIGSTOP)
     with pytest.raises(StorageNotRevokedError):
         volumes.fence.revoke(volumes.request(), lambda: None)
-    assert volumes.service.look()
+    assert any(volumes.service.look() for _ in range(health.LOOKS + 1))
     assert pid_of(volumes) != frozen
     assert volumes.fence.revoke(volumes.request(), lambda: None)
 

@@ -20,7 +20,7 @@ def place_disks(domain: Element, guest: GuestSpec, options: LibvirtOptions) -> N
     for disk in guest.disks:
         found = _disk_at(devices, disk.device)
         if disk.target is not None:
-            _connect(found if found is not None else _new_disk(devices, disk.device), disk)
+            _connect(found if found is not None else _new_disk(devices, disk.device), disk, options.reconnect_delay)
         elif found is None:
             raise DestinationUnableError(
                 f"volume {disk.volume_id} of {guest.name} ({disk.device}) cannot be reached from {options.host}",
@@ -45,8 +45,9 @@ def _new_disk(devices: Element, device: str) -> Element:
     return disk
 
 
-def _connect(disk: Element, wanted: GuestDisk) -> None:
-    """A network source, named with the attachment: once that is deleted, whoever still has it writes nothing."""
+def _connect(disk: Element, wanted: GuestDisk, reconnect_delay: int) -> None:
+    """A network source, named with the attachment: once that is deleted, whoever still has it writes nothing, however
+    often it connects again. Requests wait for `reconnect_delay` seconds for a server that is gone."""
     assert wanted.target is not None
     disk.set("type", "network")
     driver = disk.find("driver")
@@ -58,6 +59,8 @@ def _connect(disk: Element, wanted: GuestDisk) -> None:
         "source", {"protocol": wanted.target.protocol, "name": wanted.target.export or wanted.attachment_id}
     )
     SubElement(source, "host", {"name": wanted.target.host, "port": str(wanted.target.port)})
+    if reconnect_delay:
+        SubElement(source, "reconnect", {"delay": str(reconnect_delay)})
     disk.insert(1 if driver is not None else 0, source)
 
 

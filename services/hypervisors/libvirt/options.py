@@ -30,6 +30,7 @@ class LibvirtOptions:
     signal_timeout: float = 90.0
     call_timeout: float = 10.0
     create_timeout: float = 60.0
+    reconnect_delay: int = 20
     announce: bool = True
     poll: float = 0.2
 
@@ -57,4 +58,5 @@ def options_of(settings: Settings, host: str) -> LibvirtOptions:
         signal_timeout=settings.libvirt_signal_timeout,
         call_timeout=settings.libvirt_call_timeout,
         announce=settings.libvirt_announce,
+        reconnect_delay=settings.libvirt_reconnect_delay,
     )

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from evacuation.errors import VolumeServiceError
-from services.hypervisors.locks import LockHeldError, file_lock
+from services.volumes.nbd.change_lock import change_lock
 from services.volumes.nbd.layout import Layout, export_of, node_of
 from services.volumes.nbd.qmp import REMEDY, Qmp, QmpError
 
@@ -18,15 +18,19 @@ POLL = 0.01
 
 
 class Daemon:
-    """A connection to the one qemu-storage-daemon, under the lock that everybody takes who talks to it."""
+    """A connection to the one qemu-storage-daemon, under the lock that everybody takes who talks to it. What is opened
+    was seen once and is remembered: a new daemon gets hundreds of exports while their guests wait for them."""
 
     def __init__(self, layout: Layout, qmp: Qmp) -> None:
         self._layout = layout
         self._qmp = qmp
+        self._exports: dict[str, str] | None = None
+        self._nodes: set[str] | None = None
 
     def exports(self) -> dict[str, str]:
-        """Node by export id, also those that are closing."""
-        return {each["id"]: each["node-name"] for each in self._qmp.execute("query-block-exports")}
+        """Node by export id, also those that are closing, as it is now."""
+        self._exports = {each["id"]: each["node-name"] for each in self._qmp.execute("query-block-exports")}
+        return dict(self._exports)
 
     def close_exports(self, exports: frozenset[str]) -> None:
         """They are gone, and every request that they had taken has ended: nothing is written through them any more.
@@ -46,32 +50,31 @@ class Daemon:
 
     def open_export(self, volume_id: str, attachment_id: str) -> None:
         """Raises VolumeServiceError."""
-        node = node_of(volume_id)
-        if export_of(attachment_id) in self.exports():
+        node, export = node_of(volume_id), export_of(attachment_id)
+        seen = self._seen_exports()
+        if export in seen:
             return
         self._open_node(volume_id, node)
         try:
             self._qmp.execute(
-                "block-export-add",
-                type="nbd",
-                id=export_of(attachment_id),
-                name=attachment_id,
-                node_name=node,
-                writable=True,
+                "block-export-add", type="nbd", id=export, name=attachment_id, node_name=node, writable=True
             )
         except QmpError as error:
             raise self._refused(error) from None
+        seen[export] = node
 
     def close_node(self, node: str) -> None:
         """The image is not open any more. It stays open while an export uses it."""
-        if node in self._nodes() and node not in self.exports().values():
+        if node in self._seen_nodes() and node not in self.exports().values():
             try:
                 self._qmp.execute("blockdev-del", node_name=node)
             except QmpError as error:
                 raise self._refused(error) from None
+            self._seen_nodes().discard(node)
 
     def _open_node(self, volume_id: str, node: str) -> None:
-        if node in self._nodes():
+        nodes = self._seen_nodes()
+        if node in nodes:
             return
         image = self._layout.require_image(volume_id)
         try:
@@ -80,9 +83,20 @@ class Daemon:
             self._qmp.execute("blockdev-add", driver="raw", node_name=node, file=file, discard="unmap")
         except QmpError as error:
             raise self._refused(error) from None
+        nodes.add(node)
 
-    def _nodes(self) -> frozenset[str]:
-        return frozenset(each["node-name"] for each in self._qmp.execute("query-named-block-nodes", flat=True))
+    def _seen_exports(self) -> dict[str, str]:
+        if self._exports is None:
+            self.exports()
+        assert self._exports is not None
+        return self._exports
+
+    def _seen_nodes(self) -> set[str]:
+        """Nobody else opens or closes one while this connection is served."""
+        if self._nodes is None:
+            found = self._qmp.execute("query-named-block-nodes", flat=True)
+            self._nodes = {each["node-name"] for each in found}
+        return self._nodes
 
     def _refused(self, error: QmpError) -> VolumeServiceError:
         return VolumeServiceError(f"the storage daemon refuses: {error}", remedy=REMEDY)
@@ -91,11 +105,9 @@ class Daemon:
 @contextmanager
 def daemon(layout: Layout, *, timeout: float = TIMEOUT) -> Generator[Daemon]:
     """Alone with the daemon: it serves one client at a time, and who reads what is wanted must be the last to have
-    read it. Raises VolumeServiceError."""
+    read it. Raises VolumeServiceError; when somebody else does not let go of it, that one is named."""
     try:
-        with file_lock(layout.lock, wait=LOCK_WAIT), Qmp(layout.socket, timeout=timeout) as qmp:
+        with change_lock(layout.lock, wait=LOCK_WAIT), Qmp(layout.socket, timeout=timeout) as qmp:
             yield Daemon(layout, qmp)
-    except LockHeldError:
-        raise VolumeServiceError("the storage daemon is busy with another change", remedy="try again") from None
     except QmpError as error:
         raise VolumeServiceError(f"the storage daemon refuses: {error}", remedy=REMEDY) from None

@@ -40,8 +40,13 @@ class Layout(Frozen):
         return self.directory / "qmp.sock"
 
     @property
+    def health(self) -> Path:
+        """A monitor on which nothing is changed: whether the daemon answers at all."""
+        return self.directory / "alive.sock"
+
+    @property
     def lock(self) -> Path:
-        """Held by whoever talks to the daemon."""
+        """Held by whoever changes what the daemon exports. A new daemon has a new one."""
         return self.directory / "daemon.lock"
 
     @property

@@ -10,7 +10,9 @@ from evacuation.model import RootDisk
 from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.metadata import epoch_in, epoch_of, mark_text
 from services.hypervisors.libvirt.names import NAMESPACE
+from services.hypervisors.libvirt.options import options_of
 from services.hypervisors.libvirt.signals import awaited_signal
+from services.settings import Settings
 from tests.unit.libvirt.world import INSTANCE, MAC, STORED, disk, guest, nic, options
 
 
@@ -81,6 +83,27 @@ def test_volume_is_found_by_its_device_and_named_with_the_attachment(tmp_path: P
     source = one(built(tmp_path), "devices/disk[@type='network']/source")
     assert (source.get("protocol"), source.get("name")) == ("nbd", "new-attachment")
     assert one(source, "host").attrib == {"name": "10.0.0.200", "port": "10810"}
+
+
+def test_volume_waits_for_a_server_that_is_started_again(tmp_path: Path) -> None:
+    assert one(built(tmp_path), "devices/disk/source[@name='new-attachment']/reconnect").attrib == {"delay": "20"}
+    other = built(tmp_path, reconnect_delay=45)
+    assert one(other, "devices/disk/source[@name='new-attachment']/reconnect").attrib == {"delay": "45"}
+    new = built(tmp_path, guest(disks=(disk("/dev/vdc"),)))
+    assert one(new, "devices/disk/source[@name='new-attachment']/reconnect").attrib == {"delay": "20"}
+
+
+def test_delay_is_the_hosts_and_not_what_an_older_definition_says(tmp_path: Path) -> None:
+    before = text_of(built(tmp_path, reconnect_delay=45))
+    again = domain_for(guest(definition=before, disks=(disk(),)), options(tmp_path, reconnect_delay=5))
+    assert one(again, "devices/disk/source/reconnect").attrib == {"delay": "5"}
+    none = domain_for(guest(definition=before, disks=(disk(),)), options(tmp_path, reconnect_delay=0))
+    assert none.find("devices/disk/source/reconnect") is None
+
+
+def test_delay_is_a_setting_of_the_host() -> None:
+    assert options_of(Settings(), "cmp-1").reconnect_delay == 20
+    assert options_of(Settings(libvirt_reconnect_delay=7), "cmp-1").reconnect_delay == 7
 
 
 def test_volume_gets_a_disk_of_its_own_when_the_definition_has_none(tmp_path: Path) -> None:
