@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from evacuation.capabilities import HostCapabilities
-from evacuation.errors import DuplicateInstanceError, NotAdoptableError
+from evacuation.errors import DuplicateInstanceError, MalformedDefinitionError, NotAdoptableError
 from evacuation.messages import StoredDefinition
 from evacuation.model import Flavor, Frozen, PowerState, RootDisk, VmState
 from evacuation.names import as_id, is_name
+from evacuation.sizes import require_small
 
 ANY_ADDRESS = "0.0.0.0/0"
 """Of a network whose addresses somebody else gives."""
@@ -61,6 +62,7 @@ def require_adoptable(hosts: Sequence[AdoptedHost]) -> None:
     _require_once(((host.name, host.name) for host in hosts), "host", "name each: --name NAME=URI")
     for host in hosts:
         _require_names(host)
+        _require_sizes(host)
     every = [(each, host.name) for host in hosts for each in host.instances]
     remedy = "undefine the copy that you do not keep, or leave it out: --skip"
     _require_once(((each.id, f"{each.name} on {host}") for each, host in every), "uuid", remedy)
@@ -84,6 +86,20 @@ def _require_names(host: AdoptedHost) -> None:
             f"{name!r} on {host.name} is not a name here",
             remedy="letters, digits, dot, dash and underscore, at most 63; rename it (virsh domrename), or --skip it",
         )
+
+
+def _require_sizes(host: AdoptedHost) -> None:
+    for each in host.instances:
+        try:
+            require_small(each.stored.definition)
+        except MalformedDefinitionError as error:
+            raise not_adoptable(f"{each.name} on {host.name}", error) from error
+
+
+def not_adoptable(name: str, error: MalformedDefinitionError) -> NotAdoptableError:
+    """One line that names the guest."""
+    remedy = f"{error.remedy}, or leave it out: --skip" if error.remedy else "mend it, or leave it out: --skip"
+    return NotAdoptableError(f"domain {name} cannot be adopted: {error.message}", remedy=remedy)
 
 
 def _bad_names(host: AdoptedHost) -> Iterator[str]:

@@ -17,6 +17,14 @@ class SeenDomain(Frozen):
     active: bool
 
 
+class Unreported(Frozen):
+    """A guest of the host whose definition is not followed, and why: what the store has of it is older."""
+
+    id: str
+    name: str
+    why: str
+
+
 class HostCapabilities(Frozen):
     """None: not known, or whatever a definition asks for is replaced by the host's own setting."""
 
@@ -33,3 +41,4 @@ class HostCapabilities(Frozen):
     """Bridges by network that a guest's own bridge gives way to."""
     shared: tuple[SharedDirectory, ...] = ()
     domains: tuple[SeenDomain, ...] = ()
+    unreported: tuple[Unreported, ...] = ()

@@ -6,20 +6,27 @@ from collections.abc import Iterator, Sequence
 import structlog
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from evacuation import names
-from evacuation.capabilities import HostCapabilities
+from evacuation.capabilities import HostCapabilities, Unreported
 from evacuation.errors import EvacuateError
 from evacuation.messages import DefinedGuest, HypervisorReport, ReportHostInput, StoredDefinition
 from evacuation.ports import Hypervisor, Reporter
+from evacuation.texts import size
 from services.settings import Settings
 from workers.serving import forever
 from workflows.report_host import ReportHost
 
 log = structlog.stdlib.get_logger("worker")
 PART = 500_000
-"""Characters of definitions in one message: a server refuses one of 2 MB."""
+"""Bytes of definitions in one message, as they are in JSON: a server refuses one of 2 MiB. One that is larger alone
+goes alone."""
+PART_GUESTS = 1000
+"""In one message: what goes with each definition takes room, too."""
+ABOUT_THE_MESSAGE = (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.RESOURCE_EXHAUSTED)
+"""The server is there, and does not take this one."""
+NAMED = 5
 EVERYTHING_AFTER = 20
 """Rounds after which everything is reported again: a late older report, or another writer, is corrected by then."""
 
@@ -50,17 +57,30 @@ class News:
         self._capabilities, self._told, self._rounds = None, {}, 0
 
 
+class LeftOut:
+    """Names guests whose definitions cannot be reported: once, and again when they are others."""
+
+    def __init__(self) -> None:
+        self._named: tuple[Unreported, ...] = ()
+
+    def tell(self, found: tuple[Unreported, ...]) -> None:
+        for each in found:
+            if each not in self._named:
+                log.warning("a guest's definition is not reported", guest=each.name, cause=each.why)
+        self._named = found
+
+
 def _parts(guests: Sequence[DefinedGuest]) -> Iterator[tuple[DefinedGuest, ...]]:
     """At least one, which may be empty."""
     part: list[DefinedGuest] = []
-    size = 0
+    taken = 0
     for guest in guests:
-        length = len(guest.stored.definition or "")
-        if part and size + length > PART:
+        length = size(guest.stored.definition or "")
+        if part and (taken + length > PART or len(part) == PART_GUESTS):
             yield tuple(part)
-            part, size = [], 0
+            part, taken = [], 0
         part.append(guest)
-        size += length
+        taken += length
     yield tuple(part)
 
 
@@ -70,13 +90,14 @@ async def keep_reporting(client: Client, settings: Settings, hypervisor: Hypervi
     if reporter is None:
         await forever()
         return
-    news = News()
+    news, left = News(), LeftOut()
     while True:
         try:
             report = await asyncio.to_thread(lambda: reporter.report(hypervisor.identity().incarnation))
+            left.tell(report.capabilities.unreported)
             for part in news.of(report):
-                await _tell(client, settings, part)
-                news.told(part)
+                if await _is_told(client, settings, part):
+                    news.told(part)
         except (EvacuateError, RPCError, WorkflowFailureError) as error:
             news.forget()
             log.warning("the report did not reach the store, trying again", cause=_cause(error))
@@ -91,6 +112,19 @@ def reporter_of(settings: Settings, host: str) -> Reporter | None:
     from services.hypervisors.libvirt.report import LibvirtReporter
 
     return LibvirtReporter(options_of(settings, host))
+
+
+async def _is_told(client: Client, settings: Settings, part: HypervisorReport) -> bool:
+    """False: this one is not taken, for its own sake, and is named. The others are not kept back for it."""
+    try:
+        await _tell(client, settings, part)
+        return True
+    except RPCError as error:
+        if error.status not in ABOUT_THE_MESSAGE:
+            raise
+        guests = [each.instance_id for each in part.guests[:NAMED]]
+        log.warning("a part of the report is not taken", guests=guests, of=len(part.guests), cause=_cause(error))
+        return False
 
 
 async def _tell(client: Client, settings: Settings, part: HypervisorReport) -> None:

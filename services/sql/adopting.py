@@ -97,15 +97,17 @@ def _update_host(row: HostRow, host: AdoptedHost) -> None:
     row.cpu_allocation_ratio = host.cpu_allocation_ratio or row.cpu_allocation_ratio
     row.ram_allocation_ratio = host.ram_allocation_ratio or row.ram_allocation_ratio
     row.availability_zone = host.availability_zone or row.availability_zone
-    row.capabilities = _merged(row.capabilities, host.capabilities)
+    row.capabilities = _merged(row.capabilities, host)
 
 
-def _merged(known: HostCapabilities | None, found: HostCapabilities) -> HostCapabilities:
+def _merged(known: HostCapabilities | None, host: AdoptedHost) -> HostCapabilities:
     """The host's own worker knows more than who asks from afar; only what is new there is taken."""
+    found, adopted = host.capabilities, {each.id for each in host.instances}
     if known is None:
         return found
     shared = {each.path: each for each in (*known.shared, *found.shared)}
-    return known.model_copy(update={"shared": tuple(shared.values()), "domains": found.domains})
+    left = tuple(each for each in known.unreported if each.id not in adopted)
+    return known.model_copy(update={"shared": tuple(shared.values()), "domains": found.domains, "unreported": left})
 
 
 def _gone(session: Session, host: AdoptedHost) -> list[Adopted]:

@@ -7,6 +7,7 @@ from evacuation.errors import InstanceNotFoundError, MalformedDefinitionError
 from evacuation.messages import InstanceSnapshot, OpenEvacuation
 from evacuation.model import Candidate, PlacementRequest, VmState
 from evacuation.ports import CheckFacts
+from evacuation.sizes import require_travels
 from services.hypervisors.libvirt.definition import parse_definition
 from services.hypervisors.libvirt.files import disk_files
 from services.sql.block_devices import mappings_of
@@ -91,10 +92,11 @@ def snapshot(instance: InstanceRow) -> InstanceSnapshot:
 
 
 def _files(session: Session, instance: InstanceRow) -> tuple[str, ...]:
-    """Of a definition that cannot be read, nothing: whoever is to start it says so."""
+    """Of a definition that cannot be read, or travel, nothing: whoever is to start it says so."""
     if instance.definition is None:
         return ()
     try:
+        require_travels(instance.definition)
         disks = parse_definition(instance.definition).disks
     except MalformedDefinitionError:
         return ()

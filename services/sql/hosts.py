@@ -23,7 +23,7 @@ from services.sql.guard import refuse_deleted
 from services.sql.holdings import bind_ports, remove_instance
 from services.sql.ledger import require_asked, require_sound
 from services.sql.network import nics_of
-from services.sql.reports import record_report, stored_of
+from services.sql.reports import record_report, sendable_of
 from services.sql.returning import register, wanted_power
 from services.sql.rows import lock_host, lock_hosts, lock_instance, note_start, open_evacuation, unproven_residence
 from services.sql.tables import (
@@ -158,7 +158,7 @@ def _attach_again(session: Session, mapping: BlockDeviceRow, guest: m.HostGuest)
 
 
 def _spec(session: Session, instance: InstanceRow, epoch: int) -> m.GuestSpec:
-    stored = stored_of(instance)
+    stored = sendable_of(instance)
     return m.GuestSpec(
         instance_id=instance.id,
         name=instance.name,

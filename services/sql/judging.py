@@ -9,11 +9,14 @@ from sqlmodel import Session, col, select
 
 from evacuation.capabilities import HostCapabilities
 from evacuation.errors import EvacuateError
+from evacuation.sizes import require_travels
 from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.obstacles import Destination, Obstacle, duplicates, surely_not
 from services.sql.statements import execute
 from services.sql.tables import HostRow, InstanceRow
 
+OF_ITS_OWN = ("domains", "unreported")
+"""What no two hosts have in common."""
 _RAW = type_coerce(col(HostRow.capabilities), JSON)
 _REPORTED = select(HostRow.name, _RAW).where(col(HostRow.name).in_(bindparam("hosts", expanding=True)))
 
@@ -47,7 +50,7 @@ class Reports:
     def _split(self, raw: dict[str, Any] | None) -> tuple[str, list[dict[str, Any]]]:
         if raw is None:
             return "", []
-        rest = {name: value for name, value in raw.items() if name != "domains"}
+        rest = {name: value for name, value in raw.items() if name not in OF_ITS_OWN}
         key = json.dumps(rest)
         if key not in self._rest:
             self._rest[key] = HostCapabilities.model_validate(rest)
@@ -65,6 +68,7 @@ class Judge:
         self._definition: Definition | EvacuateError | None = None
         if instance.definition is not None:
             try:
+                require_travels(instance.definition)
                 self._definition = parse_definition(instance.definition)
             except EvacuateError as error:
                 self._definition = error

@@ -9,6 +9,7 @@ from evacuation.errors import EvacuateError, RootDiskNotSharedError
 from evacuation.messages import EvacuationRequest
 from evacuation.ports import CheckFacts
 from evacuation.request import check
+from evacuation.sizes import require_travels
 from services.hypervisors.libvirt.definition import parse_definition
 from services.hypervisors.libvirt.obstacles import why_not, why_nowhere
 from services.sql.candidates import all_candidates
@@ -66,9 +67,14 @@ def _of_definition(session: Session, instance: InstanceRow) -> Iterator[str]:
         return
     host = session.get(HostRow, instance.host) if instance.host else None
     try:
+        require_travels(instance.definition)
         definition = parse_definition(instance.definition)
     except EvacuateError as error:
         yield error.line
         return
-    for each in why_nowhere(definition, source=host.capabilities if host else None):
+    said = host.capabilities if host else None
+    for each in said.unreported if said else ():
+        if each.id == instance.id:
+            yield f"it would come back as it once was defined: {each.why}"
+    for each in why_nowhere(definition, source=said):
         yield each.line

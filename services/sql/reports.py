@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
-from evacuation.errors import InstanceNotFoundError
+from evacuation.errors import InstanceNotFoundError, MalformedDefinitionError
+from evacuation.sizes import require_small, require_travels
 from services.sql.rows import lock_host, lock_instance, open_evacuation
 from services.sql.tables import HostRow, InstanceRow
 
@@ -14,6 +15,15 @@ def stored_definition(session: Session, instance_id: str) -> m.StoredDefinition:
     instance = session.get(InstanceRow, instance_id)
     if instance is None:
         raise InstanceNotFoundError(f'there is no instance "{instance_id}"', remedy="see: evacuate instance list")
+    return sendable_of(instance)
+
+
+def sendable_of(instance: InstanceRow) -> m.StoredDefinition:
+    """For a message. Raises MalformedDefinitionError, where Temporal would refuse that and say no more."""
+    try:
+        require_travels(instance.definition)
+    except MalformedDefinitionError as error:
+        raise MalformedDefinitionError(f"{instance.name}: {error.message}", remedy=error.remedy) from error
     return stored_of(instance)
 
 
@@ -22,8 +32,9 @@ def stored_of(instance: InstanceRow) -> m.StoredDefinition:
 
 
 def record_report(session: Session, report: m.HypervisorReport) -> bool:
-    """Instances first: every transaction locks in that order."""
-    reported = {each.instance_id: each.stored for each in report.guests}
+    """Instances first: every transaction locks in that order. What an older release reports and is too large is left
+    out."""
+    reported = {each.instance_id: each.stored for each in report.guests if _is_small(each.stored)}
     residents = [row for row in lock_known(session, reported) if _is_followed(session, row, report.host)]
     host = lock_host(session, report.host)
     if host.incarnation != report.incarnation or _is_late(host, report):
@@ -34,6 +45,14 @@ def record_report(session: Session, report: m.HypervisorReport) -> bool:
     if not changed and host.capabilities == report.capabilities and host.reported_at is not None:
         return False
     host.capabilities, host.reported_at, host.reported_uptime = report.capabilities, report.at, report.uptime
+    return True
+
+
+def _is_small(stored: m.StoredDefinition) -> bool:
+    try:
+        require_small(stored.definition)
+    except MalformedDefinitionError:
+        return False
     return True
 
 

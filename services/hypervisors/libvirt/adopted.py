@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 
-from evacuation.adoption import AdoptedHost, AdoptedInstance, AdoptedPort
+from evacuation.adoption import AdoptedHost, AdoptedInstance, AdoptedPort, not_adoptable
 from evacuation.capabilities import SharedDirectory
-from evacuation.errors import MalformedDefinitionError, NotAdoptableError
+from evacuation.errors import MalformedDefinitionError
 from evacuation.messages import StoredDefinition
 from evacuation.model import Flavor, PowerState, RootDisk, VmState
 from services.hypervisors.libvirt.capabilities import capabilities_of
-from services.hypervisors.libvirt.definition import Definition, parse_definition
+from services.hypervisors.libvirt.definition import Definition
 from services.hypervisors.libvirt.obstacles import local_disks
-from services.hypervisors.libvirt.survey import Survey, SurveyedDomain
+from services.hypervisors.libvirt.survey import Survey, SurveyedDomain, followed
 
 
 class State(IntEnum):
@@ -62,9 +62,9 @@ def adopted_host(
 
 def _instance(domain: SurveyedDomain, shared_dirs: tuple[Path, ...]) -> AdoptedInstance:
     try:
-        definition = parse_definition(domain.definition)
+        definition = followed(domain)
     except MalformedDefinitionError as error:
-        raise NotAdoptableError(f"domain {domain.name} is not understood: {error.line}") from error
+        raise not_adoptable(domain.name, error) from error
     state = VM_STATES.get(domain.state, VmState.ACTIVE)
     return AdoptedInstance(
         id=definition.id,

@@ -3,14 +3,19 @@
 import time
 from datetime import UTC, datetime
 
-from evacuation.capabilities import HostCapabilities
+from evacuation.capabilities import HostCapabilities, Unreported
+from evacuation.errors import MalformedDefinitionError
 from evacuation.messages import DefinedGuest, HypervisorReport
+from evacuation.texts import shorten
 from services.hypervisors.libvirt.capabilities import capabilities_of
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.markers import mark_all
 from services.hypervisors.libvirt.network_devices import network_devices
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.survey import Survey, stored_of, survey_of
+
+LONGEST, MOST = 300, 200
+"""Bytes of why a guest is left out, and guests that are named: the report itself must travel."""
 
 
 class LibvirtReporter:
@@ -22,13 +27,14 @@ class LibvirtReporter:
 
     def report(self, incarnation: str) -> HypervisorReport:
         found = survey_of(self._connection, self._options.domain_type, host=self._options.host)
+        guests, unreported = guests_of(found)
         return HypervisorReport(
             host=self._options.host,
             incarnation=incarnation,
             at=datetime.now(UTC),
             uptime=time.monotonic(),
-            capabilities=self._completed(capabilities_of(found)),
-            guests=_guests(found),
+            capabilities=self._completed(capabilities_of(found)).model_copy(update={"unreported": unreported}),
+            guests=guests,
         )
 
     def _completed(self, said: HostCapabilities) -> HostCapabilities:
@@ -46,6 +52,13 @@ class LibvirtReporter:
         )
 
 
-def _guests(found: Survey) -> tuple[DefinedGuest, ...]:
-    stored = ((each.id, stored_of(each)) for each in found.domains)
-    return tuple(DefinedGuest(instance_id=id, stored=each) for id, each in stored if each is not None)
+def guests_of(found: Survey) -> tuple[tuple[DefinedGuest, ...], tuple[Unreported, ...]]:
+    """How they are defined, and those of which that cannot be told: one of these keeps no other from being told of."""
+    told: list[DefinedGuest] = []
+    left: list[Unreported] = []
+    for each in found.domains:
+        try:
+            told.append(DefinedGuest(instance_id=each.id, stored=stored_of(each)))
+        except MalformedDefinitionError as error:
+            left.append(Unreported(id=each.id, name=each.name, why=shorten(error.line, LONGEST)))
+    return tuple(told), tuple(left[:MOST])

@@ -1,12 +1,13 @@
 """A host and its domains as libvirt has them now. Only reads."""
 
-from evacuation.errors import MalformedDefinitionError
 from evacuation.messages import StoredDefinition
 from evacuation.model import Frozen
+from evacuation.sizes import MARK_ROOM, require_small
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.definition import parse_definition
+from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.failures import unavailable
+from services.hypervisors.libvirt.metadata import UNMARKED
 
 
 class SurveyedDomain(Frozen):
@@ -42,10 +43,14 @@ def survey_of(connection: LibvirtConnection, kind: str, *, host: str) -> Survey:
     return Survey.model_validate(found | {"domains": sorted(domains, key=lambda each: each["name"])})
 
 
-def stored_of(domain: SurveyedDomain) -> StoredDefinition | None:
-    """None: nobody can make anything of it."""
-    try:
-        signal = parse_definition(domain.definition).signal
-    except MalformedDefinitionError:
-        return None
-    return StoredDefinition(definition=domain.definition, signal=signal)
+def followed(domain: SurveyedDomain) -> Definition:
+    """Read, and small enough to be kept: what carries our mark already may be larger by that. Raises
+    MalformedDefinitionError."""
+    definition = parse_definition(domain.definition)
+    require_small(domain.definition, room=MARK_ROOM if definition.epoch != UNMARKED else 0)
+    return definition
+
+
+def stored_of(domain: SurveyedDomain) -> StoredDefinition:
+    """Raises MalformedDefinitionError: nobody can make anything of it, or it is too large to travel."""
+    return StoredDefinition(definition=domain.definition, signal=followed(domain).signal)
