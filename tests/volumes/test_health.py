@@ -1,5 +1,6 @@
 """Whether the daemon is healthy, and who says so: one that serves guests is not killed for what somebody else does."""
 
+import errno
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from evacuation.errors import StorageNotRevokedError, VolumeServiceError
+from services.hypervisors.locks import file_lock
 from services.volumes.nbd import health, service
 from services.volumes.nbd.change_lock import change_lock, holder_of
 from services.volumes.nbd.health import Silence, gives_a_sign
@@ -122,6 +124,24 @@ def test_service_that_was_stopped_itself_has_heard_no_silence(monkeypatch: pytes
     assert silence.went_on(15.0)
     silence.broken()
     assert not silence.went_on(0.0)
+
+
+def test_holder_that_goes_on_is_named_without_a_word_about_its_state(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    named = rf"process {os.getpid()} .* UTC$"
+    with change_lock(lock, wait=0), pytest.raises(VolumeServiceError, match=named), change_lock(lock, wait=0):
+        pass
+    with file_lock(lock), pytest.raises(VolumeServiceError, match=r"another change$"), change_lock(lock, wait=0):
+        pass
+
+
+def test_full_disk_keeps_nobody_from_taking_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("services.volumes.nbd.change_lock.os.pwrite", full)
+    with change_lock(tmp_path / "lock", wait=0):
+        assert holder_of(tmp_path / "lock") is None
 
 
 def test_lock_of_a_daemon_that_was_replaced_is_nobodys(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from services.hypervisors.locks import LockHeldError, file_lock
 
 LONGEST = 80
 """Characters of a program's command line."""
+STUCK = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP, psutil.STATUS_DISK_SLEEP)
 BUSY = "the storage daemon is busy with another change"
 
 
@@ -35,10 +36,10 @@ class Holder(Frozen):
 
     @property
     def _state(self) -> str:
-        """None that can be seen from here: ''."""
+        """Only one in which it does not go on; none that can be seen from here: ''."""
         with suppress(psutil.Error):
             process = psutil.Process(self.pid)
-            if process.create_time() == self.started:
+            if process.create_time() == self.started and process.status() in STUCK:
                 return process.status()
         return ""
 
