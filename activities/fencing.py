@@ -47,6 +47,7 @@ class FencingActivities:
             self.read_power,
             self.take_word,
             self.cut_power,
+            self.accept_identity,
             self.fence_source,
             self.fence_destination,
             self.find_evidence,
@@ -86,6 +87,20 @@ class FencingActivities:
             raise SourceReturnedError(
                 f"{request.host} has come up since, as {boot}", remedy="look again, and ask again"
             )
+        return m.Done()
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def accept_identity(self, request: m.AcceptIdentity) -> m.Done:
+        """Another board takes the name of the host, because a person says that the one before runs nothing any more.
+        Where nobody has seen another board, who is on is the one before. Raises PowerReadsOnError, HostAnswersError,
+        HostIdentityError, SourceNotFencedError."""
+        nobody_new = request.found is None and request.known is not None
+        if nobody_new and self._power.look(request.host) is PowerReading.ON:
+            raise PowerReadsOnError(
+                f"the power of {request.host} reads on, and no other board has come by that name",
+                remedy="start the host worker of the new board, and accept it then; or switch the old one off",
+            )
+        self._evidence.accept(request)
         return m.Done()
 
     @activity.defn(no_thread_cancel_exception=True)

@@ -6,6 +6,7 @@ from evacuation.errors import DestinationUnableError, EvacuateError, HostIdentit
 from evacuation.ledger import LedgerMark
 from evacuation.messages import HostCall
 from evacuation.ports import Hypervisor, LedgerMemory
+from evacuation.request import accept_remedy
 
 
 class NoMemory:
@@ -28,7 +29,8 @@ def must_be(hypervisor: Hypervisor, call: HostCall, memory: LedgerMemory, *, any
     if call.hypervisor_uuid is not None and me.hypervisor_uuid != call.hypervisor_uuid:
         raise HostIdentityError(
             f"host {call.host} is hypervisor {me.hypervisor_uuid}, not {call.hypervisor_uuid} as the fleet knows it",
-            remedy="stop the worker that uses this name on the wrong machine",
+            remedy="stop the worker that uses this name on the wrong machine; "
+            + accept_remedy(call.host, "if it is the host's new board"),
         )
     if not any_incarnation and call.incarnation is not None and me.incarnation != call.incarnation:
         raise DestinationUnableError(f"host {call.host} booted again since it was chosen")

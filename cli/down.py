@@ -4,28 +4,26 @@ import asyncio
 import sys
 from contextlib import suppress
 from datetime import timedelta
-from uuid import uuid4
 
 import typer
-from temporalio.client import Client, WorkflowFailureError
-from temporalio.exceptions import ApplicationError
+from temporalio.client import Client
 from temporalio.service import RPCError
 
 from cli.access import connect, open_store, operator
-from cli.failures import NOT_THERE, answered, error_of
+from cli.control import done_by_control
+from cli.failures import NOT_THERE, answered
 from cli.output import say
 from embedded.readiness import ask_host
 from evacuation.errors import (
     HostAnswersError,
     HostFailingError,
     MalformedRequestError,
-    NotReadyError,
     TemporalUnavailableError,
 )
-from evacuation.messages import FenceHostInput, FenceRequest
+from evacuation.messages import FenceHostInput, FenceRequest, HostReport
 from evacuation.model import PowerState
-from evacuation.names import CONTROL_QUEUE, evacuate_instance_id
-from evacuation.request import answered_with_error
+from evacuation.names import evacuate_instance_id
+from evacuation.request import accept_remedy, answered_with_error
 from evacuation.statements import require_statement
 from services.settings import Settings
 from workflows.fence_host import FenceHost
@@ -47,7 +45,7 @@ def confirm_off(settings: Settings, host: str, statement: str) -> None:
         say(f"recorded: {host} is down, by your word")
     else:
         say(f"recorded, but {host} has come up meanwhile, and your word is not about the boot that is there now")
-    asyncio.run(_tell(settings, _waiting(host)))
+    asyncio.run(tell(settings, waiting(host)))
 
 
 def power_off(settings: Settings, host: str, *, yes: bool) -> None:
@@ -60,18 +58,25 @@ def power_off(settings: Settings, host: str, *, yes: bool) -> None:
     # The answer may have taken a while: what is cut is the boot that is there now.
     asyncio.run(prove(settings, _request(host, _incarnation(host), None)))
     say(f"{host} is off: its power was cut and read back")
-    asyncio.run(_tell(settings, _waiting(host)))
+    asyncio.run(tell(settings, waiting(host)))
 
 
 def _ask(host: str) -> None:
-    guests = guests_on(host)
-    named = ", ".join(guests[:MOST_NAMED]) + (f" and {len(guests) - MOST_NAMED} more" if guests[MOST_NAMED:] else "")
-    what = f"stops {named}" if guests else "stops no guest that is known to run there"
+    guests = named(guests_on(host))
+    what = f"stops {guests}" if guests else "stops no guest that is known to run there"
+    ask(f"to switch {host} off {what}", "Switch it off?")
+
+
+def ask(what: str, question: str) -> None:
+    """Raises MalformedRequestError where nobody can be asked; typer.Abort if the answer is no."""
     if not sys.stdin.isatty():
-        raise MalformedRequestError(
-            f"to switch {host} off {what}, and there is no terminal to ask on", remedy="give --yes"
-        )
-    typer.confirm(f"To switch {host} off {what}. Switch it off?", abort=True, err=True)
+        raise MalformedRequestError(f"{what}, and there is no terminal to ask on", remedy="give --yes")
+    typer.confirm(f"{what[:1].upper()}{what[1:]}. {question}", abort=True, err=True)
+
+
+def named(guests: list[str]) -> str:
+    """The first of many, and how many more."""
+    return ", ".join(guests[:MOST_NAMED]) + (f" and {len(guests) - MOST_NAMED} more" if guests[MOST_NAMED:] else "")
 
 
 def guests_on(host: str) -> list[str]:
@@ -95,22 +100,14 @@ def _incarnation(host: str) -> str | None:
 async def prove(settings: Settings, request: FenceRequest) -> None:
     """By a control worker, which alone reads and cuts power. Raises what it says, NotReadyError,
     TemporalUnavailableError."""
-    client = await connect(settings)
-    try:
-        await client.execute_workflow(
-            FenceHost.run,
-            FenceHostInput(request=request, tuning=settings.tuning),
-            id=f"fence-host/{request.host}/{uuid4()}",
-            task_queue=CONTROL_QUEUE,
-            static_summary=f"prove {request.host} off",
-            execution_timeout=CUT_TIMEOUT if request.statement is None else WORD_TIMEOUT,
-        )
-    except WorkflowFailureError as error:
-        if isinstance(error.cause, ApplicationError):
-            raise error_of(error.cause) from error
-        raise NotReadyError("no control worker answers", remedy="start one: evacuate-worker control") from error
-    except RPCError as error:
-        raise TemporalUnavailableError(f"Temporal does not answer: {error}") from error
+    await done_by_control(
+        settings,
+        FenceHost.run,
+        FenceHostInput(request=request, tuning=settings.tuning),
+        name=f"fence-host/{request.host}",
+        summary=f"prove {request.host} off",
+        timeout=CUT_TIMEOUT if request.statement is None else WORD_TIMEOUT,
+    )
 
 
 async def _refuse_if_it_answers(settings: Settings, host: str) -> None:
@@ -118,12 +115,23 @@ async def _refuse_if_it_answers(settings: Settings, host: str) -> None:
     try:
         report = await ask_host(await connect(settings), host, doubted=True)
     except HostFailingError as error:
-        _void(host, error.incarnation)
+        void(host, error.incarnation)
         raise HostAnswersError(f"{error.message}: it is not off", remedy=answered_with_error(host)) from error
     if report is not None:
-        _void(host, report.incarnation)
+        _refuse_another(host, report)
+        void(host, report.incarnation)
         remedy = f"switch it off first: evacuate host down {host} --power-off"
         raise HostAnswersError(f"{host} answers: it is not off", remedy=remedy)
+
+
+def _refuse_another(host: str, report: HostReport) -> None:
+    with open_store() as services:
+        known = services.views.host(host).identity
+    if known not in (None, report.identity):
+        raise HostAnswersError(
+            f"{host} is {known}; {report.identity} answers in its place",
+            remedy=accept_remedy(host, "if it is the new board, or was installed anew"),
+        )
 
 
 async def _require_control(settings: Settings, host: str) -> None:
@@ -132,20 +140,20 @@ async def _require_control(settings: Settings, host: str) -> None:
         await ask_host(await connect(settings), host, doubted=True)
 
 
-def _void(host: str, incarnation: str | None) -> None:
+def void(host: str, incarnation: str | None) -> None:
     if incarnation is not None:
         with open_store() as services:
             services.evidence.void_evidence(host, incarnation, "its own worker answered")
 
 
-def _waiting(host: str) -> set[str]:
+def waiting(host: str) -> set[str]:
     """The instances whose evacuation may wait for the proof."""
     with open_store() as services:
         waiting = {each.instance_id for each in services.views.open_evacuations()}
         return waiting | {each.id for each in services.views.instances(host)}
 
 
-async def _tell(settings: Settings, instances: set[str]) -> None:
+async def tell(settings: Settings, instances: set[str]) -> None:
     """Evacuations that wait for this word look again at once; one that ended meanwhile need not. The word is recorded
     in any case."""
     try:

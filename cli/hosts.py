@@ -1,6 +1,8 @@
 """`evacuate host …`"""
 
-from typing import Annotated
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +11,9 @@ from cli.options import HostArgument, JsonOption, StateDirOption, examples, new_
 from cli.output import print_one, print_rows, say
 from evacuation.errors import ContradictoryOptionsError
 from services.exits import NOT_RECOVERED
+
+if TYPE_CHECKING:
+    from evacuation.views import HostView
 
 host_app = new_group("host", "Compute hosts.")
 
@@ -33,7 +38,9 @@ def list_hosts(as_json: JsonOption = False, state_dir: StateDirOption = None) ->
 
     `state` is what the store knows: a host that has died is `up` until somebody fences it, or says that it is off."""
     with open_store() as services:
-        print_rows(services.views.hosts(), COLUMNS, as_json=as_json)
+        hosts = services.views.hosts()
+    print_rows(hosts, COLUMNS, as_json=as_json)
+    _remark(hosts, as_json=as_json)
 
 
 @host_app.command("show", epilog=examples("host show cmp-1", "host show cmp-1 --json"))
@@ -41,7 +48,9 @@ def show_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateD
     """One host."""
     require_name(host, "a host")
     with open_store() as services:
-        print_one(services.views.host(host), as_json=as_json)
+        found = services.views.host(host)
+    print_one(found, as_json=as_json)
+    _remark((found,), as_json=as_json)
 
 
 @host_app.command("preflight", epilog=examples("host preflight cmp-1", "host preflight cmp-1 --json"))
@@ -118,6 +127,44 @@ def down_host(
         down.power_off(settings(), host, yes=yes)
     if as_json:
         show_host(host, as_json=True)
+
+
+@host_app.command(
+    "accept",
+    epilog=examples(
+        'host accept cmp-1 --confirmed-gone "swapped the board myself, the old one is on my desk"',
+        'host accept cmp-1 --confirmed-gone "installed it anew" --yes --json',
+    ),
+)
+def accept_host(
+    host: HostArgument,
+    confirmed_gone: Annotated[
+        str,
+        typer.Option(
+            "--confirmed-gone", metavar="TEXT", help="Your word that nothing of the old one runs: how you know it."
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Another board, or a system that was installed anew, takes the name of a host. Asks first.
+
+    Whoever answers by the name is accepted, else who was refused last, else whoever comes next. Your word is recorded
+    as evidence that the old one is off for good: its guests start anew on this host, or where they are evacuated to.
+    It is refused while the host answers as the one that the store knows."""
+    from cli.accepting import accept
+
+    accept(settings(), _known(host), confirmed_gone, yes=yes)
+    if as_json:
+        show_host(host, as_json=True)
+
+
+def _remark(hosts: "Sequence[HostView]", *, as_json: bool) -> None:
+    from evacuation.remarks import remarks
+
+    for line in () if as_json else chain.from_iterable(map(remarks, hosts)):
+        say(line)
 
 
 def _known(host: str) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from evacuation.capabilities import HostCapabilities
+from evacuation.identity import Identity
 from evacuation.ledger import LedgerMark, StartMark, Witness
 from evacuation.model import (
     Evidence,
@@ -166,6 +167,25 @@ class FenceHostInput(Frozen):
     """A person's `statement` that the host is off; without one its power is cut."""
 
     request: FenceRequest
+    tuning: Tuning = Tuning()
+
+
+class AcceptIdentity(Frozen):
+    """Another board takes the name of a host. `known` is who it was, `incarnation` its last boot, as a person has seen
+    them in the store; `found` who answers in its place, in which boot, None: whoever comes next. `statement`: their
+    word that nothing of the one before runs any more."""
+
+    host: str
+    known: Identity | None
+    incarnation: str | None
+    found: Identity | None
+    found_incarnation: str | None = None
+    statement: str
+    who: str
+
+
+class AcceptHostInput(Frozen):
+    request: AcceptIdentity
     tuning: Tuning = Tuning()
 
 
@@ -526,6 +546,10 @@ class HostReport(Answered):
     machine_id: str
     incarnation: str
     guests: tuple[GuestState, ...]
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(hypervisor_uuid=self.hypervisor_uuid, machine_id=self.machine_id)
 
 
 class ReturnHostInput(Frozen):

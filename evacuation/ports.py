@@ -168,6 +168,13 @@ class EvidenceStore(Protocol):
         authorize_spawn, record_guest_gone, open_fence, authorize_start, plan_deletion."""
         ...
 
+    def accept(self, asked: m.AcceptIdentity) -> None:
+        """Another board takes the name of the host, because a person says that nothing of the one before runs any more:
+        that is evidence about its last boot, which neither the host's power nor a boot of the new board speaks for.
+        Raises HostAnswersError (it has come up meanwhile, or who is found runs in a boot of before), HostIdentityError
+        (it is another host's board), SourceNotFencedError (the policy asks for more than a word)."""
+        ...
+
     def record_reading(self, host: str, reading: PowerReading, since: datetime) -> None:
         """The host's power was read, from `since` on. On: what was said of it before that is void. Else the reading
         serves all who rely on what is said of it, for the policy's `reading_age`."""

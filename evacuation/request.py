@@ -76,6 +76,11 @@ def answered_with_error(host: str) -> str:
     )
 
 
+def accept_remedy(host: str, when: str) -> str:
+    """How another board takes the name of a host."""
+    return f'{when}: evacuate host accept {host} --confirmed-gone "who saw the old one off, how"'
+
+
 def refuse_unfenced(request: EvacuationRequest, facts: CheckedRequest) -> Refusal | None:
     """Nothing proves the source off, and nothing could: no evidence, no driver that is able, nobody's word."""
     if facts.evidence is not None or facts.can_fence or request.source_confirmed_off is not None:

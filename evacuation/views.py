@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from evacuation.identity import Identity, RefusedIdentity, ReplacedIdentity
 from evacuation.ledger import Witness
 from evacuation.messages import EvacuationOutcome, Fault
 from evacuation.model import Frozen
@@ -25,6 +26,28 @@ class HostView(Frozen):
     hypervisor_uuid: str | None
     reported_at: datetime | None = None
     """Of the last report that changed what is known of its capabilities."""
+    machine_id: str | None = None
+    refused: RefusedIdentity | None = None
+    """Who wanted to be this host, and is another board, or a system that was installed anew."""
+    replaced: tuple[ReplacedIdentity, ...] = ()
+    """Who it was before, oldest first."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """None: whoever registers first is this host."""
+        if self.hypervisor_uuid is None or self.machine_id is None:
+            return None
+        return Identity(hypervisor_uuid=self.hypervisor_uuid, machine_id=self.machine_id)
+
+    @property
+    def boots_before(self) -> frozenset[str]:
+        """The last boots of those that it was before."""
+        return frozenset(each.incarnation for each in self.replaced)
+
+    @property
+    def heard_of_before(self) -> bool:
+        """Of one that it was before, since it was said to be gone."""
+        return any(each.seen_at is not None for each in self.replaced)
 
 
 class LedgerView(Frozen):

@@ -1,5 +1,6 @@
 """What a control worker serves."""
 
+from workflows.accept_host import AcceptHost
 from workflows.ask_hosts import AskHosts
 from workflows.check_power import CheckPower
 from workflows.delete_instance import DeleteInstance
@@ -16,6 +17,7 @@ ALL: list[type] = [
     ReturnHost,
     DeleteInstance,
     FenceHost,
+    AcceptHost,
     ProbeHost,
     AskHosts,
     CheckPower,

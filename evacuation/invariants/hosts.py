@@ -31,6 +31,12 @@ def another_hypervisor(world: World) -> Iterator[Case]:
             yield case(host.name, known=host.hypervisor_uuid, found=found)
 
 
+def gone_and_seen(world: World) -> Iterator[Case]:
+    for host in world.rows.hosts:
+        for boot in host.gone_and_seen:
+            yield case(host.name, boot, boot=boot)
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "fenced-and-up",
@@ -51,6 +57,14 @@ RULES: tuple[Rule, ...] = (
         "I3",
         another_hypervisor,
         "the store knows it as hypervisor {known}, and {found} answers in its place: every call to it is refused",
-        "start the worker on the right machine, or under the right host name",
+        "start the worker on the right machine, or under the right host name; "
+        "if it is its new board: evacuate host accept {subject}",
+    ),
+    Rule(
+        "gone-and-seen",
+        "I2",
+        gone_and_seen,
+        "the board that ran boot {boot} of it was said to be gone, and was heard of since: its guests may run twice",
+        'switch that board off, then say so: evacuate host accept {subject} --confirmed-gone "who saw it off, how"',
     ),
 )

@@ -38,6 +38,8 @@ class SeenHost(Frozen):
     fenced_since: datetime | None
     incarnation: str | None
     hypervisor_uuid: str | None
+    gone_and_seen: tuple[str, ...] = ()
+    """Last boots of boards that were said to be gone with all that ran there, and were heard of since."""
     machine_id: str | None
     vcpus: int
     vcpus_used: int

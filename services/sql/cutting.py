@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 from evacuation.errors import CutOverError, FenceDeclinedError, SourceReturnedError
 from evacuation.messages import FenceRequest
 from evacuation.model import Evidence, HostState
+from services.sql.boards import is_replaced
 from services.sql.evidence import current_evidence, record_evidence, registered_boot
 from services.sql.ledger import require_sound
 from services.sql.rows import lock_host, unproven_on
@@ -19,6 +20,10 @@ def begin_cut(session: Session, request: FenceRequest, by: str, until: datetime)
     Raises SourceReturnedError, FenceDeclinedError."""
     require_sound(session)
     host = lock_host(session, request.host)
+    if is_replaced(host, request.incarnation):
+        raise SourceReturnedError(
+            f"{host.name} has another board since: what is there now is not cut for the one before"
+        )
     known = current_evidence(session, request.host, request.incarnation, request.instance_id)
     if known is not None:
         return known

@@ -5,6 +5,7 @@ from sqlmodel import Session, col, select
 from evacuation import messages as m
 from evacuation.errors import EvacuationRunningError
 from evacuation.model import Evidence, EvidenceKind, VmState
+from services.sql.boards import is_replaced
 from services.sql.evidence import usable_evidence
 from services.sql.holdings import remove_instance
 from services.sql.ledger import require_sound
@@ -34,7 +35,7 @@ def record_deleted(session: Session, guest: m.HostGuest | None, instance_id: str
         raise EvacuationRunningError(f"{instance.name} is being evacuated")
     residence = unproven_residence(session, instance_id)
     if guest is not None and residence is not None and (residence.host, residence.epoch) == (guest.host, guest.epoch):
-        residence.proof = destroyed(guest)
+        residence.proof = own_answer(session, residence, guest)
         session.flush()
     remove_instance(session, instance)
 
@@ -68,6 +69,13 @@ def _destroy_first(session: Session, residence: ResidenceRow) -> m.DeletionPlan:
         epoch=residence.epoch,
     )
     return m.DeletionPlan(evacuation_running=False, guest=guest, hypervisor_uuid=host.hypervisor_uuid)
+
+
+def own_answer(session: Session, residence: ResidenceRow, guest: m.HostGuest) -> Evidence | None:
+    """The host's own answer, as proof. Of a board that was replaced, the one that answers now knows nothing."""
+    if is_replaced(session.get(HostRow, residence.host), residence.incarnation):
+        return usable_evidence(session, residence.host, residence.incarnation, residence.instance_id)
+    return destroyed(guest)
 
 
 def destroyed(guest: m.HostGuest) -> Evidence:

@@ -18,6 +18,7 @@ from evacuation.model import (
     Rejection,
     RootDisk,
 )
+from services.sql.boards import is_replaced, note_alive
 from services.sql.ledger import require_sound
 from services.sql.readings import forget_reading, is_read, note_reading
 from services.sql.rows import lock_host
@@ -49,10 +50,12 @@ def usable_evidence(
 ) -> Evidence | None:
     """As `current_evidence`, for a transaction that acts by it: the host is locked, so that neither an answer nor a new
     boot comes between the look and the commit. A person's word, and power-off evidence that is not recent, count only
-    after the host's power was read, a short while ago; disks that were taken away, and a new boot, in any case.
-    Raises PowerUnreadError."""
+    after the host's power was read, a short while ago; disks that were taken away, and a new boot, in any case. So does
+    what was said of a board that was replaced: its power is not the host's any more. Raises PowerUnreadError."""
     row, policy, now = lock_host(session, host), policy_of(session.info), utc_now()
     found = _known(session, host, incarnation, instance_id)
+    if is_replaced(row, incarnation):
+        return policy.proof(found)
     lasting = [each for each in found if not policy.is_to_be_read(each, now)]
     proof = policy.proof(lasting) or _superseded(row, incarnation) or policy.proof(found)
     if proof is None or not any(policy.is_to_be_read(each, now) for each in (proof, *proof.also)):
@@ -115,6 +118,7 @@ def void(
 ) -> bool:
     """Whether there was anything to void. Proofs that are already written stand."""
     forget_reading(session, host)
+    note_alive(session.get(HostRow, host), incarnation)
     where = (EvidenceRow.host == host, EvidenceRow.incarnation == _key(incarnation))
     current = (*where, col(EvidenceRow.voided_at).is_(None), col(EvidenceRow.kind).in_(VOIDABLE))
     rows = session.exec(select(EvidenceRow).where(*current)).all()
@@ -125,9 +129,12 @@ def void(
 
 
 def record_reading(session: Session, host_name: str, reading: PowerReading, since: datetime) -> None:
-    """On voids what was said of the host before it was read; what somebody measured meanwhile stands."""
+    """On voids what was said of the host before it was read; what somebody measured meanwhile stands. So does what was
+    said of a board that was replaced: who is on is the new one."""
     host = lock_host(session, host_name)
-    if reading is PowerReading.ON:
+    if is_replaced(host, host.incarnation):
+        forget_reading(session, host_name)
+    elif reading is PowerReading.ON:
         void(session, host_name, host.incarnation, READS_ON, said_before=since)
     else:
         note_reading(session, host_name, reading, utc_now())
@@ -141,6 +148,9 @@ def name_incarnation(session: Session, host: str, incarnation: str) -> None:
 
 
 def _superseded(host: HostRow | None, incarnation: str | None) -> Evidence | None:
+    """A boot of another board says nothing about the last one of the board before."""
+    if is_replaced(host, incarnation):
+        return None
     if host is None or host.incarnation is None or incarnation in (None, host.incarnation):
         return None
     return Evidence(
@@ -163,7 +173,10 @@ def open_fence(session: Session, request: FenceRequest) -> Evidence | None:
 
 
 def record_evidence(session: Session, evidence: Evidence) -> Evidence:
+    """But for the power of a host about a board that it has no more: that is not kept."""
     host = lock_host(session, evidence.host)
+    if evidence.kind is EvidenceKind.POWER_OFF and is_replaced(host, evidence.incarnation):
+        return evidence
     if evidence.kind is not EvidenceKind.STORAGE_REVOKED:
         _mark_down(host, evidence.incarnation)
     where = (

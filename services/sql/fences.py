@@ -5,8 +5,9 @@ from contextlib import suppress
 from datetime import datetime
 
 from evacuation.errors import PowerUnreadError
-from evacuation.messages import FenceRequest
+from evacuation.messages import AcceptIdentity, FenceRequest
 from evacuation.model import Evidence, PowerReading
+from services.sql.accepting import accept
 from services.sql.cutting import begin_cut, end_cut, require_cut
 from services.sql.database import Database
 from services.sql.deleting import deleted_on, release_deleted
@@ -49,6 +50,10 @@ class SqlEvidence:
 
     def usable_evidence(self, host: str, incarnation: str | None, instance_id: str | None = None) -> Evidence | None:
         return self._database.write(usable_evidence, host, incarnation, instance_id)
+
+    def accept(self, asked: AcceptIdentity) -> None:
+        self._database.write(accept, asked)
+        self._release_deleted(asked.host)
 
     def record_reading(self, host: str, reading: PowerReading, since: datetime) -> None:
         self._database.write(record_reading, host, reading, since)

@@ -3,7 +3,13 @@
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
-from evacuation.errors import EvacuationRunningError, InstanceChangedError, ResidenceNotProvenError, StaleAttemptError
+from evacuation.errors import (
+    EvacuationRunningError,
+    HostIdentityError,
+    InstanceChangedError,
+    ResidenceNotProvenError,
+    StaleAttemptError,
+)
 from evacuation.model import (
     AttachmentStatus,
     EvidenceKind,
@@ -15,12 +21,14 @@ from evacuation.model import (
 )
 from services.sql import in_place
 from services.sql.block_devices import mappings_of
+from services.sql.boards import is_replaced
 from services.sql.cutting import is_being_cut
 from services.sql.database import Database
-from services.sql.deleting import destroyed, plan_deletion, record_deleted
+from services.sql.deleting import own_answer, plan_deletion, record_deleted
 from services.sql.evidence import revoked_attachments, usable_evidence
 from services.sql.guard import refuse_deleted
 from services.sql.holdings import bind_ports, remove_instance
+from services.sql.identity import note_refused
 from services.sql.ledger import require_asked, require_sound
 from services.sql.network import nics_of
 from services.sql.reports import record_report, sendable_of
@@ -30,6 +38,7 @@ from services.sql.tables import (
     AttachmentRow,
     BlockDeviceRow,
     EvidenceRow,
+    HostRow,
     InstanceRow,
     MigrationRow,
     ResidenceRow,
@@ -45,7 +54,12 @@ class SqlHosts:
         self._database = database
 
     def register(self, report: m.HostReport) -> m.ReturnPlan:
-        plan, mark = self._database.write_marked(register, report)
+        """Who is refused is noted in a transaction of its own: if this dies before, who asks again is refused again."""
+        try:
+            plan, mark = self._database.write_marked(register, report)
+        except HostIdentityError as error:
+            self._database.write(note_refused, report, error.message)
+            raise
         return plan.model_copy(update={"ledger": mark})
 
     def record_destroyed(self, guest: m.HostGuest) -> None:
@@ -85,14 +99,20 @@ def _record_destroyed(session: Session, guest: m.HostGuest) -> None:
     instance = lock_instance(session, guest.instance_id)
     unproven = unproven_residence(session, guest.instance_id)
     if unproven is not None and unproven.host == guest.host and unproven.epoch <= guest.epoch:
-        unproven.proof, instance.power_state = destroyed(guest), PowerState.NOSTATE
+        unproven.proof = own_answer(session, unproven, guest)
         session.flush()
-        if instance.vm_state is VmState.DELETED:
-            remove_instance(session, instance)
+        if unproven.proof is not None:
+            _leave(session, instance)
     left = (MigrationRow.instance_id == guest.instance_id, MigrationRow.source == guest.host)
     done = (MigrationRow.status == MigrationStatus.DONE, MigrationRow.source_epoch <= guest.epoch)
     for migration in session.exec(select(MigrationRow).where(*left, *done)).all():
         migration.status, migration.updated_at = MigrationStatus.COMPLETED, utc_now()
+
+
+def _leave(session: Session, instance: InstanceRow) -> None:
+    instance.power_state = PowerState.NOSTATE
+    if instance.vm_state is VmState.DELETED:
+        remove_instance(session, instance)
 
 
 def _authorize_start(session: Session, guest: m.HostGuest) -> m.GuestSpec:
@@ -117,8 +137,15 @@ def _refuse_start(session: Session, instance: InstanceRow, guest: m.HostGuest) -
         raise EvacuationRunningError(f"{instance.name} is being evacuated")
     if instance.host != guest.host:
         raise InstanceChangedError(f"{instance.name} lives on {instance.host}, not on {guest.host}")
-    if lock_host(session, guest.host).incarnation != guest.incarnation:
-        raise StaleAttemptError(f"{guest.host} has booted again since")
+    _refuse_boot_before(lock_host(session, guest.host), guest.incarnation)
+
+
+def _refuse_boot_before(host: HostRow, incarnation: str | None) -> None:
+    """Also the last one of a board that was replaced, while the new one is awaited."""
+    if host.incarnation != incarnation:
+        raise StaleAttemptError(f"{host.name} has booted again since")
+    if is_replaced(host, incarnation):
+        raise StaleAttemptError(f"{host.name} is another board now")
 
 
 def _residence_here(session: Session, instance: InstanceRow, guest: m.HostGuest) -> ResidenceRow:
@@ -209,8 +236,7 @@ def _is_at_rest(session: Session, instance: InstanceRow) -> bool:
 
 def _complete_return(session: Session, ref: m.HostRef) -> None:
     host = lock_host(session, ref.host)
-    if host.incarnation != ref.incarnation:
-        raise StaleAttemptError(f"{ref.host} has booted again since")
+    _refuse_boot_before(host, ref.incarnation)
     if is_being_cut(session, ref.host):
         raise StaleAttemptError(f"the power of {ref.host} is being cut")
     recorded = (EvidenceRow.host == ref.host, EvidenceRow.incarnation == (ref.incarnation or ""))

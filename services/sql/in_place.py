@@ -17,12 +17,13 @@ from evacuation.errors import (
 )
 from evacuation.model import HostState, PortStatus, PowerState, TaskState, VmState
 from evacuation.transitions import EVACUABLE
-from services.sql.deleting import destroyed
+from services.sql.deleting import own_answer
 from services.sql.guard import refuse_deleted
 from services.sql.holdings import bind_ports
 from services.sql.ledger import require_asked, require_sound
 from services.sql.rows import lock_host, lock_instance, open_evacuation, unproven_residence
 from services.sql.tables import HostRow, InstanceRow, ResidenceRow
+from services.sql.unproven import unproven
 
 TASKS = {VmState.ACTIVE: TaskState.POWERING_ON, VmState.STOPPED: TaskState.POWERING_OFF}
 POWER = {VmState.ACTIVE: PowerState.RUNNING, VmState.STOPPED: PowerState.SHUTDOWN}
@@ -115,7 +116,9 @@ def _move_in(
     if instance.last_epoch != guest.epoch or (old is not None and old.host != guest.host):
         raise StaleAttemptError(f"a newer guest of {instance.name} was given meanwhile")
     if old is not None:
-        old.proof = destroyed(guest)
+        old.proof = own_answer(session, old, guest)
+        if old.proof is None:
+            raise unproven(session, instance.name, old.host, old.incarnation)
         session.flush()
     instance.last_epoch += 1
     new = ResidenceRow(

@@ -25,7 +25,7 @@ WATCHED: Mapping[str, frozenset[str]] = {
     "evacuation": EVERY,
     "evidence": EVERY,
     "residence": EVERY,
-    "host": frozenset({"incarnation"}),
+    "host": frozenset({"incarnation", "replaced"}),
     "instance": frozenset({"last_epoch", "power_state"}),
 }
 """Tables, and which of their columns: whoever writes them gives an epoch, authorises or records a start, writes a

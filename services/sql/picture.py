@@ -123,12 +123,20 @@ def _hosts(session: Session) -> Iterator[i.SeenHost]:
     usual = ("name", "state", "incarnation", "hypervisor_uuid", "machine_id", "max_evacuations")
     usual += tuple(f"{size}_free" for size in ratios)
     used, fenced = _used(session), _fenced(session)
-    for row in _read(session, HostRow, *usual, *ratios, *(f"{name}_allocation_ratio" for name in ratios.values())):
+    for row in _read(
+        session, HostRow, *usual, "replaced", *ratios, *(f"{name}_allocation_ratio" for name in ratios.values())
+    ):
         sizes = {size: int(row[size] * row[f"{name}_allocation_ratio"]) for size, name in ratios.items()}
         taken = dict(zip((f"{size}_used" for size in ratios), used.get(row["name"], (0, 0, 0)), strict=True))
         since = fenced.get((row["name"], row["incarnation"] or ""))
         kept = {name: row[name] for name in usual}
-        yield i.SeenHost.model_construct(None, **kept, **sizes, **taken, fenced=since is not None, fenced_since=since)
+        told = {"fenced": since is not None, "fenced_since": since, "gone_and_seen": _gone_and_seen(row["replaced"])}
+        yield i.SeenHost.model_construct(None, **kept, **sizes, **taken, **told)
+
+
+def _gone_and_seen(text: str | None) -> tuple[str, ...]:
+    boards = (_json(json.dumps(each)) for each in _list(text))
+    return tuple(str(each.get("incarnation")) for each in boards if each.get("seen_at"))
 
 
 def _used(session: Session) -> dict[str, tuple[int, ...]]:
@@ -237,8 +245,12 @@ def _ledger(session: Session) -> dict[str, Any]:
 
 
 def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(str(each) for each in _list(text))
+
+
+def _list(text: str | None) -> list[object]:
     found = _json(f'{{"words": {text or "[]"}}}').get("words")
-    return tuple(str(each) for each in typed("list[object]", found)) if isinstance(found, list) else ()
+    return typed("list[object]", found) if isinstance(found, list) else []
 
 
 def _mappings(session: Session) -> Iterator[i.SeenMapping]:

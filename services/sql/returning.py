@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from sqlmodel import Session, col, or_, select
 
 from evacuation import messages as m
-from evacuation.errors import HostIdentityError
 from evacuation.ledger import Witness
 from evacuation.model import HostState, MigrationStatus, PowerState, VmState
 from services.sql.cutting import is_being_cut
 from services.sql.evidence import name_incarnation, void
 from services.sql.guard import MAY_RUN
+from services.sql.identity import identify
 from services.sql.ledger import require_sound
 from services.sql.reconciling import merge
 from services.sql.rows import lock_host, note_boot, open_evacuations_from, unproven_on
@@ -26,7 +26,7 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     waiting = lock_waiting(session, report.host)
     merge(session, report)
     host = lock_host(session, report.host)
-    _identify(session, host, report)
+    identify(session, host, report)
     same_boot = host.incarnation == report.incarnation
     fenced = _note_incarnation(session, host, report)
     if fenced:
@@ -40,22 +40,6 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     if same_boot and host.state is HostState.UP and not waiting:
         return reconciliation.plan_in_service()
     return reconciliation.plan()
-
-
-def _identify(session: Session, host: HostRow, report: m.HostReport) -> None:
-    """Who registers first under a name is that host from then on."""
-    expected = (host.hypervisor_uuid or report.hypervisor_uuid, host.machine_id or report.machine_id)
-    if expected != (report.hypervisor_uuid, report.machine_id):
-        raise HostIdentityError(
-            f"{host.name} is hypervisor {expected[0]} on machine {expected[1]}; "
-            f"{report.hypervisor_uuid} on {report.machine_id} answers in its place",
-            remedy="start the worker on the right machine, or under the right host name",
-        )
-    same = select(HostRow.name).where(HostRow.hypervisor_uuid == report.hypervisor_uuid, HostRow.name != host.name)
-    other = session.exec(same).first()
-    if other is not None:
-        raise HostIdentityError(f"hypervisor {report.hypervisor_uuid} is known as {other} already")
-    host.hypervisor_uuid, host.machine_id = expected
 
 
 def _note_incarnation(session: Session, host: HostRow, report: m.HostReport) -> bool:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
@@ -13,6 +14,7 @@ from evacuation.model import Candidate, Evidence, EvidenceKind, PowerState, Task
 from services.sql.candidates import IS_CURRENT_ATTEMPT, as_candidates, every_host, named_hosts
 from services.sql.database import Database
 from services.sql.rows import host_called, instance_called
+from services.sql.statements import execute, table_of
 from services.sql.tables import (
     IS_OPEN,
     ActionEventRow,
@@ -22,6 +24,7 @@ from services.sql.tables import (
     AttemptRow,
     EvacuationRow,
     EvidenceRow,
+    HostRow,
     InstanceRow,
     MigrationRow,
     PortBindingRow,
@@ -122,10 +125,20 @@ def _host_views(session: Session, rows: Sequence[Any]) -> tuple[v.HostView, ...]
     current = select(EvidenceRow.host, EvidenceRow.incarnation).where(*about_hosts)
     fenced = set(session.exec(current).all())
     pairs = zip(as_candidates(session, rows), rows, strict=True)
-    return tuple(_host(candidate, row, fenced) for candidate, row in pairs)
+    boards = _boards(session)
+    return tuple(_host(candidate, row, fenced, boards[row.name]) for candidate, row in pairs)
 
 
-def _host(candidate: Candidate, row: Any, fenced: set[tuple[str, str]]) -> v.HostView:
+def _boards(session: Session) -> dict[str, dict[str, Any]]:
+    """Who each host is, besides its hypervisor, who it was, and who was refused."""
+    table = table_of(HostRow).c
+    rows = execute(session, sa.select(table.name, table.machine_id, table.refused, table.replaced))
+    return {
+        name: {"machine_id": machine, "refused": no, "replaced": tuple(old or ())} for name, machine, no, old in rows
+    }
+
+
+def _host(candidate: Candidate, row: Any, fenced: set[tuple[str, str]], boards: dict[str, Any]) -> v.HostView:
     sizes = candidate.model_dump(include=set(v.HostView.model_fields) - {"name", "enabled", "traits"})
     return v.HostView(
         **sizes,
@@ -137,6 +150,7 @@ def _host(candidate: Candidate, row: Any, fenced: set[tuple[str, str]]) -> v.Hos
         incarnation=row.incarnation,
         hypervisor_uuid=row.hypervisor_uuid,
         reported_at=row.reported_at,
+        **boards,
     )
 
 

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 from evacuation.model import EvidenceKind
 from services.sql.evidence import current_evidence
-from services.sql.statements import execute
+from services.sql.statements import execute, table_of
 from services.sql.tables import EvidenceRow, HostRow, ResidenceRow
 
 
@@ -33,6 +34,9 @@ _SAID = (
     .distinct()
 )
 
+_HOST = table_of(HostRow).c
+_REPLACED = sa.select(_HOST.name, _HOST.replaced).where(_HOST.replaced.is_not(None))
+
 
 def somewhere(session: Session, instances: Sequence[str] | None = None) -> frozenset[str]:
     """Ids of the instances, of these or of all, whose guest may run where nothing proves, at this moment, that it does
@@ -47,17 +51,19 @@ def _somewhere(session: Session, instances: Sequence[str] | None) -> Iterator[st
     for host, boot, kind in execute(session, _SAID.where(*where)).all():
         said[host, boot].add(kind)
     known: dict[_Place, bool] = {}
+    replaced = {(name, each.incarnation) for name, boards in execute(session, _REPLACED) for each in boards}
     for instance_id, *there in execute(session, _UNPROVEN.where(*where)).all():
         place = _Place(*there)
         kinds = said[place.host, place.incarnation or ""]
         if place not in known:
-            known[place] = _is_off(session, place, kinds)
+            known[place] = _is_off(session, place, kinds, is_replaced=place[:2] in replaced)
         if not known[place] and not _has_lost_its_disks(session, place, kinds, instance_id):
             yield instance_id
 
 
-def _is_off(session: Session, place: _Place, kinds: set[EvidenceKind]) -> bool:
-    if place.booted is not None and place.incarnation not in (None, place.booted):
+def _is_off(session: Session, place: _Place, kinds: set[EvidenceKind], *, is_replaced: bool) -> bool:
+    """A newer boot of another board says nothing about the one before."""
+    if place.booted is not None and place.incarnation not in (None, place.booted) and not is_replaced:
         return True
     return bool(kinds) and current_evidence(session, place.host, place.incarnation) is not None
 

@@ -7,6 +7,7 @@ from sqlmodel import Field, col
 
 from evacuation.capabilities import HostCapabilities
 from evacuation.fleet import Fleet
+from evacuation.identity import RefusedIdentity, ReplacedIdentity
 from evacuation.model import EvidenceKind, HostState, PowerReading
 from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
@@ -22,7 +23,8 @@ class LoadedFleet(Row, table=True):
 class HostRow(Row, table=True):
     """`generation` grows with all that is allocated here or given back: a claim that read an older one is lost and
     reads again. `vcpus_free` and the like are what is left: hosts are looked up by it, and the sum of the allocations
-    counts. `capabilities` as last reported, and the time of the report that changed them last."""
+    counts. `capabilities` as last reported, and the time of the report that changed them last. `refused`: who wanted to
+    be this host and was not. `replaced`: who it was before, oldest first."""
 
     name: str = Field(primary_key=True)
     position: int
@@ -48,6 +50,8 @@ class HostRow(Row, table=True):
     capabilities: HostCapabilities | None = Field(default=None, sa_type=json_of(HostCapabilities))
     reported_at: datetime | None = Field(default=None, sa_type=Utc)
     reported_uptime: float | None = None
+    refused: RefusedIdentity | None = Field(default=None, sa_type=json_of(RefusedIdentity))
+    replaced: list[ReplacedIdentity] | None = Field(default=None, sa_type=json_of(list[ReplacedIdentity]))
 
 
 Index(
