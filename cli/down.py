@@ -18,6 +18,7 @@ from evacuation.errors import (
     HostAnswersError,
     HostFailingError,
     MalformedRequestError,
+    PowerReadsOnError,
     TemporalUnavailableError,
 )
 from evacuation.messages import FenceHostInput, FenceRequest, HostReport
@@ -40,7 +41,10 @@ def confirm_off(settings: Settings, host: str, statement: str) -> None:
     statement = require_statement(statement, "--confirmed-off", remedy="say how you know that the host is off")
     incarnation = _incarnation(host)
     asyncio.run(_refuse_if_it_answers(settings, host))
-    asyncio.run(prove(settings, _request(host, incarnation, statement)))
+    try:
+        asyncio.run(prove(settings, _request(host, incarnation, statement)))
+    except PowerReadsOnError as error:
+        raise _on_for_another(host, error) from error
     if _incarnation(host) == incarnation:
         say(f"recorded: {host} is down, by your word")
     else:
@@ -132,6 +136,16 @@ def _refuse_another(host: str, report: HostReport) -> None:
             f"{host} is {known}; {report.identity} answers in its place",
             remedy=accept_remedy(host, "if it is the new board, or was installed anew"),
         )
+
+
+def _on_for_another(host: str, error: PowerReadsOnError) -> PowerReadsOnError:
+    """Who is on may be a board that was refused, whose worker ends and begins again: it answers now and then only."""
+    with open_store() as services:
+        refused = services.views.host(host).refused
+    if refused is None:
+        return error
+    remedy = f"{accept_remedy(host, 'if that is the new board')}; {error.remedy}"
+    return PowerReadsOnError(f"{error.message}; and {refused} was refused as {host}", remedy=remedy)
 
 
 async def _require_control(settings: Settings, host: str) -> None:
