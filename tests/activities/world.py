@@ -26,8 +26,10 @@ from activities.power import PowerReader
 from activities.volumes import VolumeActivities
 from evacuation import messages as m
 from evacuation.fleet import Fleet
+from evacuation.identity import Identity
 from evacuation.model import Evidence, EvidenceKind, MigrationStatus, PowerState, VmState
 from services.fencing import ProcessFencing
+from services.hypervisors.machine import machine_id
 from services.hypervisors.process import ProcessHost, ProcessHypervisor, ProcessRoot
 from services.sql import migrate, open_services
 
@@ -338,10 +340,28 @@ DELETION: dict[str, Step] = {
         m.RecordDeleted(instance_id=w.instance_id, guest=w.answer("plan_deletion").guest),
     ),
 }
+
+
+def _accept(world: "World") -> m.AcceptIdentity:
+    """Another board is cmp-1, as a person asks who has seen the old one in the store."""
+    power = ProcessHost(world.root, "cmp-1").power()
+    old = Identity(hypervisor_uuid=power.hypervisor_uuid, machine_id=machine_id())
+    return m.AcceptIdentity(
+        host="cmp-1",
+        known=old,
+        incarnation=power.incarnation,
+        found=old.model_copy(update={"hypervisor_uuid": "another-board"}),
+        found_incarnation="another-boot",
+        statement="swapped",
+        who="jo",
+    )
+
+
 ANSWER: dict[str, Step] = {"record_answer": lambda w: (w.fencing.record_answer, _answer(w))}
 PERSON: dict[str, Step] = {
     "take_word": lambda w: (w.fencing.take_word, _fence(w).model_copy(update={"statement": "seen", "who": "jo"})),
     "cut_power": lambda w: (w.fencing.cut_power, _fence(w, "cmp-2")),
+    "accept_identity": lambda w: (w.fencing.accept_identity, _accept(w)),
 }
 STEPS = FORWARD | FINISH | BACK | RETURN | DELETION | ANSWER | PERSON
 STORIES = {

@@ -363,6 +363,10 @@ OTHERS: dict[str, tuple[World, set[tuple[str, str]]]] = {
         {("I2", "cmp-1")},
     ),
     "a host that is down, alive, and left alone": (world(hosts=DOWN), {("I3", "cmp-1")}),
+    "a host whose board before was said to be gone, and was heard of": (
+        world(hosts=(host("cmp-1", gone_and_seen=("boot-0",)), host("cmp-2"))),
+        {("I2", "cmp-1")},
+    ),
     "a host in whose place another one answers": (world(identities={"cmp-1": "another"}), {("I3", "cmp-1")}),
     "members apart that are to be together": (
         world(**two_of_a_group("affinity", "cmp-1", "cmp-2")),

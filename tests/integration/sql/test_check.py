@@ -111,6 +111,9 @@ CMP_3 = '\'{"host": "cmp-3", "incarnation": ""}\''
 ANOTHER_STORE = "to its hosts it is another store: nothing is started until it is reconciled"
 SEEN = """'{"who": "cmp-3", "mark": {"ledger": "another", "position": 7, "replaces": []}}'"""
 
+STRANGER = """'{"hypervisor_uuid": "uuid-9", "machine_id": "machine", "incarnation": "boot-9", "who": "jo",
+"said": "gone", "why": "no", "at": "2001-01-01T00:00:00Z", "seen_at": "2001-01-01T00:00:00Z"}'"""
+
 EDITS: dict[str, Edit] = {
     "loaded_fleet.id": named("turn-gone", "2"),
     "loaded_fleet.fleet": harmless("what was loaded once: only the same load again is compared with it", "fleet"),
@@ -139,6 +142,10 @@ EDITS: dict[str, Edit] = {
     "host.reported_uptime": harmless("the next boot begins anew", "9"),
     "host.capabilities": harmless(NEXT_REPORT, "NULL"),
     "host.reported_at": harmless("the next boot begins anew", THEN),
+    "host.refused": harmless(
+        "who accepts another board is asked about it, and says yes or no", STRANGER, "name = 'cmp-3'"
+    ),
+    "host.replaced": named("gone-and-seen", f"'[{STRANGER[1:-1]}]'", "name = 'cmp-3'"),
     "cut.host": orphans(),
     "cut.by": harmless("whose it is: the time that it has ends it", "'nobody'"),
     "cut.incarnation": harmless("for a cut that fails: what the host is then its own worker says", "'boot-9'"),
