@@ -31,7 +31,7 @@ class RefusedIdentity(SeenIdentity):
     """Who came back by the name of a host last, and is not who the store knows. `why` is what it was told."""
 
     why: str
-    at: datetime
+    refused_at: datetime
 
 
 class ReplacedIdentity(SeenIdentity):
@@ -40,5 +40,5 @@ class ReplacedIdentity(SeenIdentity):
 
     who: str
     said: str
-    at: datetime
+    said_at: datetime
     seen_at: datetime | None = None

@@ -10,7 +10,7 @@ def remarks(host: HostView) -> Iterator[str]:
     if host.refused is not None:
         when = "if it is the new board, or was installed anew"
         yield (
-            f"{host.name}: refused at {host.refused.at:%Y-%m-%d %H:%M:%S} UTC: {host.refused.why}; "
+            f"{host.name}: refused at {host.refused.refused_at:%Y-%m-%d %H:%M:%S} UTC: {host.refused.why}; "
             f"{accept_remedy(host.name, when)}"
         )
     if host.incarnation in host.boots_before:

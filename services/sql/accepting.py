@@ -95,12 +95,12 @@ def _before(host: HostRow, asked: m.AcceptIdentity) -> ReplacedIdentity:
         incarnation=host.incarnation or "",
         who=asked.who,
         said=asked.statement,
-        at=utc_now(),
+        said_at=utc_now(),
     )
 
 
 def _anew(board: ReplacedIdentity, asked: m.AcceptIdentity) -> ReplacedIdentity:
-    return board.model_copy(update={"who": asked.who, "said": asked.statement, "at": utc_now(), "seen_at": None})
+    return board.model_copy(update={"who": asked.who, "said": asked.statement, "said_at": utc_now(), "seen_at": None})
 
 
 def _word(host: str, asked: m.AcceptIdentity, incarnation: str | None) -> Evidence:

@@ -56,7 +56,7 @@ def note_refused(session: Session, report: m.HostReport, why: str) -> None:
     host, found = session.get(HostRow, report.host), report.identity
     if host is None or identity_of(lock_host(session, report.host)) == found:
         return
-    host.refused = RefusedIdentity(**dict(found), incarnation=report.incarnation, why=why, at=utc_now())
+    host.refused = RefusedIdentity(**dict(found), incarnation=report.incarnation, why=why, refused_at=utc_now())
     void(session, host.name, report.incarnation, ANSWERED)
     _void_as_another(session, report)
 

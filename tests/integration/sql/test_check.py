@@ -112,7 +112,8 @@ ANOTHER_STORE = "to its hosts it is another store: nothing is started until it i
 SEEN = """'{"who": "cmp-3", "mark": {"ledger": "another", "position": 7, "replaces": []}}'"""
 
 STRANGER = """'{"hypervisor_uuid": "uuid-9", "machine_id": "machine", "incarnation": "boot-9", "who": "jo",
-"said": "gone", "why": "no", "at": "2001-01-01T00:00:00Z", "seen_at": "2001-01-01T00:00:00Z"}'"""
+"said": "gone", "why": "no", "refused_at": "2001-01-01T00:00:00Z", "said_at": "2001-01-01T00:00:00Z",
+"seen_at": "2001-01-01T00:00:00Z"}'"""
 
 EDITS: dict[str, Edit] = {
     "loaded_fleet.id": named("turn-gone", "2"),

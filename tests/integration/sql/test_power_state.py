@@ -1,5 +1,7 @@
 """power_state is what runs: of a guest that is proven gone it is nostate, whatever was recorded last."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from evacuation import messages as m
@@ -19,6 +21,17 @@ def test_guests_of_a_host_that_is_proven_off_have_no_power_state(world: World, k
     assert powers(world) == AT_HOME
     world.services.evidence.record_evidence(evidence(kind=kind))
     assert powers(world) == CMP_1_OFF
+
+
+def test_guests_of_a_host_that_was_cut_have_no_power_state_and_it_is_not_up(world: World) -> None:
+    """Whoever ordered the cut, and before anybody evacuates."""
+    request = m.FenceRequest(host="cmp-1", incarnation="boot-1", instance_id="")
+    until = datetime.now(UTC) + timedelta(minutes=1)
+    world.services.evidence.begin_cut(request, "somebody", until)
+    assert (world.host("cmp-1").state, powers(world)) == ("down", AT_HOME)
+    world.services.evidence.end_cut("cmp-1", "somebody", (evidence(),), until)
+    shown = world.host("cmp-1")
+    assert (shown.state, shown.fenced, powers(world)) == ("down", True, CMP_1_OFF)
 
 
 def test_power_state_is_what_was_recorded_when_the_evidence_is_voided(world: World) -> None:
