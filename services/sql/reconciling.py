@@ -11,6 +11,7 @@ from evacuation import messages as m
 from evacuation.ledger import LedgerMark
 from evacuation.model import Evidence, MigrationStatus, PowerState, VmState
 from services.sql.allocations import Allocations
+from services.sql.boards import identity_of
 from services.sql.endings import close, settle_on
 from services.sql.evidence import void
 from services.sql.guard import MAY_RUN
@@ -26,7 +27,8 @@ Seen = tuple[m.HostReport, m.GuestState]
 
 def reconcile(session: Session, found: m.Reconcile) -> m.Reconciled:
     """Epochs and position are over all that was seen; what runs where the ledger did not know of it lives there from
-    now on; nobody doubts the ledger any more."""
+    now on; nobody doubts the ledger any more. Who answers by the name of a host and is another one was not asked."""
+    found = _of_hosts_themselves(session, found)
     guests = _by_instance(found.reports)
     locked = lock_known(session, [*guests, *found.starts])
     raised = [row.name for row in locked if _raise_epoch(session, row, guests.get(row.id, []), found.starts)]
@@ -45,6 +47,17 @@ def reconcile(session: Session, found: m.Reconcile) -> m.Reconciled:
         not_asked=found.unasked,
         awaited=tuple(awaited),
     )
+
+
+def _of_hosts_themselves(session: Session, found: m.Reconcile) -> m.Reconcile:
+    """Another board knows nothing of what runs on the one that the ledger knows."""
+    strangers = tuple(each.host for each in found.reports if _is_another(session.get(HostRow, each.host), each))
+    own = tuple(each for each in found.reports if each.host not in strangers)
+    return found.model_copy(update={"reports": own, "unasked": (*found.unasked, *strangers)})
+
+
+def _is_another(host: HostRow | None, report: m.HostReport) -> bool:
+    return host is not None and identity_of(host) not in (None, report.identity)
 
 
 def merge(session: Session, report: m.HostReport) -> None:

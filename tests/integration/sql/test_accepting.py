@@ -394,3 +394,11 @@ def test_late_end_of_the_old_boards_return_before_the_new_one_comes_does_not_bri
     with pytest.raises(StaleAttemptError):
         world.services.hosts.authorize_start(guest(world, boot="boot-1"))
     assert world.host("cmp-1").state == "down"
+
+
+def test_reconciliation_takes_another_board_for_a_host_that_was_not_asked(world: World) -> None:
+    """It knows nothing of what runs on the old one, and its boot does not end that one's."""
+    before = world.services.views.residences()
+    done = world.services.ledger.reconcile(m.Reconcile(reports=(report(), world.report("cmp-2"))))
+    assert done.not_asked == ("cmp-1",)
+    assert (world.host("cmp-1").incarnation, world.services.views.residences()) == ("boot-1", before)
