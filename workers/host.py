@@ -20,6 +20,7 @@ from activities.volumes import VolumeActivities
 from evacuation import names
 from evacuation.errors import (
     BY_NAME,
+    ErrorDetail,
     HostAlreadyServedError,
     HostNotFoundError,
     HypervisorUnableError,
@@ -176,7 +177,8 @@ def raise_if_final(error: WorkflowFailureError) -> None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ApplicationError) and cause.type in FINAL_RETURNS:
-            raise BY_NAME[cause.type](str(cause.message)) from error
+            said = next((ErrorDetail.model_validate(each) for each in cause.details if isinstance(each, dict)), None)
+            raise BY_NAME[cause.type](str(cause.message), remedy=said.remedy if said else "") from error
         cause = cause.__cause__
 
 

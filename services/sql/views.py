@@ -125,14 +125,15 @@ def _host_views(session: Session, rows: Sequence[Any]) -> tuple[v.HostView, ...]
     current = select(EvidenceRow.host, EvidenceRow.incarnation).where(*about_hosts)
     fenced = set(session.exec(current).all())
     pairs = zip(as_candidates(session, rows), rows, strict=True)
-    boards = _boards(session)
+    boards = _boards(session, [row.name for row in rows])
     return tuple(_host(candidate, row, fenced, boards[row.name]) for candidate, row in pairs)
 
 
-def _boards(session: Session) -> dict[str, dict[str, Any]]:
+def _boards(session: Session, hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Who each host is, besides its hypervisor, who it was, and who was refused."""
     table = table_of(HostRow).c
-    rows = execute(session, sa.select(table.name, table.machine_id, table.refused, table.replaced))
+    asked = sa.select(table.name, table.machine_id, table.refused, table.replaced)
+    rows = execute(session, asked.where(table.name.in_(hosts)))
     return {
         name: {"machine_id": machine, "refused": no, "replaced": tuple(old or ())} for name, machine, no, old in rows
     }

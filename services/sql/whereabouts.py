@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 from evacuation.model import EvidenceKind
@@ -14,18 +13,19 @@ from services.sql.tables import EvidenceRow, HostRow, ResidenceRow
 
 
 class _Place(NamedTuple):
-    """Where a guest may be: a host in one boot. `booted`: the host's boot now."""
+    """Where a guest may be: a host in one boot. `booted`: the host's boot now; `is_replaced`: of another board."""
 
     host: str
     incarnation: str | None
     booted: str | None
+    is_replaced: bool
 
 
 _BOOT = func.coalesce(col(ResidenceRow.incarnation), "")
+_SHOWN = tuple(table_of(ResidenceRow).c[name] for name in ("instance_id", "host", "incarnation"))
+_SHOWN += tuple(table_of(HostRow).c[name] for name in ("incarnation", "replaced"))
 _UNPROVEN = (
-    select(ResidenceRow.instance_id, ResidenceRow.host, ResidenceRow.incarnation, HostRow.incarnation)
-    .join(HostRow, col(HostRow.name) == col(ResidenceRow.host))
-    .where(col(ResidenceRow.proof).is_(None))
+    select(*_SHOWN).join(HostRow, col(HostRow.name) == col(ResidenceRow.host)).where(col(ResidenceRow.proof).is_(None))
 )
 _SAID = (
     select(EvidenceRow.host, EvidenceRow.incarnation, EvidenceRow.kind)
@@ -33,9 +33,6 @@ _SAID = (
     .where(col(EvidenceRow.voided_at).is_(None), col(ResidenceRow.proof).is_(None))
     .distinct()
 )
-
-_HOST = table_of(HostRow).c
-_REPLACED = sa.select(_HOST.name, _HOST.replaced).where(_HOST.replaced.is_not(None))
 
 
 def somewhere(session: Session, instances: Sequence[str] | None = None) -> frozenset[str]:
@@ -51,19 +48,18 @@ def _somewhere(session: Session, instances: Sequence[str] | None) -> Iterator[st
     for host, boot, kind in execute(session, _SAID.where(*where)).all():
         said[host, boot].add(kind)
     known: dict[_Place, bool] = {}
-    replaced = {(name, each.incarnation) for name, boards in execute(session, _REPLACED) for each in boards}
-    for instance_id, *there in execute(session, _UNPROVEN.where(*where)).all():
-        place = _Place(*there)
+    for instance_id, host, boot, booted, boards in execute(session, _UNPROVEN.where(*where)).all():
+        place = _Place(host, boot, booted, is_replaced=any(each.incarnation == boot for each in boards or ()))
         kinds = said[place.host, place.incarnation or ""]
         if place not in known:
-            known[place] = _is_off(session, place, kinds, is_replaced=place[:2] in replaced)
+            known[place] = _is_off(session, place, kinds)
         if not known[place] and not _has_lost_its_disks(session, place, kinds, instance_id):
             yield instance_id
 
 
-def _is_off(session: Session, place: _Place, kinds: set[EvidenceKind], *, is_replaced: bool) -> bool:
+def _is_off(session: Session, place: _Place, kinds: set[EvidenceKind]) -> bool:
     """A newer boot of another board says nothing about the one before."""
-    if place.booted is not None and place.incarnation not in (None, place.booted) and not is_replaced:
+    if place.booted is not None and place.incarnation not in (None, place.booted) and not place.is_replaced:
         return True
     return bool(kinds) and current_evidence(session, place.host, place.incarnation) is not None
 

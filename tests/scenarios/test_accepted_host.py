@@ -42,6 +42,8 @@ def test_repaired_host_comes_back_by_a_persons_word(stack: Any):
     swap_board(running)
     refused = shown(running)["refused"]
     assert refused["hypervisor_uuid"] == "another-board" and there
+    log = Path(running.environment["EVACUATE_STATE_DIR"]) / "logs" / "host-cmp-1.log"
+    running.until(lambda: "evacuate host accept cmp-1" in plain(log.read_text()), "its worker says what to do")
     for told in (running.run("host list").err, running.run(["host", "down", "cmp-1", "--confirmed-off", "seen"]).err):
         assert "evacuate host accept cmp-1" in plain(told) and "another-board" in told
     asked = running.run(ACCEPT)
