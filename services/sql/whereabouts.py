@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 from evacuation.model import EvidenceKind
@@ -22,10 +23,11 @@ class _Place(NamedTuple):
 
 
 _BOOT = func.coalesce(col(ResidenceRow.incarnation), "")
-_SHOWN = tuple(table_of(ResidenceRow).c[name] for name in ("instance_id", "host", "incarnation"))
-_SHOWN += tuple(table_of(HostRow).c[name] for name in ("incarnation", "replaced"))
+_RESIDENCE, _HOST = table_of(ResidenceRow).c, table_of(HostRow).c
 _UNPROVEN = (
-    select(*_SHOWN).join(HostRow, col(HostRow.name) == col(ResidenceRow.host)).where(col(ResidenceRow.proof).is_(None))
+    sa.select(_RESIDENCE.instance_id, _RESIDENCE.host, _RESIDENCE.incarnation, _HOST.incarnation, _HOST.replaced)
+    .join(HostRow, col(HostRow.name) == col(ResidenceRow.host))
+    .where(col(ResidenceRow.proof).is_(None))
 )
 _SAID = (
     select(EvidenceRow.host, EvidenceRow.incarnation, EvidenceRow.kind)
