@@ -438,7 +438,7 @@ NAMES = """
 constraint-gone refers-to-nothing unknown-word store-behind turn-gone
 copies residences false-evidence not-allowed unproven-past lives-elsewhere nowhere of-another-boot epoch-below
 start-without-residence residence-without-start
-fenced-and-up down-without-reason another-hypervisor
+fenced-and-up down-without-reason another-hypervisor gone-and-seen
 two-writers disk-gone begun-again writes-lost
 task-unowned evacuation-unowned deletion-unowned power-task-unowned deleted-runs ended-unsaid error-without-fault
 error-without-way-back runs-otherwise power-otherwise over-cap start-unowned
