@@ -73,7 +73,7 @@ chaos: install
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 # Three hundred small mistakes in the modules that carry the guarantees, each against the tests that execute its line; written to
-# docs/mutations.md. MUTATIONS="--only settling": a part, not written.
+# docs/mutations.md. MUTATIONS="--only settling": a part, not written; MUTATIONS=--again: what the last run did not kill.
 mutations: $(MUTATING)
 	$(BIN)/python -m tests.mutations $(MUTATIONS)
 

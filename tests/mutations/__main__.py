@@ -35,7 +35,7 @@ def options() -> argparse.Namespace:
 
 def main() -> int:
     asked, started = options(), time.monotonic()
-    before, minutes = results.kept(asked.coverage) if asked.again else ([], 0.0)
+    before, runs = results.kept(asked.coverage) if asked.again else ([], [])
     if asked.again or not (asked.coverage / covering.FILES[1]).exists():
         covering.measure(asked.coverage)
     chosen = sample(all_mutants(), size=asked.size, at_least=asked.at_least, seed=asked.seed)
@@ -47,7 +47,7 @@ def main() -> int:
     played = list(
         _tell(play(chosen, covering.load(asked.coverage), jobs=asked.jobs, most_seconds=asked.seconds), chosen)
     )
-    minutes += (time.monotonic() - started) / 60
+    runs.append(results.Run.of(played, (time.monotonic() - started) / 60))
     found = results.merged(before, played) if asked.again else played
     judged = report.judge(found)
     for each in judged:
@@ -55,9 +55,9 @@ def main() -> int:
             print(f"SURVIVED {each.result.mutant.name}\n  - {each.before}\n  + {each.after}")
     print("{:.1%} the same program, {:.1%} of the others killed".format(*report.score(judged)))
     if not asked.only:
-        results.keep(asked.coverage, found, minutes)
+        results.keep(asked.coverage, found, runs)
         command = f'make mutations MUTATIONS="--seed {asked.seed} --size {asked.size} --at-least {asked.at_least}"'
-        PAGE.write_text(report.page(judged, command, minutes))
+        PAGE.write_text(report.page(judged, command, runs))
     return 0 if report.is_green(judged) else 1
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.mutations.playing import Result
+from tests.mutations.results import Run
 from tests.mutations.scope import MODULES, ROOT
 
 KNOWN = Path(__file__).parent / "equivalent.yaml"
@@ -56,8 +57,9 @@ def is_green(judged: list[Judged]) -> bool:
 
 HEAD = """# Mutations
 
-`{command}`: {mutants} mutants in {minutes:.0f} minutes. {equivalent:.1%} are the same program; {killed:.1%} of the
-others are killed.
+`{command}`: {mutants} mutants. {equivalent:.1%} are the same program; {killed:.1%} of the others are killed.
+
+{runs}
 
 Each mutant is one small change of a module that carries a guarantee, made by Cosmic Ray's operators and some of our own
 (tests/mutations/operators.py), and is run against the tests that execute its line. The sample is the same for the same
@@ -68,9 +70,18 @@ seed and code, and has a least number for each module.
 """
 
 
-def page(judged: list[Judged], command: str, minutes: float) -> str:
+FIRST = "The first run killed {run.killed} of {run.mutants} in {run.minutes:.0f} minutes."
+AGAIN = (
+    "Then tests were written for those that were left, and these were tried again (`--again`): {run.killed} of\n"
+    "{run.mutants} killed in {run.minutes:.0f} minutes. Another seed shows what tests are worth where nobody looked."
+)
+
+
+def page(judged: list[Judged], command: str, runs: list[Run]) -> str:
+    """After the first run, and again after each that tried what it left."""
     equivalent, killed = score(judged)
-    head = HEAD.format(command=command, mutants=len(judged), minutes=minutes, equivalent=equivalent, killed=killed)
+    told = "\n".join([FIRST.format(run=runs[0]), *(AGAIN.format(run=each) for each in runs[1:])])
+    head = HEAD.format(command=command, mutants=len(judged), runs=told, equivalent=equivalent, killed=killed)
     lines = [
         *(_line(module, [j for j in judged if j.result.mutant.module == module]) for module in MODULES),
         "",

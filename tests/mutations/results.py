@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.mutations.mutants import Mutant
@@ -11,15 +11,29 @@ from tests.mutations.playing import Result
 FILE = "results.json"
 
 
-def keep(directory: Path, results: Iterable[Result], minutes: float) -> None:
-    kept = {"minutes": minutes, "results": [asdict(each) for each in results]}
+@dataclass(frozen=True)
+class Run:
+    """The first one, or one of what was left. `killed`: of how many `mutants`."""
+
+    mutants: int
+    killed: int
+    minutes: float
+
+    @classmethod
+    def of(cls, played: list[Result], minutes: float) -> "Run":
+        return cls(len(played), sum(each.state == "killed" for each in played), minutes)
+
+
+def keep(directory: Path, results: Iterable[Result], runs: Iterable[Run]) -> None:
+    kept = {"runs": [asdict(each) for each in runs], "results": [asdict(each) for each in results]}
     (directory / FILE).write_text(json.dumps(kept, indent=1))
 
 
-def kept(directory: Path) -> tuple[list[Result], float]:
-    """With the minutes that they took. Raises FileNotFoundError where there was no run."""
+def kept(directory: Path) -> tuple[list[Result], list[Run]]:
+    """Raises FileNotFoundError where there was no run."""
     found = json.loads((directory / FILE).read_text())
-    return [Result(**(each | {"mutant": Mutant(**each["mutant"])})) for each in found["results"]], found["minutes"]
+    results = [Result(**(each | {"mutant": Mutant(**each["mutant"])})) for each in found["results"]]
+    return results, [Run(**each) for each in found["runs"]]
 
 
 def merged(before: Iterable[Result], again: Iterable[Result]) -> list[Result]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evacuation.messages import ProbeAnswer, Tuning
+from evacuation.messages import ProbeAnswer, ProbeRequest, Tuning
 from workflows import probing
 from workflows.failures import Failure
 from workflows.probing import ANOTHER_BOOT, ERRORS_ANSWER, counts, is_there
@@ -71,6 +71,24 @@ def test_no_patch_is_asked_for_where_none_is_needed(told, answer):
 async def test_another_boot_is_not_there_and_an_error_that_names_none_is(told, answer, boot: str | None, there: bool):
     told(answer)
     assert await is_there("cmp-2", None, Tuning(), boot=boot) == there
+
+
+async def test_who_is_asked_whether_it_is_there_is_not_called_doubted(monkeypatch: pytest.MonkeyPatch):
+    """A worker that is doubted makes its host come back anew."""
+    asked: list[ProbeRequest] = []
+
+    async def answers(_: object, request: ProbeRequest, *__: object, **___: object) -> ProbeAnswer:
+        asked.append(request)
+        return ANSWER
+
+    monkeypatch.setattr(probing, "ask", answers)
+    monkeypatch.setattr(probing.workflow, "patched", lambda _: True)
+    await is_there("cmp-2", "uuid", Tuning())
+    await probing.probe("cmp-2", None, Tuning(), doubted=True)
+    assert [(each.host, each.hypervisor_uuid, each.doubted) for each in asked] == [
+        ("cmp-2", "uuid", False),
+        ("cmp-2", None, True),
+    ]
 
 
 @pytest.mark.parametrize("answer", [ANSWER, ERROR_OF_BOOT], ids=["answer", "error"])
