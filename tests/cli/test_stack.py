@@ -76,8 +76,13 @@ def until(condition: Callable[[], bool], *, timeout: float = 30) -> None:
 
 
 def worker_of(path: Path, host: str) -> psutil.Process | None:
-    found = [each for each in stack_processes(path) if each.cmdline()[-2:] == ["--host", host]]
-    return found[0] if found else None
+    return next((each for each in stack_processes(path) if _serves(each, host)), None)
+
+
+def _serves(process: psutil.Process, host: str) -> bool:
+    with suppress(psutil.Error):  # one that has ended since it was found
+        return process.cmdline()[-2:] == ["--host", host]
+    return False
 
 
 def pids(processes: list[psutil.Process]) -> set[int]:
