@@ -28,7 +28,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not long" --ignore tests/volumes tests
 
-# More of the fault matrix, and that on a product that is broken on purpose; returns of hosts that die at each step;
+# Some of the fault matrix, and that on a product that is broken on purpose; returns of hosts that die at each step;
 # programs that are stopped in the midst of it.
 test-chaos: install
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m long tests
