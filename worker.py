@@ -11,6 +11,7 @@ storage  keeps the daemon of the NBD volumes running (EVACUATE_VOLUMES=nbd), on
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Coroutine
@@ -97,7 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Console script `evacuate-worker`."""
+    """Console script `evacuate-worker`. What it imports is no garbage: collections begin when it serves."""
+    gc.disable()
     try:
         run(parse())
     except EvacuateError as error:

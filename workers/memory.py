@@ -15,7 +15,7 @@ would raise as it goes."""
 
 
 def hold_little() -> None:
-    """To be called once everything is imported, and before there are threads.
+    """To be called once everything is imported, and before there are threads. Collections are on from then on.
 
     glibc gives each thread a heap of its own, and the pieces that are freed in it stay there. Python threads seldom
     allocate at the same time, so one heap serves them all. Where the C library has no such options, it is left as it
@@ -26,6 +26,7 @@ def hold_little() -> None:
         mallopt(M_MMAP_THRESHOLD, LARGE)
     # What was imported is never garbage.
     gc.freeze()
+    gc.enable()
 
 
 async def keep_tidy() -> None:

@@ -57,6 +57,13 @@ def test_what_was_imported_is_never_looked_through_again():
     assert heaps("as it was")[1] == 0
 
 
+def test_worker_collects_from_when_it_serves():
+    """What it imports before is no garbage."""
+    program = "import gc; gc.disable(); from workers.memory import hold_little; hold_little(); print(gc.isenabled())"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "True\n"
+
+
 class Cycle:
     def __init__(self) -> None:
         self.itself = self
