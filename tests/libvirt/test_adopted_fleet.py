@@ -53,6 +53,9 @@ def test_adopted_guest_comes_back_from_its_own_definition_when_its_host_dies(sta
 
     stack.start_workers()
     told = preflight(stack, "a", 1)
+    (power,) = told["old-1"].pop("power")
+    assert (power["host"], power["driver"], power["answers"], power["problem"]) == ("a", "operator", True, None)
+    assert "a person's word" in power["notes"][0], "nothing here reads its power"
     assert told["old-1"] == {
         "instance_id": shared.id,
         "name": "old-1",
