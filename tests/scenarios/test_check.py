@@ -306,8 +306,9 @@ def test_check_says_in_a_table_what_it_names(stack: Stack):
 
 
 def held_at(stack: Stack, name: str, step: str) -> None:
-    """cmp-2 is dead, and the evacuation to cmp-3 does not get past that step until the fault is taken away."""
-    stack.set_faults([{"activity": step, "instance": name, "at": "before", "do": "fail"}])
+    """cmp-2 is dead, and the evacuation to cmp-3 does not get past that step until the fault is taken away. It does not
+    fail there again and again, which would be named in its turn."""
+    stack.set_faults([{"activity": step, "instance": name, "at": "before", "do": "hang"}])
     assert stack.run("host kill cmp-2").code == 0
     assert_sound(stack)
     assert stack.run(f"instance evacuate {name} --target cmp-3 --no-wait").code == 0
@@ -354,7 +355,7 @@ def test_check_finds_nothing_after_a_deletion_on_a_host_that_is_up(stack: Stack)
 
 
 def test_check_names_a_deletion_without_workflow_until_it_is_asked_for_again(stack: Stack):
-    stack.set_faults([{"activity": "record_deleted", "instance": "half-01", "at": "before", "do": "fail"}])
+    stack.set_faults([{"activity": "record_deleted", "instance": "half-01", "at": "before", "do": "hang"}])
     deletion = stack.start(["instance", "delete", "half-01"])
     stack.until(lambda: not guests_of(stack, "half-01"), "its guest is destroyed")
     shown = stack.run("instance show half-01 --json").json
