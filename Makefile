@@ -8,8 +8,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBVIRT := $(VENV)/.libvirt
 MUTATING := $(VENV)/.mutations
+SCENARIOS := tests/scenarios/test_scenarios.py
 
-.PHONY: install demo demo-libvirt test test-chaos test-containers test-volumes test-libvirt check format bench chaos \
+.PHONY: install demo demo-libvirt test test-scenarios test-chaos test-containers test-volumes test-libvirt check format bench chaos \
   mutations soak lock lock-runtime lock-libvirt lock-mutations clean
 
 install: $(STAMP)
@@ -26,7 +27,11 @@ demo: install
 
 # Four at once: fewer leave a part of two cores unused.
 test: install
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not long" --ignore tests/volumes tests
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not long" --ignore tests/volumes --ignore $(SCENARIOS) tests
+
+# Each story of tests/scenarios, told on a stack of its own.
+test-scenarios: install
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(SCENARIOS)
 
 # Some of the fault matrix, and that on a product that is broken on purpose; returns of hosts that die at each step;
 # programs that are stopped in the midst of it.
