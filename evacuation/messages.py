@@ -249,7 +249,7 @@ class ClaimCapacity(Frozen):
     ref: AttemptRef
     target: str | None
     excluded: dict[str, str] = {}
-    """Hosts that are not to be tried again, with the reason."""
+    """Hosts that must not be tried again, with the reason."""
     wait: bool = False
     """"No host" is an expected, benign "not yet"."""
 

@@ -82,7 +82,7 @@ class FleetError(Refusal):
 
 
 class MalformedDefinitionError(Refusal):
-    """A domain's XML is not to be understood."""
+    """A domain's XML cannot be understood."""
 
 
 class NotAdoptableError(Refusal):

@@ -45,7 +45,7 @@ class SqlExports:
         return self._database.read(_can_revoke, instance_id)
 
     def take_away(self, request: FenceRequest) -> tuple[Disk, ...]:
-        """None of the guest's disks is to be open for that host any more. The host is down: it is not to be given
+        """None of the guest's disks may be open for that host any more. The host is down: nobody sends it
         guests while its worker is silent. Raises StorageNotRevokedError when it has none."""
         return self._database.write(_take_away, request)
 
@@ -54,7 +54,7 @@ class SqlExports:
         return self._database.write(_record_revoked, request, disks)
 
     def release(self, ref: AttemptRef, attachment_id: str, *, undo: bool) -> Attachment | None:
-        """Guarded. The attachment is not to be open any more; None: it is gone already."""
+        """Guarded. The attachment must not be open any more; None: it is gone already."""
         return self._database.write(_release, ref, attachment_id, undo=undo)
 
     def record_detached(self, attachment: Attachment) -> None:

@@ -50,8 +50,8 @@ NOT_STRUCK = {
 """Activities of an evacuation that have no cells, and why."""
 
 HASTY = ("prepare_destination", "connect_volumes", "spawn_guest", "settle_guest", "disconnect_volumes", "destroy_guest")
-"""Steps on a host: an execution there is not repeated, so that it is not to be held for long. Who is to be struck there
-is evacuated once the others of the batch are where they are to be struck, or on their way there."""
+"""Steps on a host: an execution there is not repeated, so that it must not be held for long. Who is struck there
+is evacuated once the others of the batch are where they will be struck, or on their way there."""
 
 PRELUDE: tuple[Route, ...] = ("silent", "deleted")
 """Routes that something from outside sends an evacuation along, once its spawn is held."""
@@ -84,7 +84,7 @@ class Kind:
     asks: str | None = None
     """The activity that the rule is about, on the source; None: the step itself."""
     alone: bool = False
-    """Nobody is evacuated beside the cells: what befalls the source is not to befall others at another step."""
+    """Nobody is evacuated beside the cells: what happens to the source must not happen to others at another step."""
     first: bool = False
     """The fault comes before anybody is evacuated beside the cells: what they write must be newer than it."""
     points: frozenset[tuple[str, At]] | None = None

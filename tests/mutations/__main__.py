@@ -35,18 +35,14 @@ def options() -> argparse.Namespace:
 
 def main() -> int:
     asked, started = options(), time.monotonic()
-    before, runs = results.kept(asked.coverage) if asked.again else ([], [])
+    chosen = sample(all_mutants(), size=asked.size, at_least=asked.at_least, seed=asked.seed)
+    before, runs = _last_run(asked.coverage, chosen) if asked.again else ([], [])
+    done = {each.mutant for each in before if each.state == "killed"}
+    chosen = [mutant for mutant in chosen if mutant not in done and asked.only in mutant.file]
     if asked.again or not (asked.coverage / covering.FILES[1]).exists():
         covering.measure(asked.coverage)
-    chosen = sample(all_mutants(), size=asked.size, at_least=asked.at_least, seed=asked.seed)
-    if asked.again:
-        left = {each.mutant for each in before if each.state != "killed"}
-        _require_the_same(chosen, before)
-        chosen = [mutant for mutant in chosen if mutant in left]
-    chosen = [mutant for mutant in chosen if asked.only in mutant.file]
-    played = list(
-        _tell(play(chosen, covering.load(asked.coverage), jobs=asked.jobs, most_seconds=asked.seconds), chosen)
-    )
+    measured = covering.load(asked.coverage)
+    played = list(_tell(play(chosen, measured, jobs=asked.jobs, most_seconds=asked.seconds), chosen))
     runs.append(results.Run.of(played, (time.monotonic() - started) / 60))
     found = results.merged(before, played) if asked.again else played
     judged = report.judge(found)
@@ -67,9 +63,14 @@ def _tell(played: Iterable[Result], chosen: Sequence[Mutant]) -> Iterator[Result
         yield result
 
 
-def _require_the_same(chosen: Iterable[Mutant], before: Iterable[Result]) -> None:
+def _last_run(directory: Path, chosen: Iterable[Mutant]) -> tuple[list[Result], list[results.Run]]:
+    """Exits where there is none, or where it had other mutants."""
+    if not (directory / results.FILE).exists():
+        sys.exit(f"error: no run was kept in {directory}: run all of it, without --again")
+    before, runs = results.kept(directory)
     if {*chosen} != {each.mutant for each in before}:
-        sys.exit("the modules have changed since the last run, or its size and seed were others: run all of it")
+        sys.exit("error: the modules have changed since the last run, or it had another size or seed: run all of it")
+    return before, runs
 
 
 if __name__ == "__main__":

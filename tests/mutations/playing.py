@@ -21,7 +21,7 @@ FIRST = 40
 LONGEST = 240.0
 """Seconds for one run of tests that take 90: what is not over then does not end."""
 WRITES_NOTHING = "PYTHONDONTWRITEBYTECODE"
-"""What a mutant was compiled to is not to be found by the next one."""
+"""The next mutant must not find what this one was compiled to."""
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", ".evacuate", "__pycache__", ".*_cache", ".hypothesis", "build", "dist"
 )

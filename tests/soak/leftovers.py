@@ -74,7 +74,7 @@ class History(Frozen):
 
 
 async def histories(client: Client) -> tuple[History, ...]:
-    """Of every run that the namespace still has. Asked once: visibility is not to be polled."""
+    """Of every run that the namespace still has. Asked once: visibility must not be polled."""
     found: list[History] = []
     async for each in client.list_workflows():
         info, running = each.raw_info, each.status is WorkflowExecutionStatus.RUNNING

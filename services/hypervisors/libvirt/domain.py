@@ -23,7 +23,7 @@ def domain_for(guest: GuestSpec, options: LibvirtOptions, *, local: str | None =
     """The whole domain, made from the stored definition; without one, from the host's template, from the `local`
     one that is defined here already, or from nothing.
 
-    Raises DestinationUnableError: the definition is not to be read, or this host lacks what the guest needs."""
+    Raises DestinationUnableError: the definition cannot be read, or this host lacks what the guest needs."""
     domain = parse(guest.definition or plain_definition(guest, options, local), guest.name)
     _own(domain, guest)
     _strip_old_host(domain)

@@ -16,7 +16,7 @@ FORMATS = ("qcow2", "raw")
 
 
 def plain_definition(guest: GuestSpec, options: LibvirtOptions, local: str | None) -> str:
-    """Raises DestinationUnableError: the template is not to be read, or no shared directory has the root disk."""
+    """Raises DestinationUnableError: the template cannot be read, or no shared directory has the root disk."""
     if options.template is not None:
         return _filled(options.template, guest, options)
     if local is not None:
