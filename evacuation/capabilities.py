@@ -12,9 +12,21 @@ class SharedDirectory(Frozen):
 
 
 class SeenDomain(Frozen):
+    """A domain as its host has it at this moment, whatever the store believes of it. None: not known, or said by a
+    worker of an older release."""
+
     id: str
     name: str
     active: bool
+    epoch: int | None = None
+    """Of its mark: the live one, if it runs; 0: it has none."""
+    state: str | None = None
+    """As virsh says it, and `starting` or `migrating` for what is paused until that is done."""
+    disks: tuple[str, ...] | None = None
+    """What it writes to as it runs: paths, PROTOCOL:NAME, POOL/VOLUME; None also for a domain that does not run."""
+    autostart: bool | None = None
+    managed_save: bool | None = None
+    """Its next start goes on from a saved memory, as it was then."""
 
 
 class Unreported(Frozen):

@@ -21,12 +21,36 @@ FROM_RPC = 7
 class State(IntEnum):
     """virDomainState"""
 
+    NONE = 0
+    RUNNING = 1
+    BLOCKED = 2
     PAUSED = 3
+    SHUTDOWN = 4
+    SHUTOFF = 5
+    CRASHED = 6
     PMSUSPENDED = 7
 
 
+PAUSED_MIGRATION = 2
 PAUSED_STARTING_UP = 11
 """virDomainPausedReason: a create is under way."""
+_WORDS: dict[int, str] = {
+    State.RUNNING: "running",
+    State.BLOCKED: "running",
+    State.PAUSED: "paused",
+    State.SHUTDOWN: "in shutdown",
+    State.SHUTOFF: "shut off",
+    State.CRASHED: "crashed",
+    State.PMSUSPENDED: "pmsuspended",
+}
+_PAUSED = {PAUSED_MIGRATION: "migrating", PAUSED_STARTING_UP: "starting"}
+
+
+def state_word(state: int, reason: int) -> str:
+    """As virsh says it, and whether a paused one only waits for the end of its start or of a migration."""
+    if state == State.PAUSED and reason in _PAUSED:
+        return _PAUSED[reason]
+    return _WORDS.get(state, "no state")
 
 
 class LibvirtError(Exception):

@@ -3,20 +3,45 @@
 from xml.etree import ElementTree
 
 from evacuation.capabilities import HostCapabilities, SeenDomain
-from services.hypervisors.libvirt.survey import Survey
+from evacuation.errors import MalformedDefinitionError
+from services.hypervisors.libvirt.api import state_word
+from services.hypervisors.libvirt.definition import parse_definition
+from services.hypervisors.libvirt.metadata import UNMARKED, epoch_in
+from services.hypervisors.libvirt.survey import Survey, SurveyedDomain
 
 
 def capabilities_of(survey: Survey) -> HostCapabilities:
     """What this libvirt cannot say stays unknown."""
-    seen = (SeenDomain(id=each.id, name=each.name, active=each.active) for each in survey.domains)
     said = survey.domain_capabilities
     return HostCapabilities(
         libvirt_version=dotted(survey.version),
         machines=machines_in(survey.capabilities) or None,
         cpu_models=cpu_models_in(said) if said is not None else None,
         networks=tuple(sorted(survey.networks)) if survey.networks is not None else None,
-        domains=tuple(sorted(seen, key=lambda each: each.id)),
+        domains=tuple(sorted(map(seen_domain, survey.domains), key=lambda each: each.id)),
     )
+
+
+def seen_domain(domain: SurveyedDomain) -> SeenDomain:
+    return SeenDomain(
+        id=domain.id,
+        name=domain.name,
+        active=domain.active,
+        epoch=epoch_in(domain.mark) if domain.mark else UNMARKED,
+        state=state_word(domain.state, domain.reason),
+        disks=_written(domain.live),
+        autostart=domain.autostart,
+        managed_save=domain.managed_save,
+    )
+
+
+def _written(live: str | None) -> tuple[str, ...] | None:
+    """By a guest that runs; None: nobody can read what libvirt says of it."""
+    try:
+        disks = parse_definition(live).disks if live is not None else None
+    except MalformedDefinitionError:
+        return None
+    return disks if disks is None else tuple(each.source for each in disks if not each.read_only and not each.is_empty)
 
 
 def dotted(version: int) -> str:

@@ -43,7 +43,12 @@ class Disk(Frozen):
     @property
     def is_empty(self) -> bool:
         """A drive without a medium."""
-        return self.path is None and self.network is None and self.volume is None
+        return not self.source
+
+    @property
+    def source(self) -> str:
+        """Empty for a drive without a medium."""
+        return self.path or self.network or self.volume or ""
 
 
 class Interface(Frozen):

@@ -42,7 +42,7 @@ class Operations:
     def domain_capabilities(self, machine: str | None, kind: str) -> str:
         return self._connection.getDomainCapabilities(None, None, machine, kind)
 
-    def survey(self, kind: str) -> dict[str, Any]:
+    def survey(self, kind: str, namespace: str) -> dict[str, Any]:
         """The host and every domain's definition, without secrets. What this driver cannot say is None."""
         _, memory_mb, vcpus, *_ = self._connection.getInfo()
         return {
@@ -55,7 +55,11 @@ class Operations:
             "networks": self._if_known(
                 lambda: [each.name() for each in self._connection.listAllNetworks(ACTIVE_NETWORKS)]
             ),
-            "domains": [each for each in map(self._surveyed, self._connection.listAllDomains()) if each is not None],
+            "domains": [
+                each
+                for domain in self._connection.listAllDomains()
+                if (each := self._surveyed(domain, namespace)) is not None
+            ],
         }
 
     def all(self, namespace: str) -> list[dict[str, Any]]:
@@ -131,14 +135,22 @@ class Operations:
         module = importlib.import_module("libvirt_qemu")
         return module.qemuMonitorCommand(self._connection.lookupByUUIDString(uuid), command, 0)
 
-    def _surveyed(self, domain: Any) -> dict[str, Any] | None:
+    def _surveyed(self, domain: Any, namespace: str) -> dict[str, Any] | None:
+        """None: it went away between two looks."""
         try:
+            active, persistent = bool(domain.isActive()), bool(domain.isPersistent())
+            state, reason = domain.state()
             return {
                 "uuid": domain.UUIDString(),
                 "name": domain.name(),
-                "state": domain.state()[0],
-                "active": bool(domain.isActive()),
+                "state": state,
+                "reason": reason,
+                "active": active,
                 "definition": domain.XMLDesc(INACTIVE),
+                "live": domain.XMLDesc(0) if active else None,
+                "mark": self._mark(domain, namespace),
+                "autostart": persistent and self._if_known(lambda: bool(domain.autostart())),
+                "managed_save": persistent and self._if_known(lambda: bool(domain.hasManagedSaveImage())),
             }
         except self._libvirt.libvirtError as error:
             if error.get_error_code() == NO_DOMAIN:

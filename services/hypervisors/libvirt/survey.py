@@ -8,16 +8,23 @@ from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.failures import unavailable
 from services.hypervisors.libvirt.metadata import UNMARKED
+from services.hypervisors.libvirt.names import NAMESPACE
 
 
 class SurveyedDomain(Frozen):
-    """`definition` is what it is started from the next time, without secrets; `state` is virDomainState."""
+    """`definition` is what it is started from the next time, and `live` what runs, both without secrets; `state` and
+    `reason` are virDomainState and its reason; `mark` is of what runs, if it runs."""
 
     id: str
     name: str
     state: int
+    reason: int = 0
     active: bool
     definition: str
+    live: str | None = None
+    mark: str | None = None
+    autostart: bool | None = None
+    managed_save: bool | None = None
 
 
 class Survey(Frozen):
@@ -36,7 +43,7 @@ class Survey(Frozen):
 def survey_of(connection: LibvirtConnection, kind: str, *, host: str) -> Survey:
     """For domains of that type (kvm, qemu). Raises HypervisorUnableError, HypervisorUnavailableError."""
     try:
-        found = connection.reading("survey", kind)
+        found = connection.reading("survey", kind, NAMESPACE)
     except LibvirtError as error:
         raise unavailable(error, host=host) from error
     domains = [each | {"id": each["uuid"].lower()} for each in found["domains"]]

@@ -229,7 +229,7 @@ def test_connection_says_in_one_line_why_it_cannot_be_had(
 
 def test_survey_says_what_the_host_has_and_what_its_driver_cannot_say(bench: Bench) -> None:
     bench.define(run=True)
-    found = bench.connection.reading("survey", "test")
+    found = bench.connection.reading("survey", "test", NAMESPACE)
     assert (found["vcpus"], found["memory_mb"]) == (8, 16384)
     assert found["domain_capabilities"] is None
     assert [(each["uuid"], each["active"]) for each in found["domains"]] == [(INSTANCE, True)]
