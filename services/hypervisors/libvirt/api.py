@@ -31,23 +31,26 @@ class State(IntEnum):
     PMSUSPENDED = 7
 
 
-PAUSED_MIGRATION = 2
 PAUSED_STARTING_UP = 11
 """virDomainPausedReason: a create is under way."""
+CRASHED, IO_ERROR, MIGRATING, STARTING = "crashed", "paused by an I/O error", "migrating", "starting"
+"""States that are more than virsh's word."""
 _WORDS: dict[int, str] = {
     State.RUNNING: "running",
     State.BLOCKED: "running",
     State.PAUSED: "paused",
     State.SHUTDOWN: "in shutdown",
     State.SHUTOFF: "shut off",
-    State.CRASHED: "crashed",
+    State.CRASHED: CRASHED,
     State.PMSUSPENDED: "pmsuspended",
 }
-_PAUSED = {PAUSED_MIGRATION: "migrating", PAUSED_STARTING_UP: "starting"}
+_PAUSED = {2: MIGRATING, 5: IO_ERROR, 10: CRASHED, PAUSED_STARTING_UP: STARTING, 12: MIGRATING, 13: MIGRATING}
+"""By reason: a migration, after the copy or before it, has its other half elsewhere."""
 
 
 def state_word(state: int, reason: int) -> str:
-    """As virsh says it, and whether a paused one only waits for the end of its start or of a migration."""
+    """As virsh says it, and why a paused one is: an I/O error, a crash, or only the end of its start or of a migration
+    that it waits for."""
     if state == State.PAUSED and reason in _PAUSED:
         return _PAUSED[reason]
     return _WORDS.get(state, "no state")

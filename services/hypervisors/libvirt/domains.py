@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.hypervisors.libvirt.api import PAUSED_STARTING_UP, State
+from services.hypervisors.libvirt.api import CRASHED, STARTING, State, state_word
 from services.hypervisors.libvirt.calls import no_beat
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.metadata import UNMARKED, epoch_in, mark_text
@@ -13,7 +13,7 @@ from services.hypervisors.libvirt.names import NAMESPACE, PREFIX
 
 @dataclass(frozen=True)
 class Seen:
-    """A domain as libvirt has it now. `starting`: somebody's create is under way."""
+    """A domain as libvirt has it now. `starting`: somebody's create is under way. `state`: one word for it."""
 
     instance_id: str
     name: str
@@ -22,6 +22,12 @@ class Seen:
     paused: bool
     starting: bool
     mark: str | None
+    state: str = "running"
+
+    @property
+    def crashed(self) -> bool:
+        """Active as libvirt has it, with its disks open; it does not go on, whatever is done but a new start."""
+        return self.active and self.state == CRASHED
 
 
 class Domains:
@@ -75,7 +81,8 @@ class Domains:
 
 
 def _seen(found: dict[str, Any]) -> Seen:
-    starting = (found["state"], found["reason"]) == (State.PAUSED, PAUSED_STARTING_UP)
+    state = state_word(found["state"], found["reason"])
+    starting = state == STARTING
     return Seen(
         instance_id=found["uuid"],
         name=found["name"],
@@ -84,4 +91,5 @@ def _seen(found: dict[str, Any]) -> Seen:
         paused=found["active"] and found["state"] in (State.PAUSED, State.PMSUSPENDED) and not starting,
         starting=starting,
         mark=found["mark"],
+        state=state,
     )

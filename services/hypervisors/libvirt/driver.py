@@ -9,7 +9,7 @@ from evacuation.errors import DestinationUnableError, SpawnFailedError
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
 from services.hypervisors.libvirt.ability import Ability, own_address
-from services.hypervisors.libvirt.api import LibvirtError
+from services.hypervisors.libvirt.api import MIGRATING, LibvirtError
 from services.hypervisors.libvirt.calls import no_beat
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.definition import parse_definition
@@ -95,9 +95,12 @@ class LibvirtHypervisor:
             seen = self._guests.settled_start(guest.instance_id, within=START_WAIT, beat=beat)
             seen = self._marked(seen, guest)
             self._require_no_foreign_guest(seen, guest.epoch)
-            if seen is not None and seen.active:
+            if seen is not None and seen.active and not seen.crashed:
                 self._keep(guest, seen, last_look, beat)
             else:
+                if seen is not None and seen.active:
+                    last_look()
+                    self._guests.end(seen)
                 self._guests.create(guest, seen, last_look=last_look, beat=beat)
         return m.GuestState(instance_id=guest.instance_id, epoch=guest.epoch, power_state=guest.power_state)
 
@@ -116,10 +119,10 @@ class LibvirtHypervisor:
         """A guest that does not run is as good as paused."""
         deadline = time.monotonic() + PAUSE_WAIT
         with self._translated():
-            while (seen := self._domains.find(instance_id)) and seen.epoch == epoch and seen.active and not seen.paused:
+            while (seen := self._domains.find(instance_id)) and seen.epoch == epoch and _may_go_on(seen):
                 if time.monotonic() > deadline:
-                    raise SpawnFailedError(f"{seen.name} does not pause on {self._options.host}")
-                if seen.starting:
+                    raise SpawnFailedError(f"{seen.name} does not pause on {self._options.host}: it is {seen.state}")
+                if seen.starting or seen.state == MIGRATING:
                     time.sleep(self._options.poll)
                 else:
                     self._domains.suspend(instance_id)
@@ -145,7 +148,7 @@ class LibvirtHypervisor:
             raise SpawnFailedError(f"{guest.name} runs on {self._options.host} and is wanted {guest.power_state}")
         if seen.paused:
             last_look()
-            self._domains.resume(guest.instance_id)
+            self._guests.resume(seen, guest.name)
         awaited = self._guests.awaited(guest.instance_id, guest.epoch)
         if awaited is not None:
             self._guests.wait_for_signal(guest.name, awaited, beat, within=self._options.signal_timeout)
@@ -159,7 +162,7 @@ class LibvirtHypervisor:
             return False
         if message.power_state is not PowerState.RUNNING:
             return not seen.active
-        return seen.active and not seen.paused and self._is_up(seen)
+        return seen.active and not seen.paused and not seen.crashed and self._is_up(seen)
 
     def _is_up(self, seen: Seen) -> bool:
         awaited = self._guests.awaited(seen.instance_id, seen.epoch)
@@ -186,4 +189,10 @@ class LibvirtHypervisor:
 
 def _state(seen: Seen) -> m.GuestState:
     power = PowerState.RUNNING if seen.active else PowerState.SHUTDOWN
-    return m.GuestState(instance_id=seen.instance_id, epoch=seen.epoch, power_state=power, paused=seen.paused)
+    paused = seen.paused or seen.crashed
+    return m.GuestState(instance_id=seen.instance_id, epoch=seen.epoch, power_state=power, paused=paused)
+
+
+def _may_go_on(seen: Seen) -> bool:
+    """By itself: what migrates is only paused until that is over."""
+    return seen.active and not seen.crashed and (not seen.paused or seen.state == MIGRATING)

@@ -12,7 +12,7 @@ from evacuation.model import PowerState
 from services.hypervisors.documents import read, remove_durably, write
 from services.hypervisors.libvirt.ability import Ability
 from services.hypervisors.libvirt.announce import announce
-from services.hypervisors.libvirt.api import LibvirtError
+from services.hypervisors.libvirt.api import IO_ERROR, MIGRATING, LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
@@ -24,6 +24,8 @@ from services.hypervisors.memory import GuestFiles
 
 Beat = Callable[[str], None]
 GONE_TIMEOUT = 15.0
+GOES_ON = 2.0
+"""Seconds in which a guest whose disk failed, and that was resumed, is paused again if the disk still does."""
 
 
 class LibvirtGuests:
@@ -101,7 +103,8 @@ class LibvirtGuests:
     def _has_said(self, name: str, awaited: AwaitedSignal) -> bool:
         try:
             seen = self._domains.find(awaited.instance_id)
-            given = seen is not None and seen.active and not seen.starting and self._signals.is_given(awaited)
+            can_say = seen is not None and seen.active and not seen.starting and not seen.crashed
+            given = can_say and self._signals.is_given(awaited)
         except HypervisorUnavailableError:
             return False
         except LibvirtError as error:
@@ -110,6 +113,8 @@ class LibvirtGuests:
             return False
         if seen is None or not seen.active:
             raise SpawnFailedError(f"{name} ended on {self._options.host} before it was up")
+        if seen.crashed:
+            raise SpawnFailedError(f"{name} crashed on {self._options.host} before it was up", remedy="see its console")
         if given:
             write(self._signal_file(awaited.instance_id), awaited.model_copy(update={"given": True}))
             if self._options.announce:
@@ -130,6 +135,32 @@ class LibvirtGuests:
             beat(f"{seen.name} is starting")
             time.sleep(self._options.poll)
         return seen
+
+    def end(self, seen: Seen) -> None:
+        """It does not run any more, and stays defined. Raises LibvirtError, SpawnFailedError."""
+        deadline = time.monotonic() + GONE_TIMEOUT
+        while (now := self._domains.find(seen.instance_id)) is not None and now.active and now.epoch == seen.epoch:
+            if time.monotonic() > deadline:
+                raise SpawnFailedError(f"{seen.name} does not end on {self._options.host}")
+            self._domains.destroy(seen.instance_id)
+
+    def resume(self, seen: Seen, name: str) -> None:
+        """It goes on. Raises SpawnFailedError: its other half may run, or its disk fails again."""
+        if seen.state == MIGRATING:
+            raise SpawnFailedError(
+                f"{name} is being migrated on {self._options.host}",
+                remedy=f"wait until that is over (virsh domjobinfo {seen.name}), or end it (virsh domjobabort {seen.name})",
+            )
+        self._domains.resume(seen.instance_id)
+        deadline = time.monotonic() + GOES_ON
+        while seen.state == IO_ERROR and time.monotonic() < deadline:
+            now = self._domains.find(seen.instance_id)
+            if now is not None and now.state == IO_ERROR:
+                raise SpawnFailedError(
+                    f"{name} is paused by an I/O error on {self._options.host}: it was resumed, and its disk fails again",
+                    remedy=f"make room on its storage, or mend it, and say there: virsh resume {seen.name}",
+                )
+            time.sleep(self._options.poll)
 
     def remove(self, instance_id: str, epoch: int) -> None:
         """No domain of that uuid at or below the epoch is left, running, starting or defined. A newer one is left
