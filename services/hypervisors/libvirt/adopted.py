@@ -7,12 +7,11 @@ from pathlib import Path
 from evacuation.adoption import AdoptedHost, AdoptedInstance, AdoptedPort, not_adoptable
 from evacuation.capabilities import SharedDirectory
 from evacuation.errors import MalformedDefinitionError
-from evacuation.messages import StoredDefinition
 from evacuation.model import Flavor, PowerState, RootDisk, VmState
 from services.hypervisors.libvirt.capabilities import capabilities_of
-from services.hypervisors.libvirt.definition import Definition
+from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.obstacles import local_disks
-from services.hypervisors.libvirt.survey import Survey, SurveyedDomain, followed
+from services.hypervisors.libvirt.survey import Survey, SurveyedDomain, stored_of
 
 
 class State(IntEnum):
@@ -62,7 +61,8 @@ def adopted_host(
 
 def _instance(domain: SurveyedDomain, shared_dirs: tuple[Path, ...]) -> AdoptedInstance:
     try:
-        definition = followed(domain)
+        stored = stored_of(domain)
+        definition = parse_definition(stored.definition or "")
     except MalformedDefinitionError as error:
         raise not_adoptable(domain.name, error) from error
     state = VM_STATES.get(domain.state, VmState.ACTIVE)
@@ -74,7 +74,7 @@ def _instance(domain: SurveyedDomain, shared_dirs: tuple[Path, ...]) -> AdoptedI
         vm_state=state,
         power_state=PowerState.SHUTDOWN if state is VmState.STOPPED else PowerState.RUNNING,
         root_disk=root_disk_of(definition, shared_dirs),
-        stored=StoredDefinition(definition=domain.definition, signal=definition.signal),
+        stored=stored,
         ports=tuple(AdoptedPort(mac=each.mac, network=each.network_name) for each in definition.interfaces if each.mac),
     )
 

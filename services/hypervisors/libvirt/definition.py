@@ -121,7 +121,7 @@ def parse_definition(text: str) -> Definition:
 
 
 def disks_of(domain: Element) -> tuple[Disk, ...]:
-    return tuple(_disk(each) for each in domain.findall("devices/disk"))
+    return tuple(disk_of(each) for each in domain.findall("devices/disk"))
 
 
 def _domain(text: str) -> Element:
@@ -166,7 +166,7 @@ def _memory_mb(domain: Element) -> int:
     return -(-int(text) * BYTES[unit] // MEBIBYTE)
 
 
-def _disk(disk: Element) -> Disk:
+def disk_of(disk: Element) -> Disk:
     source, driver, target = disk.find("source"), disk.find("driver"), disk.find("target")
     found: dict[str, str] = dict(source.attrib) if source is not None else {}
     device = disk.get("device", "disk")

@@ -7,6 +7,7 @@ from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.failures import unavailable
+from services.hypervisors.libvirt.live_sources import as_it_runs
 from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.names import NAMESPACE
 
@@ -59,5 +60,6 @@ def followed(domain: SurveyedDomain) -> Definition:
 
 
 def stored_of(domain: SurveyedDomain) -> StoredDefinition:
-    """Raises MalformedDefinitionError: nobody can make anything of it, or it is too large to travel."""
-    return StoredDefinition(definition=domain.definition, signal=followed(domain).signal)
+    """As it would go on elsewhere. Raises MalformedDefinitionError: nobody can make anything of it, or it is too large
+    to travel."""
+    return StoredDefinition(definition=as_it_runs(domain.definition, domain.live), signal=followed(domain).signal)
