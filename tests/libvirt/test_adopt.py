@@ -137,3 +137,24 @@ def test_adopting_is_refused_when_the_instance_lives_elsewhere(adopt, evacuate, 
     assert answer.code == 2
     assert "lives on cmp-1, which nothing proves off" in answer.err
     assert [each["name"] for each in read(evacuate, "host", "list")] == ["cmp-1"]
+
+
+@pytest.mark.parametrize("went", [0, 1], ids=["it left the first", "it came to the second"])
+def test_adopting_is_refused_when_a_guest_moved_while_the_hosts_were_read(
+    adopt, evacuate, uris, monkeypatch, went: int
+) -> None:
+    """Read here before it came, and there after it had left, it would be nowhere."""
+    names = [uris(domain(1), domain(2)), uris(domain(3))]
+    looked = adopting.there_now
+
+    def a_moment_later(uri: str, timeout: float) -> frozenset[tuple[str, bool]]:
+        found = sorted(looked(uri, timeout))
+        if uri == names[went]:
+            found = found[1:] if went == 0 else [*found, ("6f2c1d3a-0b8e-4d5f-9a61-000000000009", True)]
+        return frozenset(found)
+
+    monkeypatch.setattr(adopting, "there_now", a_moment_later)
+    answer = adopt("--name", f"cmp-1={names[0]}", "--name", f"cmp-2={names[1]}")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"the domains at {names[went]} changed while the hosts were read" in answer.err and "again" in answer.err
+    assert read(evacuate, "host", "list") == []

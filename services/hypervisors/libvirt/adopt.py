@@ -50,10 +50,13 @@ def require_uri(text: str) -> str:
 
 
 def read_hosts(uris: Sequence[str], options: AdoptOptions) -> tuple[AdoptedHost, ...]:
-    """Every host, or the first error in the order of the URIs. Raises NotAdoptableError, HypervisorUnableError,
-    HypervisorUnavailableError."""
+    """Every host as it was at one moment, or the first error in the order of the URIs. Raises NotAdoptableError,
+    HypervisorUnableError, HypervisorUnavailableError."""
     with ThreadPoolExecutor(min(AT_ONCE, max(1, len(uris)))) as pool:
         found = list(pool.map(partial(_read, options=options), uris))
+        # Only when all were read: a guest that moves may be read where it is not yet, and where it is no more.
+        later = list(pool.map(partial(there_now, timeout=options.timeout), uris))
+    _require_unchanged(uris, found, later)
     _require_known_skips(found, options.skip)
     shared = mark_all(options.shared_dirs)
     return tuple(
@@ -79,6 +82,25 @@ def _read(uri: str, options: AdoptOptions) -> Survey:
             f"libvirt {dotted(found.version)} at {uri} is too old", remedy=f"{dotted(OLDEST)} or newer is needed"
         )
     return found
+
+
+def there_now(uri: str, timeout: float) -> frozenset[tuple[str, bool]]:
+    """Which domains are there, and whether they are active."""
+    with closing(LibvirtConnection(uri, uri, timeout=timeout)) as connection:
+        try:
+            return frozenset((each.instance_id, each.active) for each in Domains(connection).all())
+        except LibvirtError as error:
+            raise unavailable(error, host=uri) from error
+
+
+def _require_unchanged(
+    uris: Sequence[str], found: Sequence[Survey], later: Sequence[frozenset[tuple[str, bool]]]
+) -> None:
+    for uri, survey, now in zip(uris, found, later, strict=True):
+        if {(each.id, each.active) for each in survey.domains} != now:
+            raise NotAdoptableError(
+                f"the domains at {uri} changed while the hosts were read", remedy="adopt again when nothing moves there"
+            )
 
 
 def _require_known_skips(found: Sequence[Survey], skip: Sequence[str]) -> None:

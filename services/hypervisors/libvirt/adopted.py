@@ -6,8 +6,9 @@ from pathlib import Path
 
 from evacuation.adoption import AdoptedHost, AdoptedInstance, AdoptedPort, not_adoptable
 from evacuation.capabilities import SharedDirectory
-from evacuation.errors import MalformedDefinitionError
+from evacuation.errors import MalformedDefinitionError, NotAdoptableError
 from evacuation.model import Flavor, PowerState, RootDisk, VmState
+from services.hypervisors.libvirt.api import CRASHED, IO_ERROR, MIGRATING, state_word
 from services.hypervisors.libvirt.capabilities import capabilities_of
 from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.obstacles import local_disks
@@ -30,6 +31,8 @@ VM_STATES: dict[int, VmState] = {
     State.CRASHED: VmState.STOPPED,
 }
 """Every other one is active: a guest that is shutting down is not down yet."""
+WANTED: dict[str, VmState] = {IO_ERROR: VmState.ACTIVE, CRASHED: VmState.STOPPED}
+"""Whatever libvirt's own number: nobody paused it."""
 
 
 def adopted_host(
@@ -65,7 +68,7 @@ def _instance(domain: SurveyedDomain, shared_dirs: tuple[Path, ...]) -> AdoptedI
         definition = parse_definition(stored.definition or "")
     except MalformedDefinitionError as error:
         raise not_adoptable(domain.name, error) from error
-    state = VM_STATES.get(domain.state, VmState.ACTIVE)
+    state = _vm_state(domain)
     return AdoptedInstance(
         id=definition.id,
         name=definition.name,
@@ -77,6 +80,17 @@ def _instance(domain: SurveyedDomain, shared_dirs: tuple[Path, ...]) -> AdoptedI
         stored=stored,
         ports=tuple(AdoptedPort(mac=each.mac, network=each.network_name) for each in definition.interfaces if each.mac),
     )
+
+
+def _vm_state(domain: SurveyedDomain) -> VmState:
+    """What it is wanted to be. Raises NotAdoptableError: it is on its way from one host to another."""
+    word = state_word(domain.state, domain.reason)
+    if word == MIGRATING:
+        raise NotAdoptableError(
+            f"domain {domain.name} cannot be adopted: it is being migrated",
+            remedy="wait until that is over (virsh domjobinfo), and adopt again; or leave it out: --skip",
+        )
+    return WANTED.get(word) or VM_STATES.get(domain.state, VmState.ACTIVE)
 
 
 def root_disk_of(definition: Definition, shared_dirs: tuple[Path, ...]) -> RootDisk:

@@ -149,7 +149,7 @@ class LibvirtGuests:
         if seen.state == MIGRATING:
             raise SpawnFailedError(
                 f"{name} is being migrated on {self._options.host}",
-                remedy=f"wait until that is over (virsh domjobinfo {seen.name}), or end it (virsh domjobabort {seen.name})",
+                remedy=f"wait for that (virsh domjobinfo {seen.name}), or end it (virsh domjobabort {seen.name})",
             )
         self._domains.resume(seen.instance_id)
         deadline = time.monotonic() + GOES_ON
@@ -157,7 +157,7 @@ class LibvirtGuests:
             now = self._domains.find(seen.instance_id)
             if now is not None and now.state == IO_ERROR:
                 raise SpawnFailedError(
-                    f"{name} is paused by an I/O error on {self._options.host}: it was resumed, and its disk fails again",
+                    f"{name} is paused by an I/O error on {self._options.host}: resumed, its disk fails again",
                     remedy=f"make room on its storage, or mend it, and say there: virsh resume {seen.name}",
                 )
             time.sleep(self._options.poll)

@@ -17,9 +17,7 @@ LIVE = STORED.replace(
 
 
 def domain(definition: str = STORED, live: str | None = LIVE) -> SurveyedDomain:
-    return SurveyedDomain(
-        id=INSTANCE, name="web", state=1, active=live is not None, definition=definition, live=live
-    )
+    return SurveyedDomain(id=INSTANCE, name="web", state=1, active=live is not None, definition=definition, live=live)
 
 
 def reported(each: SurveyedDomain) -> str:
