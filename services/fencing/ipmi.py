@@ -100,7 +100,8 @@ class Ipmi:
                 return self._silent()
             case "account":
                 return BmcCredentialsError(
-                    f"{bmc} refuses the account", remedy="correct its username and password in the BMC file"
+                    f"{bmc} refuses the account",
+                    remedy="correct its username and password in the BMC file, or unlock it on the BMC",
                 )
             case "privilege":
                 return BmcCredentialsError(

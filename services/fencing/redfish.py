@@ -26,6 +26,13 @@ from services.fencing.machine import Wanted
 
 CONNECT = 2.0
 """Seconds for a TCP connection. A BMC that is there takes milliseconds, its first byte may take seconds."""
+EXPIRED, NOT_YET = "its certificate has expired", "its certificate is not valid yet"
+NOT_KNOWN_HERE = "name who signed its certificate as ca_file in the BMC file, and the name in it as address"
+OUT_OF_DATE = {
+    EXPIRED: "renew it on the BMC, if the clock of this machine is right",
+    NOT_YET: "set the clock of this machine, and of the BMC before it makes another one",
+}
+"""Remedies: no authority that is named elsewhere helps."""
 
 
 class Redfish:
@@ -108,7 +115,8 @@ class Redfish:
         if isinstance(error, exceptions.AccessError):
             return BmcCredentialsError(
                 f"{bmc} refuses the account (HTTP {error.status_code})",
-                remedy="correct its username and password in the BMC file; the account must be allowed to switch power",
+                remedy="correct its username and password in the BMC file, or unlock it on the BMC; it must be allowed to "
+                "switch power",
             )
         if isinstance(error, exceptions.ResourceNotFoundError):
             return BmcSystemError(f"{bmc} has no such system", remedy="correct its system in the BMC file")
@@ -119,9 +127,9 @@ class Redfish:
                 f"{bmc} answers with an error (HTTP {error.status_code})", remedy="look at the BMC"
             )
         if isinstance(error, exceptions.ConnectionError) and _is_tls(error):
+            reason = _tls_reason(error)
             return BmcTlsError(
-                f"{bmc} does not prove who it is: {_tls_reason(error)}",
-                remedy="name who signed its certificate as ca_file in the BMC file, and the name in it as address",
+                f"{bmc} does not prove who it is: {reason}", remedy=OUT_OF_DATE.get(reason, NOT_KNOWN_HERE)
             )
         if isinstance(error, exceptions.ConnectionError | requests.exceptions.RequestException):
             return BmcUnreachableError(
@@ -194,6 +202,7 @@ def _tls_reason(error: BaseException) -> str:
         "unable to get local issuer": "its certificate is signed by nobody known here",
         "IP address mismatch": "its certificate is for another address",
         "Hostname mismatch": "its certificate is for another name",
-        "certificate has expired": "its certificate has expired",
+        "certificate has expired": EXPIRED,
+        "certificate is not yet valid": NOT_YET,
     }
     return next((text for sign, text in known.items() if sign in said), "the TLS handshake failed")

@@ -37,18 +37,22 @@ class Authority:
         )  # fmt: skip
         self.ca = self._write("ca.pem", authority.add_extension(usage, critical=True))
 
-    def issue(self, address: str) -> tuple[Path, Path]:
-        """Certificate and key of a server at that address."""
+    def issue(self, address: str, *, shifted: timedelta = timedelta(0)) -> tuple[Path, Path]:
+        """Certificate and key of a server at that address. It is valid from yesterday to tomorrow, and so much later."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bmc")])
         who = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
-        certificate = self._write(f"{address}.pem", self._builder(name, key.public_key()).add_extension(who, False))
-        path = self._directory / f"{address}.key"
+        file = f"{address}{shifted.days or ''}"
+        builder = self._builder(name, key.public_key(), shifted).add_extension(who, False)
+        certificate = self._write(f"{file}.pem", builder)
+        path = self._directory / f"{file}.key"
         path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return certificate, path
 
-    def _builder(self, name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
+    def _builder(
+        self, name: x509.Name, key: ec.EllipticCurvePublicKey, shifted: timedelta = timedelta(0)
+    ) -> x509.CertificateBuilder:
+        now = datetime.now(UTC) + shifted
         builder = x509.CertificateBuilder().subject_name(name).issuer_name(self._name).public_key(key)
         builder = builder.serial_number(x509.random_serial_number())
         return builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=2))

@@ -37,8 +37,11 @@ class Driver(fakedriver.FakeDriver):
 
 @emulator.app.before_request
 def as_told() -> Any:
-    """`slow` has the seconds that each answer takes; `elsewhere` where everybody is sent."""
-    slow, elsewhere = Path(root) / "slow", Path(root) / "elsewhere"
+    """`slow` has the seconds that each answer takes; `elsewhere` where everybody is sent; `locked` the status by which
+    the right account is refused too."""
+    slow, elsewhere, locked = Path(root) / "slow", Path(root) / "elsewhere", Path(root) / "locked"
+    if locked.exists():
+        return "the account is locked", int(locked.read_text())
     if slow.exists():
         time.sleep(float(slow.read_text()))
     return redirect(elsewhere.read_text() + request.path) if elsewhere.exists() else None

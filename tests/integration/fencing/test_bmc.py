@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def site(servers: Site) -> Iterator[Site]:
     """The machine is on."""
     machine = servers.machine
-    leftovers = (servers.root / name for name in ("orders", "slow", "elsewhere", "strict"))
+    leftovers = (servers.root / name for name in ("orders", "slow", "elsewhere", "strict", "locked"))
     for leftover in (machine.held, machine.stuck, machine.lies, *leftovers):
         leftover.unlink(missing_ok=True)
     machine.power_on()
@@ -250,6 +251,51 @@ def test_certificate_that_proves_nothing_is_refused_and_not_tried_again(site: Si
     change = {key: value and value.format(port=port) for key, value in change.items()}
     error = error_of(site.driver("redfish", **change), BmcTlsError)
     assert not error.retryable and "ca_file" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("days", "why", "remedy"),
+    [(-30, "its certificate has expired", "renew"), (30, "its certificate is not valid yet", "clock")],
+    ids=["expired", "of tomorrow"],
+)
+def test_certificate_that_is_not_valid_now_is_named_with_what_to_do(site: Site, days: int, why: str, remedy: str):
+    """No authority that is named elsewhere would help. Such a machine is neither read as off nor told to go off."""
+    own = site.root / f"certificate{days}"
+    own.mkdir()
+    authority = Authority(own)
+    with redfish_bmc(own, authority.issue("127.0.0.1", shifted=timedelta(days=days)), "cmp-1") as port:
+        driver = site.driver("redfish", address=f"https://127.0.0.1:{port}", ca_file=str(authority.ca))
+        error = error_of(driver, BmcTlsError)
+        assert why in error.message and remedy in error.remedy and "ca_file" not in error.remedy
+        with pytest.raises(BmcTlsError):
+            driver.power_off("cmp-1", None, last_look=nothing, beat=Beats())
+        with pytest.raises(BmcTlsError):
+            driver.doubt_about("cmp-1")
+    assert site.machine.is_on and not (own / "orders").exists()
+
+
+@pytest.mark.parametrize("status", ["401", "403"])
+def test_account_that_is_locked_is_named_and_proves_nothing(site: Site, status: str):
+    (site.root / "locked").write_text(status)
+    error = error_of(site.driver("redfish"), BmcCredentialsError)
+    assert f"HTTP {status}" in error.message and "unlock it" in error.remedy and not error.retryable
+    with pytest.raises(BmcCredentialsError):
+        site.driver("redfish").power_off("cmp-1", None, last_look=nothing, beat=Beats())
+    assert site.machine.is_on and site.orders() == []
+
+
+def test_account_that_is_locked_between_the_look_and_the_order_is_not_a_cut(site: Site):
+    def lock() -> None:
+        (site.root / "locked").write_text("401")
+
+    with pytest.raises(BmcCredentialsError):
+        site.driver("redfish").power_off("cmp-1", None, last_look=lock, beat=Beats())
+    assert site.machine.is_on and site.orders() == []
+
+
+def test_account_that_an_ipmi_bmc_does_not_let_in_may_be_locked(site: Site):
+    """It says the same of a locked one, and of one that it does not know."""
+    assert "unlock it" in error_of(site.driver("ipmi", username="nobody"), BmcCredentialsError).remedy
 
 
 def test_certificate_is_not_looked_at_where_the_file_says_so(site: Site):
