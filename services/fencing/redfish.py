@@ -115,8 +115,8 @@ class Redfish:
         if isinstance(error, exceptions.AccessError):
             return BmcCredentialsError(
                 f"{bmc} refuses the account (HTTP {error.status_code})",
-                remedy="correct its username and password in the BMC file, or unlock it on the BMC; it must be allowed to "
-                "switch power",
+                remedy="correct its username and password in the BMC file, or unlock it on the BMC; "
+                "it must be allowed to switch power",
             )
         if isinstance(error, exceptions.ResourceNotFoundError):
             return BmcSystemError(f"{bmc} has no such system", remedy="correct its system in the BMC file")

@@ -38,7 +38,7 @@ class Authority:
         self.ca = self._write("ca.pem", authority.add_extension(usage, critical=True))
 
     def issue(self, address: str, *, shifted: timedelta = timedelta(0)) -> tuple[Path, Path]:
-        """Certificate and key of a server at that address. It is valid from yesterday to tomorrow, and so much later."""
+        """Certificate and key of a server at that address. Valid from yesterday to tomorrow, and so much later."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bmc")])
         who = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
