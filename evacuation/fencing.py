@@ -56,11 +56,6 @@ class FencingPolicy(Frozen):
         """Clocks differ a little: a reading may be of a moment from now."""
         return abs(now - read_at) <= self.reading_age
 
-    def is_to_be_read(self, evidence: Evidence, now: datetime) -> bool:
-        """Whether the host's power has the last word about it: a person may err, and what was off is switched on."""
-        was_read = evidence.kind is EvidenceKind.POWER_OFF and self.is_recent(evidence.at, now)
-        return evidence.kind in VOIDABLE and not was_read
-
     def proof(self, evidence: Iterable[Evidence]) -> Evidence | None:
         """What proves the place empty, with all that counted in `also`; None while it is not enough."""
         found = list(evidence)

@@ -20,7 +20,7 @@ from evacuation.model import (
 )
 from services.sql.boards import is_replaced, note_alive
 from services.sql.ledger import require_sound
-from services.sql.readings import forget_reading, is_read, note_reading
+from services.sql.readings import forget_reading, is_fresh, is_read, note_own, note_reading
 from services.sql.rows import lock_host
 from services.sql.tables import AttachmentRow, BlockDeviceRow, EvidenceRow, FenceRow, HostRow, InstanceRow, utc_now
 
@@ -56,15 +56,21 @@ def usable_evidence(
     found = _known(session, host, incarnation, instance_id)
     if is_replaced(row, incarnation):
         return policy.proof(found)
-    lasting = [each for each in found if not policy.is_to_be_read(each, now)]
+    lasting = [each for each in found if not _must_be_read(session, each, now)]
     proof = policy.proof(lasting) or _superseded(row, incarnation) or policy.proof(found)
-    if proof is None or not any(policy.is_to_be_read(each, now) for each in (proof, *proof.also)):
+    if proof is None or not any(_must_be_read(session, each, now) for each in (proof, *proof.also)):
         return proof
     if any(each.kind is EvidenceKind.POWER_OFF for each in lasting) or is_read(session, host, now):
         return proof
     raise PowerUnreadError(
         f"the power of {host} must be read first", hosts=(Rejection(host=host, reason="its power must be read"),)
     )
+
+
+def _must_be_read(session: Session, evidence: Evidence, now: datetime) -> bool:
+    """Whether the host's power has the last word about it: a person may err, and what was off is switched on."""
+    was_read = evidence.kind is EvidenceKind.POWER_OFF and is_fresh(session, evidence.host, evidence.at, now)
+    return evidence.kind in VOIDABLE and not was_read
 
 
 def registered_boot(session: Session, host: str) -> str | None:
@@ -122,7 +128,9 @@ def void(
     where = (EvidenceRow.host == host, EvidenceRow.incarnation == _key(incarnation))
     current = (*where, col(EvidenceRow.voided_at).is_(None), col(EvidenceRow.kind).in_(VOIDABLE))
     rows = session.exec(select(EvidenceRow).where(*current)).all()
-    refuted = [row for row in rows if said_before is None or row.at <= said_before]
+    # Of a time that is yet to come is what was said before the clock was set back.
+    to_come = utc_now() + policy_of(session.info).reading_age
+    refuted = [row for row in rows if said_before is None or row.at <= said_before or row.at > to_come]
     for row in refuted:
         row.voided_at, row.voided_why = utc_now(), why
     return bool(refuted)
@@ -189,6 +197,8 @@ def record_evidence(session: Session, evidence: Evidence) -> Evidence:
     if known is not None:
         known.scope = _widened(known, evidence)
         return _value(known)
+    if evidence.kind is EvidenceKind.POWER_OFF and policy_of(session.info).is_recent(evidence.at, utc_now()):
+        note_own(evidence.host, evidence.at)
     said = evidence.model_dump(exclude={"incarnation", "also"})
     session.add(EvidenceRow(**said, incarnation=_key(evidence.incarnation)))
     return evidence

@@ -1,4 +1,4 @@
-"""The storage daemon dies at each command of a revocation: before it gets it, or when it has done it and not said so."""
+"""The storage daemon dies at each command of a revocation: before it gets it, or having done it and not said so."""
 
 import os
 import signal

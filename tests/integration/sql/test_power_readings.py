@@ -1,5 +1,6 @@
 """A word, and older power-off evidence, count only after the host's power was read; what reads on is not off."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -187,3 +188,71 @@ def test_start_that_died_after_the_reading_finds_the_same_the_next_time(world: W
     for _ in range(2):
         with pytest.raises(PowerReadsOnError):
             reader.first(evacuation.authorize)
+
+
+AN_HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets what the store takes for now: `passed` of true time, and what the clock on the wall says beside it."""
+
+    def set_to(*, passed: timedelta, shown: timedelta) -> None:
+        wall, ticks = datetime.now(UTC) + shown, time.clock_gettime(time.CLOCK_BOOTTIME) + passed.total_seconds()
+        monkeypatch.setattr("services.sql.evidence.utc_now", lambda: wall)
+        monkeypatch.setattr("services.sql.readings.ticks", lambda: ticks, raising=False)
+
+    return set_to
+
+
+def test_reading_of_an_hour_ago_is_old_when_the_clock_was_set_back_by_an_hour(
+    world: World, clocks: Callable[..., None]
+) -> None:
+    evacuation = ready(world)
+    say(world, word())
+    read(world, "off")
+    clocks(passed=AN_HOUR, shown=timedelta(seconds=5))
+    with pytest.raises(PowerUnreadError):
+        evacuation.authorize()
+
+
+def test_power_that_was_cut_an_hour_ago_is_read_when_the_clock_was_set_back_by_an_hour(
+    world: World, clocks: Callable[..., None]
+) -> None:
+    evacuation = ready(world)
+    world.fence()
+    clocks(passed=AN_HOUR, shown=timedelta(seconds=5))
+    with pytest.raises(PowerUnreadError):
+        evacuation.authorize()
+
+
+@pytest.mark.parametrize("jump", [AN_HOUR, -AN_HOUR], ids=["forward", "back"])
+def test_reading_of_just_now_counts_whatever_became_of_the_clock(
+    world: World, clocks: Callable[..., None], jump: timedelta
+) -> None:
+    evacuation = ready(world)
+    say(world, word())
+    read(world, "off")
+    clocks(passed=timedelta(seconds=5), shown=jump)
+    evacuation.authorize()
+
+
+def test_reading_of_another_process_counts_by_the_clock_on_the_wall(
+    world: World, clocks: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evacuation = ready(world)
+    say(world, word())
+    read(world, "off")
+    monkeypatch.setattr("services.sql.readings._OWN", {}, raising=False)
+    clocks(passed=timedelta(0), shown=AN_HOUR)
+    with pytest.raises(PowerUnreadError):
+        evacuation.authorize()
+    clocks(passed=timedelta(0), shown=timedelta(0))
+    evacuation.authorize()
+
+
+def test_power_that_reads_on_voids_what_was_said_by_a_clock_that_was_set_back_since(world: World) -> None:
+    """It was said earlier, and its time is yet to come."""
+    say(world, word().model_copy(update={"at": datetime.now(UTC) + AN_HOUR}))
+    read(world, "on")
+    assert world.services.evidence.current_evidence("cmp-1", "boot-1") is None
