@@ -3,6 +3,7 @@
 A clock on the wall that is set back would make what is old new. So whoever has recorded a reading himself goes by a
 clock that nobody sets; of a reading of another process only the time is known."""
 
+import threading
 import time
 from datetime import datetime
 
@@ -12,10 +13,10 @@ from evacuation.fencing import policy_of
 from evacuation.model import PowerReading
 from services.sql.tables import PowerReadingRow
 
-
 MOST = 1000
 """Recordings that a process remembers. Of those before it knows the time, as of another process's."""
 _OWN: dict[tuple[str, datetime], float] = {}
+_GUARD = threading.Lock()
 
 
 def ticks() -> float:
@@ -30,9 +31,10 @@ def note_reading(session: Session, host: str, reading: PowerReading, at: datetim
 
 def note_own(host: str, at: datetime) -> None:
     """It was read just now, in this process."""
-    while len(_OWN) >= MOST:
-        _OWN.pop(list(_OWN)[0], None)
-    _OWN[host, at] = ticks()
+    with _GUARD:
+        while len(_OWN) >= MOST:
+            del _OWN[next(iter(_OWN))]
+        _OWN[host, at] = ticks()
 
 
 def is_fresh(session: Session, host: str, at: datetime, now: datetime) -> bool:

@@ -97,7 +97,7 @@ def _require_unchanged(
     uris: Sequence[str], found: Sequence[Survey], later: Sequence[frozenset[tuple[str, bool]]]
 ) -> None:
     for uri, survey, now in zip(uris, found, later, strict=True):
-        if {(each.id, each.active) for each in survey.domains} != now:
+        if frozenset((each.id, each.active) for each in survey.domains) != now:
             raise NotAdoptableError(
                 f"the domains at {uri} changed while the hosts were read", remedy="adopt again when nothing moves there"
             )

@@ -34,7 +34,8 @@ class State(IntEnum):
 PAUSED_STARTING_UP = 11
 """virDomainPausedReason: a create is under way."""
 CRASHED, IO_ERROR, MIGRATING, STARTING = "crashed", "paused by an I/O error", "migrating", "starting"
-"""States that are more than virsh's word."""
+ASLEEP = "pmsuspended"
+"""States in a word: virsh's, or one that says more."""
 _WORDS: dict[int, str] = {
     State.RUNNING: "running",
     State.BLOCKED: "running",
@@ -42,7 +43,7 @@ _WORDS: dict[int, str] = {
     State.SHUTDOWN: "in shutdown",
     State.SHUTOFF: "shut off",
     State.CRASHED: CRASHED,
-    State.PMSUSPENDED: "pmsuspended",
+    State.PMSUSPENDED: ASLEEP,
 }
 _PAUSED = {2: MIGRATING, 5: IO_ERROR, 10: CRASHED, PAUSED_STARTING_UP: STARTING, 12: MIGRATING, 13: MIGRATING}
 """By reason: a migration, after the copy or before it, has its other half elsewhere."""

@@ -12,7 +12,7 @@ from evacuation.model import PowerState
 from services.hypervisors.documents import read, remove_durably, write
 from services.hypervisors.libvirt.ability import Ability
 from services.hypervisors.libvirt.announce import announce
-from services.hypervisors.libvirt.api import IO_ERROR, MIGRATING, LibvirtError
+from services.hypervisors.libvirt.api import ASLEEP, IO_ERROR, MIGRATING, LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
@@ -145,7 +145,10 @@ class LibvirtGuests:
             self._domains.destroy(seen.instance_id)
 
     def resume(self, seen: Seen, name: str) -> None:
-        """It goes on. Raises SpawnFailedError: its other half may run, or its disk fails again."""
+        """It goes on, or sleeps as it wanted to. Raises SpawnFailedError: its other half may run, or its disk fails
+        again."""
+        if seen.state == ASLEEP:
+            return
         if seen.state == MIGRATING:
             raise SpawnFailedError(
                 f"{name} is being migrated on {self._options.host}",

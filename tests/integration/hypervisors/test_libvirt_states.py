@@ -13,7 +13,7 @@ from tests.integration.hypervisors.worlds import INSTANCE, LibvirtWorld, call, s
 
 CRASHED, CRASHED_SINCE = (6, 1), (3, 10)
 """As libvirt tells a guest that panicked and is preserved; a libvirtd that was started again may tell it otherwise."""
-IO_ERROR, MIGRATING, POSTCOPY = (3, 5), (3, 2), (3, 12)
+IO_ERROR, MIGRATING, POSTCOPY, ASLEEP = (3, 5), (3, 2), (3, 12), (7, 1)
 SHUT_DOWN = PowerState.SHUTDOWN
 
 
@@ -123,6 +123,13 @@ def test_guest_that_an_io_error_stops_again_is_named_and_left_as_it_is(stricken:
 def test_guest_that_an_io_error_stopped_is_not_settled_as_up(stricken: Stricken) -> None:
     stricken.strike(IO_ERROR)
     assert not stricken.driver.settle(call(1))
+
+
+def test_guest_that_put_itself_to_sleep_is_left_asleep(stricken: Stricken) -> None:
+    """libvirt refuses to resume it; it wakes up by itself."""
+    stricken.strike(ASLEEP)
+    spawn(stricken.driver, spec(1))
+    assert stricken.asked == []
 
 
 @pytest.mark.parametrize("state", [MIGRATING, POSTCOPY])
