@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from services.hypervisors.libvirt.api import CRASHED, STARTING, State, state_word
+from services.hypervisors.libvirt.api import CRASHED, IO_ERROR, STARTING, State, state_word
 from services.hypervisors.libvirt.calls import no_beat
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.metadata import UNMARKED, epoch_in, mark_text
@@ -28,6 +28,11 @@ class Seen:
     def crashed(self) -> bool:
         """Active as libvirt has it, with its disks open; it does not go on, whatever is done but a new start."""
         return self.active and self.state == CRASHED
+
+    @property
+    def stopped(self) -> bool:
+        """It does not go on by itself, and nobody has asked for that."""
+        return self.active and self.state in (CRASHED, IO_ERROR)
 
 
 class Domains:

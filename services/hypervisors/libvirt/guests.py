@@ -103,7 +103,7 @@ class LibvirtGuests:
     def _has_said(self, name: str, awaited: AwaitedSignal) -> bool:
         try:
             seen = self._domains.find(awaited.instance_id)
-            can_say = seen is not None and seen.active and not seen.starting and not seen.crashed
+            can_say = seen is not None and seen.active and not seen.starting and not seen.stopped
             given = can_say and self._signals.is_given(awaited)
         except HypervisorUnavailableError:
             return False
@@ -115,6 +115,8 @@ class LibvirtGuests:
             raise SpawnFailedError(f"{name} ended on {self._options.host} before it was up")
         if seen.crashed:
             raise SpawnFailedError(f"{name} crashed on {self._options.host} before it was up", remedy="see its console")
+        if seen.state == IO_ERROR:
+            raise self._stopped(seen, name, "before it was up")
         if given:
             write(self._signal_file(awaited.instance_id), awaited.model_copy(update={"given": True}))
             if self._options.announce:
@@ -159,11 +161,14 @@ class LibvirtGuests:
         while seen.state == IO_ERROR and time.monotonic() < deadline:
             now = self._domains.find(seen.instance_id)
             if now is not None and now.state == IO_ERROR:
-                raise SpawnFailedError(
-                    f"{name} is paused by an I/O error on {self._options.host}: resumed, its disk fails again",
-                    remedy=f"make room on its storage, or mend it, and say there: virsh resume {seen.name}",
-                )
+                raise self._stopped(now, name, "again: it was resumed, and its disk still fails")
             time.sleep(self._options.poll)
+
+    def _stopped(self, seen: Seen, name: str, when: str) -> SpawnFailedError:
+        return SpawnFailedError(
+            f"{name} is paused by an I/O error on {self._options.host} {when}",
+            remedy=f"make room on its storage, or mend it, and say there: virsh resume {seen.name}",
+        )
 
     def remove(self, instance_id: str, epoch: int) -> None:
         """No domain of that uuid at or below the epoch is left, running, starting or defined. A newer one is left

@@ -87,17 +87,22 @@ def test_crashed_guest_is_settled_as_gone(stricken: Stricken) -> None:
     assert stricken.driver.inventory() == ()
 
 
-def test_guest_that_crashes_while_it_boots_is_not_waited_for(
-    libvirt_world: LibvirtWorld, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [(CRASHED, "crashed on cmp-2"), (IO_ERROR, "paused by an I/O error on cmp-2")],
+    ids=["crash", "i/o"],
+)
+def test_guest_that_stops_for_good_while_it_boots_is_not_waited_for(
+    libvirt_world: LibvirtWorld, monkeypatch: pytest.MonkeyPatch, state: tuple[int, int], says: str
 ) -> None:
     options = libvirt_world.options("cmp-2", signal="serial", signal_timeout=20.0)
     stricken = Stricken(LibvirtHypervisor(options), monkeypatch)
 
     def beat(progress: str) -> None:
         if progress.startswith("waiting for a console"):
-            stricken.strike(CRASHED)
+            stricken.strike(state)
 
-    with pytest.raises(SpawnFailedError, match=r"web-01 crashed on cmp-2"):
+    with pytest.raises(SpawnFailedError, match=says):
         stricken.driver.spawn(spec(1), last_look=lambda: None, beat=beat)
     assert stricken.driver.inventory() == ()
 
