@@ -620,10 +620,16 @@ class Reconciled(Frozen):
     awaited: tuple[str, ...] = ()
 
 
+EVACUATED = "it was evacuated"
+
+
 class GuestKey(Frozen):
+    """`why`: in words for a person."""
+
     instance_id: str
     name: str
     epoch: int
+    why: str = EVACUATED
 
 
 class ReturnPlan(Frozen):
@@ -631,8 +637,9 @@ class ReturnPlan(Frozen):
 
     `held_by`: names of instances whose evacuation still relies on this host's fence (`held_ids`: their ids); it waits
     for them, and for the end of a cut of its power (`being_cut`), before which there is nothing to do.
-    `destroy`: guests that were evacuated from here (by the old residence's epoch). `quarantine`: their evacuation
-    is in flight; paused, never destroyed. `start`: they belong here and do not run."""
+    `destroy`: guests that were evacuated from here, or whose disks were taken away (those are in `start`, too); by the
+    old residence's epoch. `quarantine`: their evacuation is in flight; paused, never destroyed. `start`: they belong
+    here and do not run."""
 
     held_by: tuple[str, ...]
     held_ids: tuple[str, ...] = ()

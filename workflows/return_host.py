@@ -39,8 +39,9 @@ class ReturnHost:
     """Started by the host's own worker, with who it is and what runs there; it serves its queue only afterwards.
 
     Guests that were evacuated from here are destroyed by their old epoch, those whose evacuation is in flight are
-    paused and waited for, those that belong here are started. While one of the first two cannot be done, the host does
-    not serve: the guest may still run. A restarted worker on the same boot changes nothing."""
+    paused and waited for, those that belong here are started; one whose disks were taken away is destroyed before.
+    While a guest cannot be destroyed or paused, the host does not serve: it may still run. A restarted worker on the
+    same boot changes nothing."""
 
     @workflow.init
     def __init__(self, input: m.ReturnHostInput) -> None:
@@ -137,7 +138,7 @@ class ReturnHost:
         for guest in plan.quarantine:
             await self._must(GuestActivities.pause_guest, guest, f"quarantine {guest.name}")
         for guest in plan.destroy:
-            if await self._must(GuestActivities.destroy_guest, guest, f"destroy {guest.name}: it was evacuated"):
+            if await self._must(GuestActivities.destroy_guest, guest, f"destroy {guest.name}: {guest.why}"):
                 await call(
                     HostActivities.record_destroyed,
                     self._host_guest(guest),

@@ -23,6 +23,7 @@ from services.sql.ledger import require_sound
 from services.sql.readings import forget_reading, is_fresh, is_read, note_own, note_reading
 from services.sql.rows import lock_host
 from services.sql.tables import AttachmentRow, BlockDeviceRow, EvidenceRow, FenceRow, HostRow, InstanceRow, utc_now
+from services.sql.taken import taken_from
 
 READS_ON = "its power reads on"
 _CURRENT = (
@@ -80,9 +81,7 @@ def registered_boot(session: Session, host: str) -> str | None:
 
 def revoked_attachments(session: Session, host: str) -> frozenset[str]:
     """Attachments to that host, in whichever boot, whose disks were taken away for good."""
-    where = (EvidenceRow.host == host, EvidenceRow.kind == EvidenceKind.STORAGE_REVOKED)
-    scopes = session.exec(select(EvidenceRow.scope).where(*where)).all()
-    return frozenset(attachment for scope in scopes for _, attachment in disks_in(scope))
+    return frozenset(attachment for _, attachment in taken_from(session, host))
 
 
 def _known(session: Session, host: str, incarnation: str | None, instance_id: str | None) -> list[Evidence]:

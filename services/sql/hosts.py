@@ -32,7 +32,7 @@ from services.sql.identity import note_refused
 from services.sql.ledger import require_asked, require_sound
 from services.sql.network import nics_of
 from services.sql.reports import record_report, sendable_of
-from services.sql.returning import register, wanted_power
+from services.sql.returning import bereft_here, register, wanted_power
 from services.sql.rows import lock_host, lock_hosts, lock_instance, note_start, open_evacuation, unproven_residence
 from services.sql.tables import (
     AttachmentRow,
@@ -44,6 +44,7 @@ from services.sql.tables import (
     ResidenceRow,
     utc_now,
 )
+from services.sql.taken import bereft_on
 from services.sql.volumes import attach, renew
 
 
@@ -152,6 +153,7 @@ def _residence_here(session: Session, instance: InstanceRow, guest: m.HostGuest)
     """The one of this incarnation; or a new one, when every older one is proven."""
     older = unproven_residence(session, instance.id)
     if older is not None and (older.host, older.incarnation) == (guest.host, guest.incarnation):
+        _refuse_bereft(session, instance, guest)
         return older
     if older is not None:
         older.proof = usable_evidence(session, older.host, older.incarnation, instance.id)
@@ -165,6 +167,15 @@ def _residence_here(session: Session, instance: InstanceRow, guest: m.HostGuest)
     )
     session.add(new)
     return new
+
+
+def _refuse_bereft(session: Session, instance: InstanceRow, guest: m.HostGuest) -> None:
+    """What is attached now never reaches a guest whose disks were taken away."""
+    if instance.id in bereft_on(session, guest.host, guest.incarnation):
+        raise ResidenceNotProvenError(
+            f"{instance.name} may run on {guest.host}, and its disks were taken away",
+            remedy="it is destroyed there, and started, by the next return of the host",
+        )
 
 
 def _attach_again(session: Session, mapping: BlockDeviceRow, guest: m.HostGuest) -> None:
@@ -243,4 +254,6 @@ def _complete_return(session: Session, ref: m.HostRef) -> None:
     current = (col(EvidenceRow.voided_at).is_(None), EvidenceRow.kind != EvidenceKind.STORAGE_REVOKED)
     if session.exec(select(EvidenceRow).where(*recorded, *current)).first() is not None:
         raise StaleAttemptError(f"{ref.host} was fenced during its return")
+    if bereft := bereft_here(session, ref.host, ref.incarnation):
+        raise StaleAttemptError(f"disks of {', '.join(bereft)} were taken away during the return of {ref.host}")
     host.state = HostState.UP

@@ -13,12 +13,14 @@ from services.sql.guard import MAY_RUN
 from services.sql.identity import identify
 from services.sql.ledger import require_sound
 from services.sql.reconciling import merge
-from services.sql.rows import lock_host, note_boot, open_evacuations_from, unproven_on
+from services.sql.rows import lock_host, note_boot, open_evacuation, open_evacuations_from, unproven_on
 from services.sql.source import lock_waiting
 from services.sql.statements import change
 from services.sql.tables import IS_OPEN, EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow
+from services.sql.taken import bereft_on
 
 KEPT = (VmState.ACTIVE, VmState.STOPPED)
+DISKS_TAKEN = "its disks were taken away"
 
 
 def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
@@ -66,6 +68,7 @@ class _Reconciliation:
         self._residences = self._by_instance()
         self._instances = {row.id: row for row in self._concerned()}
         self._in_flight = self._evacuations()
+        self._bereft = bereft_on(session, self._host, self._incarnation)
 
     def plan(self) -> m.ReturnPlan:
         held = [row.instance_id for row in open_evacuations_from(self._session, self._host)]
@@ -79,18 +82,25 @@ class _Reconciliation:
         )
 
     def plan_in_service(self) -> m.ReturnPlan:
-        """A worker that starts again on a host that stayed up changes nothing, but for what was deleted meanwhile."""
-        deleted = tuple(guest for guest in self._destroy() if self._instances[guest.instance_id].gone)
-        return m.ReturnPlan(held_by=(), destroy=deleted, quarantine=(), start=())
+        """A worker that starts again on a host that stayed up changes nothing, but for what was deleted meanwhile, and
+        for guests without their disks."""
+        destroy = tuple(guest for guest in self._destroy() if self._is_over(self._instances[guest.instance_id]))
+        start = tuple(guest for guest in self._start() if guest.instance_id in self._bereft)
+        return m.ReturnPlan(held_by=(), destroy=destroy, quarantine=(), start=start)
+
+    def _is_over(self, row: InstanceRow) -> bool:
+        return row.gone or self._without_disks(row) > 0
 
     def _destroy(self) -> Iterable[m.GuestKey]:
-        """Evacuated from here, deleted, or left over; by the old epoch, so that a newer guest is not touched."""
+        """Evacuated from here, deleted, left over, or without its disks; by the old epoch, so that a newer guest is not
+        touched."""
         owed = self._owed()
         for row in self._instances.values():
+            bereft = self._without_disks(row)
             leftover = 0 if row.id in self._in_flight else self._leftover(row)
-            epoch = max(owed.get(row.id, 0), leftover)
+            epoch = max(owed.get(row.id, 0), leftover, bereft)
             if epoch:
-                yield self._key(row, epoch)
+                yield self._key(row, epoch, DISKS_TAKEN if bereft else m.EVACUATED)
 
     def _leftover(self, row: InstanceRow) -> int:
         """The epoch of a guest that must not be here any more; 0 if there is none."""
@@ -100,6 +110,13 @@ class _Reconciliation:
             return max([*unproven, guest.epoch if guest else 0])
         # It belongs here, but what runs has no residence: it was proven gone, or never was allowed.
         return guest.epoch if guest and guest.epoch not in unproven else 0
+
+    def _without_disks(self, row: InstanceRow) -> int:
+        """The epoch of a guest that belongs here and has lost disks; 0 if it has not. Whether or not it is reported: it
+        may be gone, and nobody heard that it was destroyed."""
+        if row.host != self._host or row.id in self._in_flight or not belongs(row):
+            return 0
+        return self._bereft.get(row.id, 0)
 
     def _quarantine(self) -> Iterable[m.GuestKey]:
         """But for what an evacuation has started here in this boot: that is its guest."""
@@ -121,7 +138,7 @@ class _Reconciliation:
         """As it should, in this incarnation and by its current residence, and so recorded. What was once evacuated is
         started in any case: it may have been paused since the report, and its volumes and ports taken away. So is
         one that runs and is not recorded: the return before this one died between the two."""
-        if row.last_evacuation_id is not None or row.power_state is not wanted_power(row):
+        if row.last_evacuation_id is not None or row.power_state is not wanted_power(row) or row.id in self._bereft:
             return False
         guest = self._reported.get(row.id)
         current = [
@@ -131,8 +148,8 @@ class _Reconciliation:
             return False
         return guest.power_state is wanted_power(row)
 
-    def _key(self, row: InstanceRow, epoch: int) -> m.GuestKey:
-        return m.GuestKey(instance_id=row.id, name=row.name, epoch=epoch)
+    def _key(self, row: InstanceRow, epoch: int, why: str = m.EVACUATED) -> m.GuestKey:
+        return m.GuestKey(instance_id=row.id, name=row.name, epoch=epoch, why=why)
 
     def _by_instance(self) -> dict[str, list[ResidenceRow]]:
         """Of who may run here, and of who belongs here; not of all that ever did."""
@@ -176,6 +193,20 @@ class _Reconciliation:
         left = (MigrationRow.source == self._host, MigrationRow.status == MigrationStatus.DONE)
         rows = self._session.exec(select(MigrationRow).where(*left).order_by(col(MigrationRow.created_at))).all()
         return {row.instance_id: row.source_epoch for row in rows}
+
+
+def bereft_here(session: Session, host: str, incarnation: str | None) -> Sequence[str]:
+    """Names of instances of this host that a return has to wait for, or to start anew: the disks of their guests were
+    taken away."""
+    ids = col(InstanceRow.id).in_(bereft_on(session, host, incarnation))
+    rows = session.exec(select(InstanceRow).where(ids, InstanceRow.host == host)).all()
+    return sorted(row.name for row in rows if belongs(row) and not _is_held_elsewhere(session, row))
+
+
+def _is_held_elsewhere(session: Session, row: InstanceRow) -> bool:
+    """By an evacuation that this host does not wait for."""
+    running = open_evacuation(session, row.id)
+    return running is not None and running.yielded_to is None and running.source != row.host
 
 
 def belongs(row: InstanceRow) -> bool:

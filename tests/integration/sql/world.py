@@ -87,6 +87,9 @@ class World:
 
     def bring_up(self, name: str, boot: str = "boot-1") -> m.ReturnPlan:
         plan = self.services.hosts.register(self.report(name, boot))
+        for key in plan.destroy:
+            gone = m.HostGuest(host=name, incarnation=boot, instance_id=key.instance_id, epoch=key.epoch)
+            self.services.hosts.record_destroyed(gone)
         for key in plan.start:
             self.start(key, name, boot)
         self.services.hosts.complete_return(m.HostRef(host=name, incarnation=boot))
