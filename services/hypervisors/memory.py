@@ -95,6 +95,11 @@ class GuestMemory:
             raise StaleEpochError(f"volumes of epoch {message.epoch} were disconnected from {self._host}")
         write(path, Connections(epoch=message.epoch, disks=message.disks))
 
+    def connected(self, instance_id: str, epoch: int) -> tuple[m.GuestDisk, ...]:
+        """What that epoch's guest was to see when its volumes were connected; nothing, if they were not."""
+        known = read(self._files.connections(instance_id), Connections)
+        return known.disks if known is not None and known.epoch == epoch else ()
+
     def disconnect(self, instance_id: str, epoch: int) -> None:
         """Kept as a mark, so that a late connect of that epoch is refused."""
         path = self._files.connections(instance_id)

@@ -52,6 +52,10 @@ class Domains:
         """What it is started from the next time, secrets included."""
         return self._connection.reading("definition", instance_id)
 
+    def live_definition(self, instance_id: str) -> str | None:
+        """Of what runs, without secrets; None: it does not run."""
+        return self._connection.reading("live_definition", instance_id)
+
     def autostarts(self, instance_id: str) -> bool:
         return bool(self._connection.reading("autostart", instance_id))
 

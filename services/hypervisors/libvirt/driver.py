@@ -1,7 +1,7 @@
 """The hypervisor of one host whose guests are domains of libvirt. What runs is read from libvirt, always."""
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from evacuation import messages as m
@@ -18,6 +18,7 @@ from services.hypervisors.libvirt.failures import unavailable
 from services.hypervisors.libvirt.files import disk_files
 from services.hypervisors.libvirt.guests import LibvirtGuests
 from services.hypervisors.libvirt.identity import Identity
+from services.hypervisors.libvirt.live_disks import has_volumes
 from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.plain import find_root_disk
@@ -95,7 +96,7 @@ class LibvirtHypervisor:
             seen = self._guests.settled_start(guest.instance_id, within=START_WAIT, beat=beat)
             seen = self._marked(seen, guest)
             self._require_no_foreign_guest(seen, guest.epoch)
-            if seen is not None and seen.active and not seen.crashed:
+            if seen is not None and seen.active and not seen.crashed and self._is_to_be_kept(guest, seen):
                 self._keep(guest, seen, last_look, beat)
             else:
                 if seen is not None and seen.active:
@@ -142,10 +143,19 @@ class LibvirtHypervisor:
                 remedy="see which evacuation it belongs to, or return the host",
             )
 
-    def _keep(self, guest: m.GuestSpec, seen: Seen, last_look: Callable[[], None], beat: Callable[[str], None]) -> None:
-        """The guest runs already: resumed if it was paused, and waited for if it has not said that it is up."""
+    def _is_to_be_kept(self, guest: m.GuestSpec, seen: Seen) -> bool:
+        """A guest that was started from what its epoch was earlier may have volumes that are dead for ever. One that
+        migrates is not ended: its other half may run."""
         if guest.power_state is not PowerState.RUNNING:
             raise SpawnFailedError(f"{guest.name} runs on {self._options.host} and is wanted {guest.power_state}")
+        return seen.state == MIGRATING or self._has_volumes(guest.instance_id, guest.disks)
+
+    def _has_volumes(self, instance_id: str, disks: Iterable[m.GuestDisk]) -> bool:
+        live = self._domains.live_definition(instance_id)
+        return live is not None and has_volumes(live, disks)
+
+    def _keep(self, guest: m.GuestSpec, seen: Seen, last_look: Callable[[], None], beat: Callable[[str], None]) -> None:
+        """The guest runs already: resumed if it was paused, and waited for if it has not said that it is up."""
         if seen.paused:
             last_look()
             self._guests.resume(seen, guest.name)
@@ -162,7 +172,10 @@ class LibvirtHypervisor:
             return False
         if message.power_state is not PowerState.RUNNING:
             return not seen.active
-        return seen.active and not seen.paused and not seen.crashed and self._is_up(seen)
+        if not seen.active or seen.paused or seen.crashed:
+            return False
+        connected = self._memory.connected(message.instance_id, message.epoch)
+        return self._has_volumes(message.instance_id, connected) and self._is_up(seen)
 
     def _is_up(self, seen: Seen) -> bool:
         awaited = self._guests.awaited(seen.instance_id, seen.epoch)

@@ -75,6 +75,11 @@ class Operations:
         domain = self._lookup(uuid)
         return domain.XMLDesc(SECURE | INACTIVE) if domain is not None else None
 
+    def live_definition(self, uuid: str) -> str | None:
+        """Of what runs, without secrets."""
+        domain = self._lookup(uuid)
+        return domain.XMLDesc(0) if domain is not None and domain.isActive() else None
+
     def define(self, xml: str) -> None:
         domain = self._connection.defineXML(xml)
         if domain.autostart():
