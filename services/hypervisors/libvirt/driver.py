@@ -19,6 +19,7 @@ from services.hypervisors.libvirt.files import disk_files
 from services.hypervisors.libvirt.guests import LibvirtGuests
 from services.hypervisors.libvirt.identity import Identity
 from services.hypervisors.libvirt.live_disks import has_volumes
+from services.hypervisors.libvirt.locality import Locality
 from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.plain import find_root_disk
@@ -39,17 +40,21 @@ class LibvirtHypervisor:
         self._connection = LibvirtConnection(options.uri, options.host, timeout=options.call_timeout)
         self._domains = Domains(self._connection)
         self._identity = Identity(options, self._connection)
+        self._locality = Locality(options.uri, self._connection)
         self._ability = Ability(options, self._connection)
         files = GuestFiles(options.state_dir)
         self._memory = GuestMemory(files, options.host)
         self._guests = LibvirtGuests(options, self._connection, self._domains, files, self._ability)
 
     def identity(self) -> HostIdentity:
+        """Raises HypervisorUnableError, too, when it is another machine's libvirt."""
         with self._translated():
+            self._locality.require_if_it_answers()
             return self._identity.read()
 
     def inventory(self) -> tuple[m.GuestState, ...]:
         with self._translated():
+            self._locality.require()
             found = sorted(self._domains.all(), key=lambda seen: seen.instance_id)
         return tuple(_state(seen) for seen in found)
 

@@ -24,6 +24,7 @@ KEEP_TPM_SINCE = 8_009_000
 AGENT_TIMEOUT = 2
 ACTIVE_NETWORKS = 2
 FROM_RPC = 7
+ALL_PROCESSORS = -1
 
 
 class Operations:
@@ -60,6 +61,14 @@ class Operations:
                 for domain in self._connection.listAllDomains()
                 if (each := self._surveyed(domain, namespace)) is not None
             ],
+        }
+
+    def machine(self) -> dict[str, Any]:
+        """Whose libvirt it is. `times`: nanoseconds that all processors have spent since the boot."""
+        return {
+            "hostname": self._connection.getHostname(),
+            "times": self._if_known(lambda: self._connection.getCPUStats(ALL_PROCESSORS)),
+            "capabilities": self._connection.getCapabilities(),
         }
 
     def all(self, namespace: str) -> list[dict[str, Any]]:

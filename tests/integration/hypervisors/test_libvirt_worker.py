@@ -31,6 +31,12 @@ def worker(tmp_path: Path, **settings: str) -> "subprocess.CompletedProcess[str]
     ("settings", "says"),
     [
         ({"EVACUATE_LIBVIRT_URI": "vbox:///session"}, "is no URI of a libvirt"),
+        ({"EVACUATE_LIBVIRT_URI": "an-alias-of-libvirt.conf"}, "is no URI of a libvirt"),
+        ({"EVACUATE_LIBVIRT_URI": "qemu+tls://192.0.2.1/system"}, "is the libvirt of 192.0.2.1, not of this machine"),
+        (
+            {"EVACUATE_LIBVIRT_URI": "qemu+ssh://root@cmp-9.invalid/system", "EVACUATE_HYPERVISOR_UUID": "known"},
+            "is the libvirt of cmp-9.invalid, not of this machine",
+        ),
         ({"EVACUATE_HOST_STATE_DIR": "/proc/evacuate"}, "/proc/evacuate/cmp-1 cannot be made"),
         ({"EVACUATE_LIBVIRT_SIGNAL": "smoke"}, "EVACUATE_LIBVIRT_SIGNAL"),
         ({"EVACUATE_LIBVIRT_BRIDGES": "br0"}, "EVACUATE_LIBVIRT_BRIDGES"),
