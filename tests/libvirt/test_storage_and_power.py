@@ -1,11 +1,14 @@
 """Whole evacuations of real guests from every kind of storage, proven by power over Redfish or by storage alone."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
+from xml.etree import ElementTree
 
 import pytest
 
+from services.hypervisors.libvirt.metadata import replace_mark
 from services.hypervisors.process.disk import breaches, interleaved, runs
 from services.sql import open_services
 from tests.libvirt.lab import guests
@@ -34,6 +37,24 @@ def lose_sight_of(stack: LibvirtStack, name: str) -> None:
     host.signal_libvirtd(signal.SIGKILL)
     for pid in host.processes("python"):
         stack.kill(pid)
+
+
+def send(stack: LibvirtStack, name: str, number: signal.Signals) -> None:
+    """To the host's worker, and to its helpers."""
+    for pid in stack.lab.hosts[name].processes("python"):
+        os.kill(pid, number)
+
+
+def be_refused_by(stack: LibvirtStack, host: str, name: str) -> None:
+    """Somebody has defined a newer guest of that uuid there."""
+    domain = ElementTree.fromstring(
+        f"<domain type='qemu'><name>newer</name><uuid>{stack.instance(name).id}</uuid><memory>65536</memory>"
+        "<os><type>hvm</type></os></domain>"
+    )
+    replace_mark(domain, stack.instance(name).id, 99)
+    path = stack.directory / "newer.xml"
+    path.write_text(ElementTree.tostring(domain, encoding="unicode"))
+    stack.lab.hosts[host].run("virsh", "-q", "define", str(path))
 
 
 def destination_of(stack: LibvirtStack, name: str, word: str | None = None) -> str:
@@ -101,3 +122,31 @@ def test_guest_moves_to_its_volume_elsewhere_and_the_old_one_can_write_nothing_w
         until(lambda: len(stack.journal("vm-1")) > before + 3, "vm-1 writes elsewhere")
         assert breaches(stack.journal("vm-1")) == []
         assert proofs(stack, "vm-1")[-1].startswith("storage-revoked")
+
+
+@pytest.fixture
+def pair(can_run: None) -> Iterator[Lab]:
+    with lab_of("a", "b", named=2) as lab:
+        yield lab
+
+
+def test_guest_whose_disk_was_taken_away_runs_from_it_again_when_its_host_is_back_in_the_same_boot(pair: Lab) -> None:
+    """Its evacuation came to nothing. It runs on, and could never write again."""
+    with running(StorageStack(pair, None, "1 of storage"), {"vm-1": "a"}) as stack:
+        until(lambda: len(stack.journal("vm-1")) > 3, "vm-1 writes")
+        (old,) = pair.hosts["a"].guests()
+        send(stack, "a", signal.SIGSTOP)
+        be_refused_by(stack, "b", "vm-1")
+        stack.evacuate("instance", "evacuate", "vm-1", "--target", "b", exit_code=1)
+        until(lambda: guests.console_lines(pair.shared / "vm-1.a.console", "WRITE-ERROR"), "it cannot write")
+        before = len(stack.journal("vm-1"))
+        send(stack, "a", signal.SIGCONT)
+        until(lambda: len(stack.journal("vm-1")) > before + 3, "vm-1 writes again", within=60)
+        (new,) = pair.hosts["a"].guests()
+        assert new != old
+        first, second = runs(stack.journal("vm-1"))
+        assert (first.host, second.host, second.first.counter) == ("a", "a", first.last.counter + 1)
+        assert breaches(stack.journal("vm-1")) == []
+        assert proofs(stack, "vm-1")[-1].startswith("guest-gone")
+        until(lambda: stack.instance("vm-1").power_state == "running", "it is recorded so")
+        stack.evacuate("check")
