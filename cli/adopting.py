@@ -135,7 +135,7 @@ def _tell(options: "AdoptOptions", found: "tuple[Adopted, ...]") -> None:
         if not (directory / MARKER).exists():
             say(f"{directory} is not mounted here: the host workers mark it (EVACUATE_LIBVIRT_SHARED_DIRS)")
     hosts = sum(each.kind == "host" for each in found)
-    say(f"{hosts} hosts, {len(found) - hosts} instances; a host is up once its worker runs there")
+    say(f"{hosts} hosts, {len(found) - hosts} instances; a host is up once its worker runs there, on the host itself")
 
 
 def add_to(app: typer.Typer) -> None:

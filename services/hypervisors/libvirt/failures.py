@@ -99,8 +99,8 @@ def unavailable(error: LibvirtError, *, host: str) -> EvacuateError:
 DRIVERS = ("qemu", "test")
 TRANSPORTS = ("", "unix", "tls", "ssh", "libssh", "libssh2", "tcp")
 URI_REMEDY = (
-    "set EVACUATE_LIBVIRT_URI: qemu:///system, qemu+unix:///system?socket=PATH, qemu+tls://HOST/system or "
-    "qemu+ssh://HOST/system"
+    "known are qemu:///system, qemu+unix:///system?socket=PATH and, for fleet adopt, qemu+tls://HOST/system or "
+    "qemu+ssh://HOST/system; a worker has its own in EVACUATE_LIBVIRT_URI"
 )
 
 
