@@ -80,8 +80,10 @@ class InstanceStateActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def call_off_attempt(self, ref: m.AttemptRef) -> m.CalledOff:
-        """Nothing is authorised from here on; whether it was already, so that the destination has to be asked."""
-        return m.CalledOff(authorized=self._store.call_off(ref))
+        """Nothing is authorised from here on; whether it was already, so that the destination has to be asked, and
+        whether the guest has lost its disks there meanwhile."""
+        authorized = self._store.call_off(ref)
+        return m.CalledOff(authorized=authorized, bereft=authorized and self._store.is_bereft(ref))
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_guest_gone(self, message: m.RecordGuestGone) -> m.Done:

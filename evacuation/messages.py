@@ -783,9 +783,10 @@ class RecordDeleted(Frozen):
 
 
 class CalledOff(Frozen):
-    """`authorized`: the attempt's guest may run, or start yet, on its destination."""
+    """`authorized`: the attempt's guest may run, or start yet, on its destination. `bereft`: it lost disks there."""
 
     authorized: bool
+    bereft: bool = False
 
 
 class DefinedGuest(Frozen):

@@ -99,6 +99,10 @@ class EvacuationStore(Protocol):
         guest may run. If not, phase undoing from here on."""
         ...
 
+    def is_bereft(self, ref: m.AttemptRef) -> bool:
+        """Whether the attempt's guest may run, and has lost a disk: by a fence of its destination."""
+        ...
+
     def begin_undoing(self, ref: m.AttemptRef) -> bool:
         """Guarded (undoing). From here on every forward call of the attempt is late, whatever it has read. False: there
         is nothing to take back, the source has the instance again."""

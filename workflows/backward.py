@@ -66,12 +66,12 @@ class Backward:
         called_off = await self._steps.hold(
             InstanceStateActivities.call_off_attempt, self._state.ref, about="was the spawn authorised?"
         )
-        return called_off.authorized and await self._settle(self._state.to)
+        return called_off.authorized and await self._settle(self._state.to, bereft=called_off.bereft)
 
-    async def _settle(self, to: m.Destination) -> bool:
+    async def _settle(self, to: m.Destination, *, bereft: bool) -> bool:
         """Again, when the host was seen alive before what was said of it became the proof."""
         while True:
-            evidence = await self.settling.settle(to)
+            evidence = await self.settling.settle(to, bereft=bereft)
             if evidence is None:
                 return True
             try:

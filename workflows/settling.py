@@ -21,7 +21,10 @@ from workflows.steps import Steps, call_to
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities
     from activities.guest import GuestActivities
+    from activities.instance_state import InstanceStateActivities
 
+ASKS_FOR_DISKS = "a-guest-without-disks-does-not-go-forward"
+"""Patch: evacuations that began before it believe a destination that was fenced in vain, and then says that it runs."""
 LONGEST_WAIT = 600.0
 FENCE_DESTINATION = replace(FENCE, deadline=60)
 
@@ -32,12 +35,15 @@ class Settling:
     Its worker answers: forward, or gone. It does not for the hold: evidence that exists by now, or the destination's
     fence under the same policy as a source. Neither: blocked, with cause and remedy, until one of them is to be had.
     What was said of the host proves nothing in a round in which its worker answers, be it with an error. A host that
-    answers, and is only slow, is not fenced: it is asked until it can tell."""
+    answers, and is only slow, is not fenced: it is asked until it can tell. A guest that runs, and whose disks a fence
+    has taken away that came to nothing else, is destroyed: only one that can write goes forward."""
 
     def __init__(self, steps: Steps, state: State) -> None:
         self._steps = steps
         self._state = state
         self._nudged = False
+        self._bereft = False
+        self._tried_to_fence = False
         self._said = ""
         """Why the destination's worker, which answers, could not tell."""
 
@@ -45,17 +51,22 @@ class Settling:
         """Something changed: look again now."""
         self._nudged = True
 
-    async def settle(self, to: Destination) -> Evidence | None:
-        """None: the guest runs there as wanted, go forward. Else the proof that it is gone."""
+    async def settle(self, to: Destination, *, bereft: bool = False) -> Evidence | None:
+        """None: the guest runs there as wanted, go forward. Else the proof that it is gone. `bereft`: its disks are
+        known to be taken away."""
         display, scale = self._steps.display, self._steps.tuning.scale
         display.enter("settling")
-        self._nudged = False
+        self._nudged, self._bereft, self._tried_to_fence = False, bereft, False
         began, wait = workflow.now(), HOST.schedule_to_start or 0
         while True:
             self._steps.renew_if_long()
             answer = await self._ask(to, wait)
             if isinstance(answer, Settled):
-                return None if answer.forward else self._gone(to, answer)
+                if not answer.forward:
+                    return self._gone(to, answer)
+                if not await self._has_lost_its_disks():
+                    return None
+                continue
             evidence = await self._find_evidence(to)
             if evidence is None and (workflow.now() - began) >= self._steps.tuning.hold * scale:
                 evidence = await self._prove_off(to, answer)
@@ -63,6 +74,15 @@ class Settling:
                 return evidence
             if display.phase == "blocked":
                 wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _has_lost_its_disks(self) -> bool:
+        """From then on it is destroyed, and not asked for any more."""
+        if self._tried_to_fence and workflow.patched(ASKS_FOR_DISKS):
+            called_off = await self._steps.hold(
+                InstanceStateActivities.call_off_attempt, self._state.ref, about="has it lost its disks?"
+            )
+            self._bereft = called_off.bereft
+        return self._bereft
 
     async def _ask(self, to: Destination, wait: float) -> Settled | Failure | None:
         """What the destination says, be it an error, or None: nobody answers. A nudge ends the waiting, also one that
@@ -82,15 +102,15 @@ class Settling:
             return None if failure.silent or failure.cancelled else failure
 
     async def _call(self, to: Destination, wait: float) -> Settled:
-        deleted = self._state.deleted
-        activity = GuestActivities.destroy_guest if deleted else GuestActivities.settle_guest
+        is_to_go = self._state.deleted or self._bereft
+        activity = GuestActivities.destroy_guest if is_to_go else GuestActivities.settle_guest
         message = GuestCall(
             call=call_to(to),
             instance_id=self._state.ref.instance_id,
             epoch=to.epoch,
             power_state=self._state.power_state,
         )
-        verb = "destroy" if deleted else "settle"
+        verb = "destroy" if is_to_go else "settle"
         return await self._steps.once_on_host(
             activity,
             message,
@@ -153,6 +173,7 @@ class Settling:
         request = FenceRequest(
             host=to.host, incarnation=to.incarnation, instance_id=self._state.ref.instance_id, spare_others=True
         )
+        self._tried_to_fence = True
         try:
             return await self._steps.control(
                 FencingActivities.fence_destination, request, policy=FENCE_DESTINATION, about=f"fence {to.host}"

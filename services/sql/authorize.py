@@ -21,6 +21,7 @@ from services.sql.refused import gone
 from services.sql.rows import attempt_of, lock_host, lock_hosts
 from services.sql.statements import add, change, execute
 from services.sql.tables import IS_OPEN, AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow
+from services.sql.taken import bereft_on
 from services.sql.unproven import unproven
 
 _RESIDENCES = (
@@ -94,6 +95,15 @@ def call_off(session: Session, ref: m.AttemptRef) -> bool:
         return True
     lock_undo(session, ref)
     return False
+
+
+def is_bereft(session: Session, ref: m.AttemptRef) -> bool:
+    """Whether the attempt's guest may run, and has lost a disk."""
+    own = (ResidenceRow.evacuation_id == ref.evacuation_id, ResidenceRow.attempt == ref.attempt)
+    residence = session.exec(select(ResidenceRow).where(ResidenceRow.instance_id == ref.instance_id, *own)).first()
+    if residence is None or residence.proof is not None:
+        return False
+    return ref.instance_id in bereft_on(session, residence.host, residence.incarnation)
 
 
 def record_guest_gone(session: Session, message: m.RecordGuestGone) -> None:

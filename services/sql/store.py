@@ -60,6 +60,9 @@ class SqlStore:
     def call_off(self, ref: m.AttemptRef) -> bool:
         return self._database.write(authorize.call_off, ref)
 
+    def is_bereft(self, ref: m.AttemptRef) -> bool:
+        return self._database.read(authorize.is_bereft, ref)
+
     def begin_undoing(self, ref: m.AttemptRef) -> bool:
         return self._database.write(_begin_undoing, ref)
 

@@ -8,7 +8,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.exceptions import ApplicationError
 
 from evacuation import messages as m
-from evacuation.errors import FenceDeclinedError, GuestBusyError
+from evacuation.errors import FenceDeclinedError, GuestBusyError, HypervisorUnavailableError
 from tests.workflows.conftest import Run
 from tests.workflows.fakes import FakeCloud, Silence
 from workflows.display import PHASE
@@ -85,3 +85,40 @@ async def test_blocked_evacuation_is_found_by_its_phase(run):
     found = [each.search_attributes.indexed_fields for each in upserts if each.HasField("search_attributes")]
     said = [fields[PHASE.name].data for fields in found]
     assert said.count(b'"blocked"') == 1
+
+
+BROKEN = HypervisorUnavailableError("libvirt does not answer")
+AUTHORISED, BEREFT = m.CalledOff(authorized=True), m.CalledOff(authorized=True, bereft=True)
+GOES_BACK = ["destroy_guest@cmp-2", "record_guest_gone"]
+
+
+@pytest.mark.parametrize("why", ["StorageNotRevokedError", "FenceDeclinedError"])
+async def test_guest_whose_disks_a_fence_took_away_before_its_host_answered_is_destroyed_and_tried_elsewhere(
+    run, why: str
+):
+    """It runs as wanted, and reads and writes nothing any more."""
+    cloud = cloud_that_settles(BROKEN, RUNS_THERE)
+    cloud.answers("fence_destination", ApplicationError("half-way", type=why, non_retryable=True))
+    cloud.answers("call_off_attempt", AUTHORISED, BEREFT)
+    evacuation: Run = await run(cloud)
+    evacuation.tuning = evacuation.tuning.model_copy(update={"hold": timedelta(0)})
+    assert (await evacuation.outcome()).destination == "cmp-3"
+    at = cloud.asked.index("fence_destination")
+    assert cloud.asked[at + 1 : at + 5] == ["settle_guest@cmp-2", "call_off_attempt", *GOES_BACK]
+
+
+async def test_guest_whose_disks_were_not_taken_away_goes_forward_after_a_fence_that_failed(run):
+    cloud = cloud_that_settles(BROKEN, RUNS_THERE)
+    cloud.answers("fence_destination", FenceDeclinedError("others live there"))
+    evacuation: Run = await run(cloud)
+    evacuation.tuning = evacuation.tuning.model_copy(update={"hold": timedelta(0)})
+    assert (await evacuation.outcome()).destination == "cmp-2"
+    assert cloud.asked.count("destroy_guest@cmp-2") == 0
+
+
+async def test_guest_whose_disks_an_earlier_run_took_away_is_destroyed_at_once(run):
+    cloud = cloud_that_settles(RUNS_THERE)
+    cloud.answers("call_off_attempt", BEREFT)
+    assert (await (await run(cloud)).outcome()).destination == "cmp-3"
+    at = cloud.asked.index("call_off_attempt")
+    assert cloud.asked[at + 1 : at + 3] == GOES_BACK

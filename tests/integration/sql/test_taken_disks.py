@@ -257,3 +257,25 @@ def test_instance_that_is_deleted_is_destroyed_and_not_started(world: World) -> 
     world.services.hosts.record_deleted(None, world.id_of("web-01"))
     plan = world.services.hosts.register(there(world))
     assert (keys(plan.destroy), keys(plan.start)) == ([("web-01", 1)], [])
+
+
+def revoke_at(world: World, host: str) -> None:
+    there = m.FenceRequest(host=host, incarnation="boot-1", instance_id=world.id_of("web-01"))
+    world.services.exports.take_away(there)
+
+
+def test_guest_of_an_attempt_is_known_to_have_lost_its_disks_once_they_are_taken_from_its_destination(
+    world: World,
+) -> None:
+    world.fence()
+    evacuation = world.evacuation()
+    evacuation.begin()
+    store, ref = world.services.store, evacuation.at(1)
+    assert not store.is_bereft(ref)
+    evacuation.to_authorized()
+    assert store.call_off(ref)
+    assert not store.is_bereft(ref), "what was taken from its source is not its own"
+    revoke_at(world, "cmp-2")
+    assert store.is_bereft(ref)
+    evacuation.guest_gone()
+    assert not store.is_bereft(ref)
