@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from evacuation.errors import HypervisorUnableError
+from services.hypervisors.libvirt.connection import LibvirtConnection
+from services.hypervisors.libvirt.locality import Locality
 from tests.libvirt.lab.lab import Lab, lab_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -63,3 +66,16 @@ def test_host_behind_a_dead_switch_is_given_up_in_time(remote: Lab) -> None:
         remote.hosts["t"].heal()
     assert code != 0
     assert "did not come to an end in 2 s" in said or "does not answer" in said
+
+
+def test_libvirt_on_this_kernel_is_told_from_one_behind_a_forwarded_socket(remote: Lab, tmp_path: Path) -> None:
+    """All hosts of the lab share a kernel, and have host uuids of their own: another one is made up."""
+    uri = remote.hosts["t"].uri
+    connection = LibvirtConnection(uri, "t", timeout=10)
+    assert connection.run("machine")["times"]["idle"] > 0
+    Locality(uri, connection).require()
+    other = tmp_path / "stat"
+    other.write_text("cpu  1000000 0 1000000 1000000 0 0 0 0 0 0\n")
+    with pytest.raises(HypervisorUnableError, match="not of this machine"):
+        Locality(uri, connection, stat=other).require()
+    connection.close()

@@ -123,11 +123,13 @@ def test_evacuation_goes_through_after_its_disks_were_revoked(volumes: Ground) -
     assert volumes.client(volumes.target("root-1")).write(0x22) is None
 
 
-def test_guest_whose_disks_were_revoked_starts_again_with_new_names(volumes: Ground) -> None:
+@pytest.mark.parametrize("boot", ["boot-1", "boot-2"])
+def test_guest_whose_disks_were_revoked_starts_again_with_new_names(volumes: Ground, boot: str) -> None:
     """Its evacuation came to nothing, and the host returned: what was revoked never opens again."""
     target = volumes.target("root-1")
     volumes.fence.revoke(volumes.request(), lambda: None)
-    volumes.world.bring_up("cmp-1", "boot-2")
+    volumes.world.bring_up("cmp-1", boot)
+    assert volumes.world.instance().epoch == 2
     assert volumes.target("root-1").export != target.export
     assert volumes.client(target).write(0x66)
     assert volumes.client(volumes.target("root-1")).write(0x22) is None
