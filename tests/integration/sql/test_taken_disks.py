@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from evacuation import messages as m
-from evacuation.errors import ResidenceNotProvenError, StaleAttemptError
+from evacuation.errors import CapacityNotYetError, ResidenceNotProvenError, StaleAttemptError
 from evacuation.fencing import disks_scope
 from evacuation.fleet import Fleet
 from evacuation.model import PowerState
@@ -191,6 +191,20 @@ def test_it_is_quarantined_and_not_destroyed_while_its_evacuation_is_in_flight(w
     world.evacuation().begin()
     plan = world.services.hosts.register(there(world))
     assert (keys(plan.quarantine), plan.destroy, plan.held_by) == ([("web-01", 1)], (), ("web-01",))
+
+
+def test_it_is_started_anew_when_its_evacuation_only_waited_for_capacity(world: World) -> None:
+    """Which yields to the host that is back."""
+    revoke(world)
+    evacuation = world.evacuation()
+    evacuation.begin()
+    full = {"cmp-2": "full", "cmp-3": "full"}
+    with pytest.raises(CapacityNotYetError):
+        world.services.capacity.claim(m.ClaimCapacity(ref=evacuation.at(1), target=None, excluded=full, wait=True))
+    plan = world.services.hosts.register(there(world))
+    assert keys(plan.destroy) == keys(plan.start) == [("web-01", 1)]
+    world.services.hosts.record_destroyed(guest_of(world))
+    assert world.services.hosts.authorize_start(guest_of(world)).epoch > 1
 
 
 def test_no_start_is_authorised_in_the_place_of_a_guest_that_was_not_destroyed(world: World) -> None:
