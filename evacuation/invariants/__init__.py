@@ -22,6 +22,7 @@ from evacuation.invariants.seen import (
     SeenPort,
     SeenResidence,
     SeenVolume,
+    SeenWrite,
 )
 from evacuation.invariants.world import Rows, World
 
@@ -46,6 +47,7 @@ __all__ = [
     "SeenPort",
     "SeenResidence",
     "SeenVolume",
+    "SeenWrite",
     "World",
     "find_breaches",
 ]

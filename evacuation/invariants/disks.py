@@ -1,9 +1,10 @@
-"""What the disks themselves witness: one writer at a time (I1), nothing deleted and nothing lost (I7)."""
+"""What the disks themselves witness, and who writes to them: one at a time (I1), nothing deleted or lost (I7)."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from evacuation.invariants.breach import Case, Rule, case
-from evacuation.invariants.seen import SeenDisk
+from evacuation.invariants.seen import SeenDisk, SeenGuest, SeenWrite
 from evacuation.invariants.world import World
 from evacuation.model import PowerState
 
@@ -52,6 +53,24 @@ def writes_lost(world: World) -> Iterator[Case]:
             yield case(world.name(disk.instance_id), found=disk.lost[0])
 
 
+def disk_of_two(world: World) -> Iterator[Case]:
+    """Of two copies of one instance another rule speaks."""
+    writers: dict[str, list[tuple[SeenGuest, SeenWrite]]] = {}
+    for guest in chain(world.guests, world.strangers):
+        for found in guest.disks or () if guest.writes else ():
+            writers.setdefault(found.disk, []).append((guest, found))
+    for disk, found in writers.items():
+        alone = len({guest.instance_id for guest, _ in found}) == 1
+        if not alone and not all(each.shareable for _, each in found):
+            who = ", ".join(f"{_name(world, guest)} on {guest.host} {guest.known_by}" for guest, _ in found)
+            yield case(_name(world, found[0][0]), disk, path=found[0][1].path, who=who)
+
+
+def _name(world: World, guest: SeenGuest) -> str:
+    known = world.name(guest.instance_id)
+    return guest.name or known if known == guest.instance_id else known
+
+
 RULES: tuple[Rule, ...] = (
     Rule("two-writers", "I1", two_writers, "{found}", "restore the disk from a backup: two copies wrote to it"),
     Rule(
@@ -69,4 +88,12 @@ RULES: tuple[Rule, ...] = (
         "restore the disk from a backup; what was written since is on this one alone",
     ),
     Rule("writes-lost", "I7", writes_lost, "{found}", "restore the disk from a backup"),
+    Rule(
+        "disk-of-two",
+        "I1",
+        disk_of_two,
+        "two write to {path}: {who}",
+        "stop all but the one whose disk it is, then check its data; "
+        "a disk that is to have several writers is <shareable/> in each definition",
+    ),
 )

@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 
 from evacuation.invariants.breach import Case, Rule, case
-from evacuation.invariants.seen import SeenGuest
+from evacuation.invariants.seen import SeenGuest, SeenResidence
 from evacuation.invariants.world import World
 from evacuation.messages import AttemptPhase
+
+UNMARKED, FIRST = 0, 1
+"""Epochs: of a guest without a mark, and of the residence that loading a fleet writes."""
 
 
 def copies(world: World) -> Iterator[Case]:
     for instance_id, guests in world.guests_of.items():
         found = [guest for guest in guests if guest.writes]
         if len(found) > 1:
-            where = ", ".join(f"{guest.host} (epoch {guest.epoch}, pid {guest.pid})" for guest in found)
+            where = ", ".join(f"{guest.host} {guest.known_by}" for guest in found)
             yield case(world.name(instance_id), number=len(found), where=where)
 
 
@@ -34,8 +37,10 @@ def not_allowed(world: World) -> Iterator[Case]:
     for guest in world.guests:
         if guest.writes and not _is_allowed(world, guest):
             about = f"epoch {guest.epoch} on {guest.host}"
-            told = {"epoch": guest.epoch, "host": guest.host, "pid": guest.pid, "then": _what_to_do(world, guest)}
-            yield case(world.name(guest.instance_id), about, **told)
+            found = f"epoch {guest.epoch} runs on {guest.host}" + (f" (pid {guest.pid})" if guest.pid else "")
+            places = (f"{row.host} (epoch {row.epoch})" for row in world.unproven.get(guest.instance_id, []))
+            its = f": its place is {' or '.join(places)}" if guest.instance_id in world.unproven else ""
+            yield case(world.name(guest.instance_id), about, found=found, its=its, then=_what_to_do(world, guest))
 
 
 def _what_to_do(world: World, guest: SeenGuest) -> str:
@@ -43,7 +48,7 @@ def _what_to_do(world: World, guest: SeenGuest) -> str:
     row = world.instances.get(guest.instance_id)
     alone = sum(each.writes for each in world.guests_of[guest.instance_id]) == 1
     if alone:
-        return "it is the only copy that runs: run: evacuate store reconcile; ask its owner before anything is ended"
+        return "it is the only copy that is seen: run: evacuate store reconcile; ask its owner before anything is ended"
     if row is None or guest.epoch > row.epoch:
         return "this store has not given its epoch: run: evacuate store reconcile; ask before anything is ended"
     return f"destroy it on {guest.host}: its place was proven empty, or never given"
@@ -52,9 +57,14 @@ def _what_to_do(world: World, guest: SeenGuest) -> str:
 def _is_allowed(world: World, guest: SeenGuest) -> bool:
     """By a residence of that very boot: one of an older boot is proven empty by the newer one."""
     return any(
-        (row.host, row.epoch) == (guest.host, guest.epoch) and row.incarnation in (None, guest.incarnation)
+        row.host == guest.host and _is_of(row, guest.epoch) and row.incarnation in (None, guest.incarnation)
         for row in world.unproven.get(guest.instance_id, [])
     )
+
+
+def _is_of(row: SeenResidence, epoch: int) -> bool:
+    """A guest that was there before Evacuate has no mark until its host has come back once."""
+    return epoch == row.epoch or (epoch, row.epoch) == (UNMARKED, FIRST)
 
 
 def unproven_past(world: World) -> Iterator[Case]:
@@ -140,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         "not-allowed",
         "I2",
         not_allowed,
-        "epoch {epoch} runs on {host} (pid {pid}), and no residence allows it",
+        "{found}, and no residence allows it{its}",
         "{then}",
     ),
     Rule(

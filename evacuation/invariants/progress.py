@@ -55,7 +55,7 @@ def deleted_runs(world: World) -> Iterator[Case]:
     for guest in world.guests:
         row = world.instances.get(guest.instance_id)
         if row is not None and row.vm_state == VmState.DELETED and guest.writes and world.is_in_service(guest.host):
-            yield case(row.name, guest.host, host=guest.host, epoch=guest.epoch, pid=guest.pid)
+            yield case(row.name, guest.host, host=guest.host, known_by=guest.known_by)
 
 
 def ended_unsaid(world: World) -> Iterator[Case]:
@@ -86,11 +86,15 @@ def runs_otherwise(world: World) -> Iterator[Case]:
 
 
 def _differs(world: World, row: SeenInstance) -> str | None:
-    here = [guest for guest in world.guests_of.get(row.id, []) if guest.host == row.host]
+    """What runs elsewhere has a rule of its own: to start it here would make a second copy."""
+    guests = world.guests_of.get(row.id, [])
+    here = [guest for guest in guests if guest.host == row.host]
+    if any(guest.writes and guest.host != row.host for guest in guests):
+        return None
     if row.vm_state == VmState.ACTIVE and not here:
         return f"it is active on {row.host}, and nothing of it runs there"
     if row.vm_state == VmState.ACTIVE and not any(guest.writes for guest in here):
-        return f"it is active on {row.host}, and its guest there is paused"
+        return f"it is active on {row.host}, and its guest there is {here[0].state or 'paused'}"
     if row.vm_state == VmState.STOPPED and any(guest.writes for guest in here):
         return f"it is stopped, and its guest runs on {row.host}"
     return None
@@ -147,7 +151,7 @@ RULES: tuple[Rule, ...] = (
         "deleted-runs",
         "I3",
         deleted_runs,
-        "it is deleted, and its guest runs on {host} (epoch {epoch}, pid {pid})",
+        "it is deleted, and its guest runs on {host} {known_by}",
         "ask again: evacuate instance delete {subject}; or start the worker of {host} again",
     ),
     Rule(

@@ -5,15 +5,33 @@ from datetime import datetime
 from evacuation.model import Frozen
 
 
+class SeenWrite(Frozen):
+    """A disk that a guest writes to. `disk`: the same for all who see the same one; `path`: as the guest's host has it.
+    `shareable`: its definition says that others may write to it, too."""
+
+    disk: str
+    path: str
+    shareable: bool = False
+
+
 class SeenGuest(Frozen):
-    """A guest's process, as the process table has it. `writes`: it is not paused."""
+    """A guest that is there, as the process table has it, or as its host's worker says. `writes`: it is not paused,
+    nor is it only about to start. `pid`, `name`, `state` (in a word), `disks`: None where nobody can see it."""
 
     host: str
     incarnation: str
     instance_id: str
     epoch: int
-    pid: int
+    pid: int | None = None
     writes: bool
+    name: str | None = None
+    state: str | None = None
+    disks: tuple[SeenWrite, ...] | None = None
+
+    @property
+    def known_by(self) -> str:
+        """What tells it from others on its host, in brackets."""
+        return f"(epoch {self.epoch})" if self.pid is None else f"(epoch {self.epoch}, pid {self.pid})"
 
 
 class SeenDisk(Frozen):

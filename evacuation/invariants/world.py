@@ -63,12 +63,14 @@ class Rows(Frozen):
 
 class World(Frozen):
     """`boots`: the incarnation of each host whose hypervisor was read, None for one that is off; `identities`: who it
-    says it is (hypervisor uuid). `witnesses`: what hosts had seen of the store before it was read.
+    says it is (hypervisor uuid). `strangers`: what runs there and is no instance's guest. `witnesses`: what hosts had
+    seen of the store before it was read.
     `running_workflows`: instances whose evacuation's or deletion's workflow runs; `returning`: hosts whose
     return runs; None: Temporal was not asked."""
 
     rows: Rows
     guests: tuple[s.SeenGuest, ...] = ()
+    strangers: tuple[s.SeenGuest, ...] = ()
     disks: tuple[s.SeenDisk, ...] = ()
     boots: dict[str, str | None] = {}
     identities: dict[str, str] = {}

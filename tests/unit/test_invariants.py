@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from evacuation.invariants import RULES, World, find_breaches
+from evacuation.invariants import RULES, SeenWrite, World, find_breaches
 from evacuation.ledger import LedgerMark, Witness
 from tests.unit.worlds import (
     EARLIER,
@@ -29,6 +29,7 @@ from tests.unit.worlds import (
     residence,
     volume,
     world,
+    writes,
 )
 
 FAILED = "not_recovered"
@@ -49,6 +50,13 @@ def two_of_a_group(policy: str, *on: str) -> dict[str, Any]:
         "guests": tuple(guest(n, h) for n, h in zip(names, on, strict=True)),
         "groups": {"pair": policy},
     }
+
+
+def two_that_write(one: SeenWrite, other: SeenWrite, **differs: Any) -> World:
+    """web on cmp-1 and db on cmp-2, each with one disk that it writes to."""
+    usual = two_of_a_group("soft-affinity", "cmp-1", "cmp-2")
+    guests = (guest("web", "cmp-1", disks=(one,)), guest("db", "cmp-2", disks=(other,)))
+    return world(**(usual | {"guests": guests} | differs))
 
 
 def recovered(status: str = "done", **differs: Any) -> World:
@@ -103,6 +111,19 @@ SOUND: dict[str, World] = {
         loaded_members=dict.fromkeys(("web", "db"), ("cmp-1", "pair", "anti-affinity")),
     ),
     "a soft policy that could not be kept": world(**two_of_a_group("soft-anti-affinity", "cmp-1", "cmp-1")),
+    "a guest from before Evacuate, which has no mark yet": world(guests=(guest("web", "cmp-1", 0),)),
+    "a guest whose process nobody sees": world(guests=(guest("web", "cmp-1", pid=None, state="running"),)),
+    "a live migration that has not arrived": world(
+        guests=(guest("web", "cmp-1"), guest("web", "cmp-2", writes=False, state="migrating"))
+    ),
+    "a disk that two may write to, as both say": two_that_write(
+        writes("/san/a", shareable=True), writes("/san/a", shareable=True)
+    ),
+    "one path on two hosts that is two disks": two_that_write(
+        writes("/local/a", seen_from="cmp-1"), writes("/local/a", seen_from="cmp-2")
+    ),
+    "two disks of a stranger": world(strangers=(guest("other", "cmp-2", 0, disks=(writes("/san/b"),)),)),
+    "a host that nobody has seen": world(guests=(), boots={}, identities={}),
     "an evacuation that ended well": recovered(),
     "an evacuation that ended well, and its source is back": recovered("completed", hosts=BACK),
     "a source that was fenced again after it was back": recovered("completed", hosts=FENCED_LATER),
@@ -134,6 +155,7 @@ def test_invariants_hold_with(found: World):
     assert find_breaches(found) == ()
 
 
+OLD_COPY = guest("other", "cmp-2", 0, disks=(writes("/san/a"),)).model_copy(update={"name": "old-copy"})
 I1 = {
     "two copies on one host": world(guests=(guest("web", "cmp-1"), guest("web", "cmp-1", pid=2))),
     "two places that nothing proves empty": world(
@@ -143,6 +165,17 @@ I1 = {
     "a disk that two wrote to": world(disks=(disk("web", interleaved=("two",), lost=("some",)),)),
 }
 I2 = {
+    "a guest of an older epoch": world(
+        instances=(instance("web", "cmp-1", epoch=2),),
+        residences=(residence("web", "cmp-2", proof="power-off"), residence("web", "cmp-1", 2)),
+        guests=(guest("web", "cmp-1", 1),),
+    ),
+    "a guest that was moved to another host by hand": world(guests=(guest("web", "cmp-2", 1),)),
+    "a guest without a mark beside a later epoch's place": world(
+        instances=(instance("web", "cmp-1", epoch=2),),
+        residences=(residence("web", "cmp-2", proof="power-off"), residence("web", "cmp-1", 2)),
+        guests=(guest("web", "cmp-1", 0),),
+    ),
     "an epoch that no residence allows": world(guests=(guest("web", "cmp-1", 2),)),
     "a start before its authorisation": in_flight("forward", guests=(guest("web", "cmp-2", 2),)),
     "a guest in a boot that its residence is not of": world(
@@ -180,6 +213,7 @@ I3 = {
         instances=(instance("web", "cmp-1", task_state="powering-off"),), running_workflows=frozenset[str]()
     ),
     "an active instance that is paused": world(guests=(guest("web", "cmp-1", writes=False),)),
+    "an active instance whose guest crashed": world(guests=(guest("web", "cmp-1", writes=False, state="crashed"),)),
     "a stopped instance that runs": world(instances=(instance("web", "cmp-1", vm_state="stopped"),)),
 }
 I4 = {
@@ -334,6 +368,18 @@ OTHERS: dict[str, tuple[World, set[tuple[str, str]]]] = {
         world(guests=(guest("web", "cmp-1"), guest("web", "cmp-2"))),
         {("I1", "web"), ("I2", "web")},
     ),
+    "two instances with one disk": (two_that_write(writes("/san/a"), writes("/san/a")), {("I1", "web")}),
+    "two instances with one disk, of which one says that it may": (
+        two_that_write(writes("/san/a"), writes("/san/a", shareable=True)),
+        {("I1", "web")},
+    ),
+    "an instance and a stranger with one disk": (
+        world(
+            guests=(guest("web", "cmp-1", disks=(writes("/san/a"),)),),
+            strangers=(OLD_COPY,),
+        ),
+        {("I1", "web")},
+    ),
     "a guest that lives behind its fence": (world(hosts=FENCED), {("I2", "cmp-1")}),
     "a paused guest behind its fence": (
         world(hosts=FENCED, guests=(guest("web", "cmp-1", writes=False),)),
@@ -439,7 +485,7 @@ constraint-gone refers-to-nothing unknown-word store-behind turn-gone
 copies residences false-evidence not-allowed unproven-past lives-elsewhere nowhere of-another-boot epoch-below
 start-without-residence residence-without-start
 fenced-and-up down-without-reason another-hypervisor gone-and-seen
-two-writers disk-gone begun-again writes-lost
+two-writers disk-gone begun-again writes-lost disk-of-two
 task-unowned evacuation-unowned deletion-unowned power-task-unowned deleted-runs ended-unsaid error-without-fault
 error-without-way-back runs-otherwise power-otherwise over-cap start-unowned
 left-of-deleted allocated-elsewhere allocated-otherwise allocated-for-nobody claim-lost host-overfull room-otherwise
@@ -482,6 +528,25 @@ def test_two_looks_at_one_breach_have_one_key_whatever_its_numbers():
     )
     assert [breach.message for breach in first] != [breach.message for breach in later]
     assert [breach.key for breach in first] == [breach.key for breach in later] == [("host-overfull", "cmp-1", "vcpus")]
+
+
+def test_every_double_run_is_named_with_both_places():
+    both = (guest("web", "cmp-1", pid=None), guest("web", "cmp-2", pid=None))
+    found = {breach.rule: breach.message for breach in find_breaches(world(guests=both))}
+    assert found["copies"] == "2 copies run: cmp-1 (epoch 1), cmp-2 (epoch 1)"
+    assert found["not-allowed"].startswith("epoch 1 runs on cmp-2, and no residence allows it: its place is cmp-1")
+
+
+def test_a_guest_where_no_residence_is_is_named_with_both_places_once():
+    """What is recorded does not run there, and to start it would make a second copy."""
+    (moved,) = find_breaches(I2["a guest that was moved to another host by hand"])
+    assert (moved.rule, moved.about) == ("not-allowed", "epoch 1 on cmp-2")
+    assert "cmp-1 (epoch 1)" in moved.message and "instance start" not in moved.remedy
+
+
+def test_a_disk_of_two_is_named_with_both_guests():
+    (found,) = find_breaches(OTHERS["an instance and a stranger with one disk"][0])
+    assert found.message == "two write to /san/a: web on cmp-1 (epoch 1, pid 1), old-copy on cmp-2 (epoch 0, pid 1)"
 
 
 VERBS = {

@@ -69,6 +69,11 @@ def guest(name: str, on: str, epoch: int = 1, **differs: object) -> SeenGuest:
     return SeenGuest.model_validate({**usual, "epoch": epoch, **differs})
 
 
+def writes(path: str, *, shareable: bool = False, seen_from: str = "") -> i.SeenWrite:
+    """`seen_from`: the one host that has this disk at that path."""
+    return i.SeenWrite(disk=f"{seen_from}:{path}", path=path, shareable=shareable)
+
+
 def disk(name: str, **differs: object) -> SeenDisk:
     return SeenDisk.model_validate({"instance_id": f"id-{name}", "exists": True, **differs})
 
