@@ -6,7 +6,7 @@ from temporalio import activity
 
 from activities.identity import NoMemory, must_be
 from evacuation import messages as m
-from evacuation.ports import Hypervisor, LedgerMemory
+from evacuation.ports import Hypervisor, LedgerMemory, Looking
 
 
 def _nothing() -> None:
@@ -14,7 +14,8 @@ def _nothing() -> None:
 
 
 class ProbeActivities:
-    """`doubted` is called when somebody asks who takes the host for lost."""
+    """`doubted` is called when somebody asks who takes the host for lost. `looking` None: the hypervisor's inventory is
+    all that can be told."""
 
     def __init__(
         self,
@@ -23,7 +24,9 @@ class ProbeActivities:
         in_service: Callable[[], bool],
         doubted: Callable[[], None] = _nothing,
         memory: LedgerMemory | None = None,
+        looking: Looking | None = None,
     ) -> None:
+        self._looking = looking
         self._memory = memory or NoMemory()
         self._hypervisor = hypervisor
         self._host = host
@@ -47,12 +50,15 @@ class ProbeActivities:
         """Who this host is, and every guest that is defined or runs here."""
         self._note(message)
         me = self._hypervisor.identity()
+        look = self._looking.look() if message.live and self._looking is not None else None
         return m.HostReport(
             host=self._host,
             hypervisor_uuid=me.hypervisor_uuid,
             machine_id=me.machine_id,
             incarnation=me.incarnation,
-            guests=self._hypervisor.inventory(),
+            guests=self._hypervisor.inventory() if look is None else (),
+            domains=look.domains if look else None,
+            shared=look.shared if look else (),
             ledger=self._memory.known(),
         )
 

@@ -24,9 +24,18 @@ class SeenDomain(Frozen):
     """As virsh says it, and `starting` or `migrating` for what is paused until that is done."""
     disks: tuple[str, ...] | None = None
     """What it writes to as it runs: paths, PROTOCOL:NAME, POOL/VOLUME; None also for a domain that does not run."""
+    shareable: tuple[str, ...] = ()
+    """Those of them that its definition lets others write to as well."""
     autostart: bool | None = None
     managed_save: bool | None = None
     """Its next start goes on from a saved memory, as it was then."""
+
+
+class HostLook(Frozen):
+    """What runs on a host at this moment. `shared`: by which two hosts know that a path is one disk."""
+
+    domains: tuple[SeenDomain, ...]
+    shared: tuple[SharedDirectory, ...]
 
 
 class Unreported(Frozen):

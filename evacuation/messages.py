@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from evacuation.capabilities import HostCapabilities
+from evacuation.capabilities import HostCapabilities, SeenDomain, SharedDirectory
 from evacuation.identity import Identity
 from evacuation.ledger import LedgerMark, StartMark, Witness
 from evacuation.model import (
@@ -191,12 +191,14 @@ class AcceptHostInput(Frozen):
 
 class ProbeRequest(Frozen):
     """`doubted`: whoever asks takes the host for lost, and so may the store. A worker that hears it comes back through
-    its return. `ledger`: as it is now, for the host to remember."""
+    its return. `ledger`: as it is now, for the host to remember. `live`: what runs there is asked for, and on which
+    disks."""
 
     host: str
     hypervisor_uuid: str | None
     doubted: bool = False
     ledger: LedgerMark | None = None
+    live: bool = False
 
 
 class ProbeAnswer(Answered):
@@ -539,13 +541,16 @@ class AbandonEvacuation(Frozen):
 
 
 class HostReport(Answered):
-    """A host's own worker says who it is and what runs there."""
+    """A host's own worker says who it is and what runs there. `domains`: in place of `guests`, where that was asked for,
+    and its hypervisor can tell."""
 
     host: str
     hypervisor_uuid: str
     machine_id: str
     incarnation: str
     guests: tuple[GuestState, ...]
+    domains: tuple[SeenDomain, ...] | None = None
+    shared: tuple[SharedDirectory, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -575,11 +580,13 @@ class PowerChecks(Frozen):
 
 
 class HostAnswer(Answered):
-    """`why_not` is empty for a host that has answered; `report`, if its guests were asked for."""
+    """`why_not` is empty for a host that has answered; `silent`: it said nothing, not even an error. `report`, if its
+    guests were asked for."""
 
     host: str
     report: HostReport | None = None
     why_not: str = ""
+    silent: bool = False
 
 
 class HostAnswers(Frozen):

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from evacuation import messages as m
+from evacuation.capabilities import HostLook
 from evacuation.ledger import LedgerMark, StartMark
 from evacuation.model import Candidate, Evidence, Frozen, PlacementRequest, PowerReading
 
@@ -431,6 +432,15 @@ class Hypervisor(Protocol):
 
     def pause(self, instance_id: str, epoch: int) -> None:
         """It makes no more progress and writes nothing until somebody resumes it."""
+        ...
+
+
+class Looking(Protocol):
+    """What a hypervisor can tell of what runs, beside `Hypervisor.inventory`."""
+
+    def look(self) -> HostLook:
+        """Every domain that is there and active, and no other; small enough for a message. Raises
+        HypervisorUnavailableError, HypervisorUnableError."""
         ...
 
 

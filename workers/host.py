@@ -27,7 +27,7 @@ from evacuation.errors import (
     HypervisorUnavailableError,
 )
 from evacuation.messages import HostReport, ReturnHostInput
-from evacuation.ports import Hypervisor, LedgerMemory
+from evacuation.ports import Hypervisor, LedgerMemory, Looking
 from services.hypervisors.ledger import MARK, HostLedger
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.settings import Settings
@@ -49,7 +49,8 @@ async def serve_host(settings: Settings, host: str) -> None:
     client = await connect_patiently(settings)
     doubt, memory = Doubt(), memory_of(settings, host)
     guests = GuestActivities(hypervisor, LastLook(client), memory)
-    probe = ProbeActivities(hypervisor, host, in_service.is_set, doubt.raise_from_thread, memory)
+    looking = looking_of(settings, host)
+    probe = ProbeActivities(hypervisor, host, in_service.is_set, doubt.raise_from_thread, memory, looking)
     boot = Boot(hypervisor)
     await asyncio.to_thread(boot)
     serve = partial(serving, client, settings, host=host, boot=boot)
@@ -95,6 +96,15 @@ def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
     from services.hypervisors.process import ProcessHypervisor
 
     return ProcessHypervisor(settings.state_dir, host, machine=settings.machine_id, disk_lock=settings.disk_lock)
+
+
+def looking_of(settings: Settings, host: str) -> Looking | None:
+    if settings.hypervisor != "libvirt":
+        return None
+    from services.hypervisors.libvirt.look import look_of
+    from services.hypervisors.libvirt.options import options_of
+
+    return look_of(options_of(settings, host))
 
 
 def memory_of(settings: Settings, host: str) -> LedgerMemory:

@@ -45,4 +45,5 @@ async def _ask(request: m.ProbeRequest, input: m.AskHostsInput) -> m.HostAnswer:
         )
         return m.HostAnswer(host=request.host, report=report, ledger=report.ledger)
     except ActivityError as error:
-        return m.HostAnswer(host=request.host, why_not=failure_of(error).line)
+        failure = failure_of(error)
+        return m.HostAnswer(host=request.host, why_not=failure.line, silent=failure.silent)

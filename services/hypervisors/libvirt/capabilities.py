@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 from evacuation.capabilities import HostCapabilities, SeenDomain
 from evacuation.errors import MalformedDefinitionError
 from services.hypervisors.libvirt.api import state_word
-from services.hypervisors.libvirt.definition import parse_definition
+from services.hypervisors.libvirt.definition import Disk, parse_definition
 from services.hypervisors.libvirt.metadata import UNMARKED, epoch_in
-from services.hypervisors.libvirt.survey import Survey, SurveyedDomain
+from services.hypervisors.libvirt.survey import LiveDomain, Survey, SurveyedDomain
 
 
 def capabilities_of(survey: Survey) -> HostCapabilities:
@@ -22,26 +22,29 @@ def capabilities_of(survey: Survey) -> HostCapabilities:
     )
 
 
-def seen_domain(domain: SurveyedDomain) -> SeenDomain:
+def seen_domain(domain: LiveDomain) -> SeenDomain:
+    written = _written(domain.live)
+    surveyed = domain if isinstance(domain, SurveyedDomain) else None
     return SeenDomain(
         id=domain.id,
         name=domain.name,
         active=domain.active,
         epoch=epoch_in(domain.mark) if domain.mark else UNMARKED,
         state=state_word(domain.state, domain.reason),
-        disks=_written(domain.live),
-        autostart=domain.autostart,
-        managed_save=domain.managed_save,
+        disks=None if written is None else tuple(each.source for each in written),
+        shareable=tuple(each.source for each in written or () if each.shareable),
+        autostart=surveyed and surveyed.autostart,
+        managed_save=surveyed and surveyed.managed_save,
     )
 
 
-def _written(live: str | None) -> tuple[str, ...] | None:
+def _written(live: str | None) -> tuple[Disk, ...] | None:
     """By a guest that runs; None: nobody can read what libvirt says of it."""
     try:
         disks = parse_definition(live).disks if live is not None else None
     except MalformedDefinitionError:
         return None
-    return disks if disks is None else tuple(each.source for each in disks if not each.read_only and not each.is_empty)
+    return disks if disks is None else tuple(each for each in disks if not each.read_only and not each.is_empty)
 
 
 def dotted(version: int) -> str:

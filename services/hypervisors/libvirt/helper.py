@@ -22,7 +22,7 @@ METADATA_ELEMENT, LIVE, CONFIG, SECURE, INACTIVE = 2, 1, 2, 1, 2
 MANAGED_SAVE, SNAPSHOTS, KEEP_NVRAM, CHECKPOINTS, KEEP_TPM = 1, 2, 8, 16, 64
 KEEP_TPM_SINCE = 8_009_000
 AGENT_TIMEOUT = 2
-ACTIVE_NETWORKS = 2
+ACTIVE_NETWORKS, ACTIVE_DOMAINS = 2, 1
 FROM_RPC = 7
 ALL_PROCESSORS = -1
 
@@ -70,6 +70,11 @@ class Operations:
             "times": self._if_known(lambda: self._connection.getCPUStats(ALL_PROCESSORS)),
             "capabilities": self._connection.getCapabilities(),
         }
+
+    def live(self, namespace: str) -> list[dict[str, Any]]:
+        """Every domain that is active, and what it runs with, without secrets."""
+        found = (self._live(domain, namespace) for domain in self._connection.listAllDomains(ACTIVE_DOMAINS))
+        return [each for each in found if each is not None]
 
     def all(self, namespace: str) -> list[dict[str, Any]]:
         found = (self._seen(domain, namespace) for domain in self._connection.listAllDomains())
@@ -149,20 +154,23 @@ class Operations:
         module = importlib.import_module("libvirt_qemu")
         return module.qemuMonitorCommand(self._connection.lookupByUUIDString(uuid), command, 0)
 
+    def _live(self, domain: Any, namespace: str) -> dict[str, Any] | None:
+        """None: it went away between two looks."""
+        seen = self._seen(domain, namespace)
+        try:
+            return seen and seen | {"live": domain.XMLDesc(0) if seen["active"] else None}
+        except self._libvirt.libvirtError as error:
+            if error.get_error_code() == NO_DOMAIN:
+                return None
+            raise
+
     def _surveyed(self, domain: Any, namespace: str) -> dict[str, Any] | None:
         """None: it went away between two looks."""
+        live = self._live(domain, namespace)
         try:
-            active, persistent = bool(domain.isActive()), bool(domain.isPersistent())
-            state, reason = domain.state()
-            return {
-                "uuid": domain.UUIDString(),
-                "name": domain.name(),
-                "state": state,
-                "reason": reason,
-                "active": active,
+            persistent = live is not None and bool(domain.isPersistent())
+            return live and live | {
                 "definition": domain.XMLDesc(INACTIVE),
-                "live": domain.XMLDesc(0) if active else None,
-                "mark": self._mark(domain, namespace),
                 "autostart": persistent and self._if_known(lambda: bool(domain.autostart())),
                 "managed_save": persistent and self._if_known(lambda: bool(domain.hasManagedSaveImage())),
             }

@@ -12,18 +12,23 @@ from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.names import NAMESPACE
 
 
-class SurveyedDomain(Frozen):
-    """`definition` is what it is started from the next time, and `live` what runs, both without secrets; `state` and
-    `reason` are virDomainState and its reason; `mark` is of what runs, if it runs."""
+class LiveDomain(Frozen):
+    """`live` is what runs, without secrets; `state` and `reason` are virDomainState and its reason; `mark` is of what
+    runs, if it runs."""
 
     id: str
     name: str
     state: int
     reason: int = 0
     active: bool
-    definition: str
     live: str | None = None
     mark: str | None = None
+
+
+class SurveyedDomain(LiveDomain):
+    """`definition` is what it is started from the next time, without secrets."""
+
+    definition: str
     autostart: bool | None = None
     managed_save: bool | None = None
 
@@ -49,6 +54,16 @@ def survey_of(connection: LibvirtConnection, kind: str, *, host: str) -> Survey:
         raise unavailable(error, host=host) from error
     domains = [each | {"id": each["uuid"].lower()} for each in found["domains"]]
     return Survey.model_validate(found | {"domains": sorted(domains, key=lambda each: each["name"])})
+
+
+def live_domains(connection: LibvirtConnection, *, host: str) -> tuple[LiveDomain, ...]:
+    """Those that are active, by id. Raises HypervisorUnableError, HypervisorUnavailableError."""
+    try:
+        found = connection.reading("live", NAMESPACE)
+    except LibvirtError as error:
+        raise unavailable(error, host=host) from error
+    domains = (LiveDomain.model_validate(each | {"id": each["uuid"].lower()}) for each in found)
+    return tuple(sorted((each for each in domains if each.active), key=lambda each: each.id))
 
 
 def followed(domain: SurveyedDomain) -> Definition:

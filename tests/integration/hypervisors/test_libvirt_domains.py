@@ -20,10 +20,12 @@ from evacuation.model import PowerState, RootDisk
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains
 from services.hypervisors.libvirt.driver import LibvirtHypervisor
+from services.hypervisors.libvirt.look import LibvirtLook
 from services.hypervisors.libvirt.metadata import epoch_of
 from services.hypervisors.libvirt.names import NAMESPACE
 from tests.integration.hypervisors.worlds import INSTANCE, OTHER, LibvirtWorld, call, eventually, spawn, spec
 
+BOTH = (INSTANCE, OTHER)
 SHUT_DOWN = PowerState.SHUTDOWN
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -65,6 +67,17 @@ def bench(libvirt_world: LibvirtWorld) -> Bench:
 def test_inventory_gives_a_domain_without_a_mark_the_oldest_epoch(bench: Bench) -> None:
     bench.define(run=True)
     assert bench.driver.inventory() == (m.GuestState(instance_id=INSTANCE, epoch=0, power_state=PowerState.RUNNING),)
+
+
+def test_look_tells_of_what_runs_and_by_which_mark(bench: Bench) -> None:
+    bench.define(run=True)
+    bench.define(name="off", instance=OTHER)
+    spawn(bench.driver, spec(1))
+    found = LibvirtLook(bench.world.options("cmp-1"), bench.connection).look()
+    assert [(each.id, each.name, each.epoch, each.state, each.disks) for each in found.domains if each.id in BOTH] == [
+        (INSTANCE, "web-01", 1, "running", ())
+    ]
+    assert [each.path for each in found.shared] == [str(bench.world.path / "shared")]
 
 
 def test_spawn_marks_the_guest_that_was_there_before_when_its_epoch_is_the_first(bench: Bench) -> None:

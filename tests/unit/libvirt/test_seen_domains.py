@@ -11,7 +11,7 @@ from tests.unit.libvirt.world import INSTANCE, STORED
 LIVE = f"""<domain type='kvm' id='3'><name>web</name><uuid>{INSTANCE}</uuid><memory>1024</memory><devices>
 <disk type='file' device='disk'><source file='/shared/web.qcow2' index='2'/><target dev='vda'/></disk>
 <disk type='network' device='disk'><source protocol='nbd' name='a1'><host name='s' port='1'/></source>
-<target dev='vdb'/></disk>
+<target dev='vdb'/><shareable/></disk>
 <disk type='file' device='cdrom'><target dev='sda'/><readonly/></disk>
 <disk type='file' device='cdrom'><source file='/iso/seed.iso'/><target dev='sdb'/><readonly/></disk>
 </devices></domain>"""
@@ -26,6 +26,7 @@ def test_a_running_domain_is_told_with_its_live_mark_and_the_disks_it_writes_to(
     seen = seen_domain(domain(mark=mark_text(INSTANCE, 7, None), autostart=True, managed_save=False))
     assert (seen.epoch, seen.state, seen.active) == (7, "running", True)
     assert seen.disks == ("/shared/web.qcow2", "nbd:a1")
+    assert seen.shareable == ("nbd:a1",)
     assert (seen.autostart, seen.managed_save) == (True, False)
 
 
