@@ -24,8 +24,8 @@ from workflows.ask_hosts import AskHosts
 log = structlog.stdlib.get_logger("worker")
 LONGEST = 10.0
 """Seconds for all of them, times the time scale: who has not answered by then is no witness."""
-PAGE = 100
-"""Hosts that one workflow asks."""
+PAGE, PAGE_WITH_GUESTS = 100, 4
+"""Hosts that one workflow asks: all that they say of their guests goes into one message."""
 SLOWER = 3
 """Times as long, where a person waits for what runs on every host."""
 LOOK = 0.5
@@ -69,16 +69,23 @@ async def ask_hosts(
     client: Client, settings: Settings, requests: Sequence[ProbeRequest], *, guests: bool
 ) -> tuple[HostAnswer, ...]:
     """An answer for each, a page of them at a time. Raises RPCError; WorkflowFailureError: no control worker serves."""
-    pages = [requests[first : first + PAGE] for first in range(0, len(requests), PAGE)]
+    pages = pages_of(requests, guests=guests)
+    longest = LONGEST * (SLOWER if guests else 1)
     answers = await asyncio.gather(
-        *(_ask(client, settings, number, page, guests=guests) for number, page in enumerate(pages))
+        *(ask_page(client, settings, n, page, guests=guests, longest=longest) for n, page in enumerate(pages))
     )
     return tuple(each for page in answers for each in page)
 
 
-async def _ask(
-    client: Client, settings: Settings, number: int, page: Sequence[ProbeRequest], *, guests: bool
+def pages_of(requests: Sequence[ProbeRequest], *, guests: bool) -> list[Sequence[ProbeRequest]]:
+    page = PAGE_WITH_GUESTS if guests else PAGE
+    return [requests[first : first + page] for first in range(0, len(requests), page)]
+
+
+async def ask_page(
+    client: Client, settings: Settings, number: int, page: Sequence[ProbeRequest], *, guests: bool, longest: float
 ) -> tuple[HostAnswer, ...]:
+    """`longest`: seconds, times the time scale. `number`: no other page of this process has it. As `ask_hosts`."""
     asker = f"{socket.gethostname()}-{os.getpid()}"
     answers = await client.execute_workflow(
         AskHosts.run,
@@ -86,7 +93,7 @@ async def _ask(
         id=names.ask_hosts_id(asker, number),
         task_queue=names.CONTROL_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
-        execution_timeout=timedelta(seconds=LONGEST * (SLOWER if guests else 1) * max(settings.time_scale, 0.5)),
+        execution_timeout=timedelta(seconds=longest * max(settings.time_scale, 0.5)),
         static_summary="what have the hosts seen of the store?",
     )
     return answers.answers

@@ -29,6 +29,11 @@ def guests_of(stack: Stack, name: str) -> list[SeenGuest]:
     return [guest for guest in stack.world().guests if guest.instance_id == instance_id]
 
 
+def pid_of(guest: SeenGuest) -> int:
+    assert guest.pid is not None
+    return guest.pid
+
+
 @contextmanager
 def changed_rows(stack: Stack, table: str, *statements: str) -> Iterator[None]:
     """The table gets every row back as it was."""
@@ -63,7 +68,7 @@ def changed_disk(stack: Stack, name: str, change: Callable[[list[bytes]], list[b
 
 @contextmanager
 def paused(stack: Stack, name: str) -> Iterator[None]:
-    pids = [guest.pid for guest in guests_of(stack, name)]
+    pids = [pid_of(guest) for guest in guests_of(stack, name)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     stack.until(lambda: not any(guest.writes for guest in guests_of(stack, name)), f"{name} is paused")
@@ -106,7 +111,7 @@ def _launch(stack: Stack, name: str, host: str, epoch: int, held: int) -> Launch
 def _end(stack: Stack, name: str, host: str) -> None:
     for guest in guests_of(stack, name):
         if guest.host == host:
-            os.kill(guest.pid, signal.SIGKILL)
+            os.kill(pid_of(guest), signal.SIGKILL)
     stack.until(lambda: not any(g.host == host for g in guests_of(stack, name)), f"{name} is gone from {host}")
 
 

@@ -4,13 +4,15 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from embedded.state import settings_for
 from evacuation.names import delete_instance_id
 from services.hypervisors.process import ProcessHost
-from tests.scenarios.damage import changed_disk, changed_rows, disk_of, extra_guest, guests_of, paused, state_dir
+from tests.scenarios.damage import changed_disk, changed_rows, disk_of, extra_guest, guests_of, paused, pid_of, state_dir
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.timeout(180)
@@ -189,6 +191,45 @@ def test_check_names_a_second_copy(stack: Stack):
         assert_named(stack, ("I1", "web-01"), ("I2", "web-01"))
 
 
+def test_check_sees_what_the_hosts_workers_tell_where_no_host_is_here(stack: Stack, tmp_path: Path):
+    far = elsewhere(stack, tmp_path)
+    answer = far.run("check --json")
+    assert (answer.code, answer.json) == (0, []), answer
+    with extra_guest(stack, "web-01", "cmp-3", epoch=9), paused(stack, "db-01"):
+        answer = far.run("check --json")
+    assert answer.code == 1, answer
+    named = {(each["rule"], each["subject"]): each["message"] for each in answer.json}
+    assert set(named) == {("copies", "web-01"), ("not-allowed", "web-01"), ("runs-otherwise", "db-01")}
+    assert named["copies", "web-01"] == "2 copies run: cmp-1 (epoch 1), cmp-3 (epoch 9)"
+    assert "was not seen" not in answer.err
+
+
+def test_check_names_the_host_that_nobody_hears_from_where_no_host_is_here(stack: Stack, tmp_path: Path):
+    worker = stack.worker("cmp-3")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        answer = elsewhere(stack, tmp_path).run("check --json")
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert (answer.code, answer.json) == (0, []), answer
+    assert "not checked: cmp-3 was not seen: it does not answer" in answer.err
+    assert "cmp-1 was not seen" not in answer.err
+
+
+def elsewhere(stack: Stack, directory: Path) -> Stack:
+    """The same fleet, for whoever has nothing of it on his machine."""
+    with stack.as_environment():
+        settings = settings_for()
+    far = Stack(directory, None)
+    far.environment = stack.environment | {
+        "EVACUATE_STATE_DIR": str(directory / "state"),
+        "EVACUATE_DATABASE_URL": settings.store_url,
+        "EVACUATE_TEMPORAL_ADDRESS": str(settings.temporal_address),
+        "EVACUATE_TEMPORAL_NAMESPACE": str(settings.temporal_namespace),
+    }
+    return far
+
+
 def test_check_names_a_guest_that_nothing_allows(stack: Stack):
     with extra_guest(stack, "cold-01", "cmp-1", epoch=1):
         assert_named(stack, ("I2", "cold-01"))
@@ -205,13 +246,13 @@ def test_check_names_a_paused_guest(stack: Stack):
 
 
 def test_check_names_a_guest_that_died_alone_until_its_host_boots_again(stack: Stack):
-    os.kill(guests_of(stack, "db-01")[0].pid, signal.SIGKILL)
+    os.kill(pid_of(guests_of(stack, "db-01")[0]), signal.SIGKILL)
     assert_named(stack, ("I3", "db-01"))
     power_cycle(stack, "cmp-3")
 
 
 def test_guest_that_died_alone_is_started_where_it_was_as_check_says(stack: Stack):
-    os.kill(guests_of(stack, "db-01")[0].pid, signal.SIGKILL)
+    os.kill(pid_of(guests_of(stack, "db-01")[0]), signal.SIGKILL)
     assert_named(stack, ("I3", "db-01"))
     assert "evacuate instance start db-01" in stack.run("check").out
     answer = stack.run("instance start db-01 --json")
