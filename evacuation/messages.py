@@ -541,7 +541,7 @@ class AbandonEvacuation(Frozen):
 
 
 class HostReport(Answered):
-    """A host's own worker says who it is and what runs there. `domains`: in place of `guests`, where that was asked for,
+    """A host's own worker says who it is and what runs there. `domains`: in place of `guests`, if that was asked for
     and its hypervisor can tell."""
 
     host: str

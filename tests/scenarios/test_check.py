@@ -12,7 +12,16 @@ import pytest
 from embedded.state import settings_for
 from evacuation.names import delete_instance_id
 from services.hypervisors.process import ProcessHost
-from tests.scenarios.damage import changed_disk, changed_rows, disk_of, extra_guest, guests_of, paused, pid_of, state_dir
+from tests.scenarios.damage import (
+    changed_disk,
+    changed_rows,
+    disk_of,
+    extra_guest,
+    guests_of,
+    paused,
+    pid_of,
+    state_dir,
+)
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.timeout(180)

@@ -167,7 +167,9 @@ def test_check_goes_on_where_temporal_is_away() -> None:
     observer = HostObserver(settings, [m.ProbeRequest(host=f"cmp-{n}", hypervisor_uuid=None) for n in (1, 2)])
     for _ in range(2):
         _, sight = observer.look(lambda: world().rows)
-        assert sight.missing[0].startswith("cmp-1, cmp-2, and what they have seen of the store: Temporal does not answer")
+        assert sight.missing[0].startswith(
+            "cmp-1, cmp-2, and what they have seen of the store: Temporal does not answer"
+        )
         assert sight.guests == ()
 
 
