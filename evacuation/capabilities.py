@@ -1,5 +1,7 @@
 """What a host with a libvirt says of itself: what it can run, what it sees, and which domains are there."""
 
+from datetime import datetime
+
 from evacuation.model import Frozen
 
 
@@ -46,6 +48,16 @@ class Unreported(Frozen):
     why: str
 
 
+class PutOff(Frozen):
+    """A followed guest that libvirtd would have started on its own account, when that was last found, and why that is
+    still so; empty: it is off."""
+
+    id: str
+    name: str
+    at: datetime
+    why_not: str = ""
+
+
 class HostCapabilities(Frozen):
     """None: not known, or whatever a definition asks for is replaced by the host's own setting."""
 
@@ -63,3 +75,7 @@ class HostCapabilities(Frozen):
     shared: tuple[SharedDirectory, ...] = ()
     domains: tuple[SeenDomain, ...] = ()
     unreported: tuple[Unreported, ...] = ()
+    autostarts: tuple[PutOff, ...] = ()
+    """Of the last days."""
+    held: bool | None = None
+    """At its power-on nothing starts a followed guest before the host is reconciled. None also: it has no systemd."""

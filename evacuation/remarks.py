@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from evacuation.capabilities import HostCapabilities, PutOff, SeenDomain
 from evacuation.request import accept_remedy
 from evacuation.views import HostView
 
@@ -26,3 +27,39 @@ def remarks(host: HostView) -> Iterator[str]:
 
 def _awaited(host: HostView) -> str:
     return f"hypervisor {host.hypervisor_uuid}" if host.hypervisor_uuid else "another board, whichever comes first"
+
+
+def notes_of_host(said: HostCapabilities) -> Iterator[str]:
+    """By what it reports of itself."""
+    if said.held is False:
+        yield (
+            "evacuate-hold.service is not enabled there: at its power-on libvirt starts what has autostart, and "
+            "libvirt-guests what ran, before the host is reconciled; install it: docs/deploy.md"
+        )
+
+
+def notes_of_guest(said: HostCapabilities, instance_id: str) -> Iterator[str]:
+    """By what its host reports of it."""
+    yield from (_autostart(each) for each in said.autostarts if each.id == instance_id)
+    yield from (_saved(each) for each in said.domains if each.id == instance_id and is_saved(each))
+
+
+def is_saved(domain: SeenDomain) -> bool:
+    """A followed guest that does not run, and whose next start would go on from a saved memory."""
+    return not domain.active and bool(domain.managed_save) and bool(domain.epoch)
+
+
+def _autostart(found: PutOff) -> str:
+    if found.why_not:
+        return (
+            f"autostart of {found.name} is on, and cannot be put off: {found.why_not}: "
+            f"run there: virsh autostart --disable {found.name}"
+        )
+    return f"autostart of {found.name} was on at {found.at:%Y-%m-%d %H:%M:%S} UTC and is off again: see who sets it"
+
+
+def _saved(domain: SeenDomain) -> str:
+    return (
+        f"{domain.name} has a managed save: elsewhere it comes back without that memory; "
+        f"if nobody needs it, run there: virsh managedsave-remove {domain.name}"
+    )

@@ -13,6 +13,7 @@ from evacuation.capabilities import HostCapabilities, Unreported
 from evacuation.errors import EvacuateError
 from evacuation.messages import DefinedGuest, HypervisorReport, ReportHostInput, StoredDefinition
 from evacuation.ports import Hypervisor, Reporter
+from evacuation.remarks import is_saved
 from evacuation.texts import size
 from services.settings import Settings
 from workers.serving import forever
@@ -70,6 +71,25 @@ class LeftOut:
         self._named = found
 
 
+class Restless:
+    """Names followed guests that could have been started, or gone on, on another account than ours: each time anew."""
+
+    def __init__(self) -> None:
+        self._named: frozenset[object] = frozenset()
+
+    def tell(self, said: HostCapabilities) -> None:
+        saved = [each for each in said.domains if is_saved(each)]
+        for each in said.autostarts:
+            if each not in self._named and each.why_not:
+                log.warning("autostart of a followed guest cannot be put off", guest=each.name, cause=each.why_not)
+            elif each not in self._named:
+                log.warning("autostart of a followed guest was on and is off again", guest=each.name)
+        for each in saved:
+            if each.id not in self._named:
+                log.warning("a followed guest has a managed save", guest=each.name)
+        self._named = frozenset((*said.autostarts, *(each.id for each in saved)))
+
+
 def _parts(guests: Sequence[DefinedGuest]) -> Iterator[tuple[DefinedGuest, ...]]:
     """At least one, which may be empty."""
     part: list[DefinedGuest] = []
@@ -90,11 +110,12 @@ async def keep_reporting(client: Client, settings: Settings, hypervisor: Hypervi
     if reporter is None:
         await forever()
         return
-    news, left = News(), LeftOut()
+    news, left, restless = News(), LeftOut(), Restless()
     while True:
         try:
             report = await asyncio.to_thread(lambda: reporter.report(hypervisor.identity().incarnation))
             left.tell(report.capabilities.unreported)
+            restless.tell(report.capabilities)
             for part in news.of(report):
                 if await _is_told(client, settings, part):
                     news.told(part)

@@ -15,7 +15,7 @@ from services.hypervisors.libvirt.obstacles import Destination, Obstacle, duplic
 from services.sql.statements import execute
 from services.sql.tables import HostRow, InstanceRow
 
-OF_ITS_OWN = ("domains", "unreported")
+OF_ITS_OWN = ("domains", "unreported", "autostarts", "held")
 """What no two hosts have in common."""
 _RAW = type_coerce(col(HostRow.capabilities), JSON)
 _REPORTED = select(HostRow.name, _RAW).where(col(HostRow.name).in_(bindparam("hosts", expanding=True)))

@@ -112,14 +112,17 @@ def _require_known_skips(found: Sequence[Survey], skip: Sequence[str]) -> None:
 
 
 def mark_guests(uri: str, epochs: dict[str, int], *, timeout: float) -> bool:
-    """Each of these domains carries its epoch, if it carried none, and is not started by libvirtd on its own account;
-    whether one carried none. Raises HypervisorUnavailableError, HypervisorUnableError."""
+    """Each of these domains carries its epoch, if it carried none, and is not started by libvirtd on its own account,
+    also if that was set since; whether one carried none. Raises HypervisorUnavailableError, HypervisorUnableError."""
     with closing(LibvirtConnection(uri, uri, timeout=timeout)) as connection:
         domains = Domains(connection)
         try:
-            unmarked = [each for each in domains.all() if each.instance_id in epochs and each.epoch == UNMARKED]
+            here = [each for each in domains.all() if each.instance_id in epochs]
+            unmarked = [each for each in here if each.epoch == UNMARKED]
             for seen in unmarked:
                 domains.mark(seen.instance_id, epochs[seen.instance_id])
+            for seen in here:
+                domains.put_off_autostart(seen.instance_id)
         except LibvirtError as error:
             raise unavailable(error, host=uri) from error
     return bool(unmarked)

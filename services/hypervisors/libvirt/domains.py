@@ -59,6 +59,10 @@ class Domains:
     def autostarts(self, instance_id: str) -> bool:
         return bool(self._connection.reading("autostart", instance_id))
 
+    def put_off_autostart(self, instance_id: str) -> None:
+        """It is not started by libvirtd on its own account."""
+        self._connection.run("set_autostart", instance_id, False)
+
     def define(self, xml: str) -> None:
         """Defined, and never started by libvirtd on its own account."""
         self._connection.run("define", xml)
@@ -67,7 +71,7 @@ class Domains:
         """The domain carries this epoch, running or not, and is not started by libvirtd on its own account."""
         seen = self.find(instance_id)
         text = mark_text(instance_id, epoch, seen.mark if seen else None)
-        self._connection.run("set_autostart", instance_id, False)
+        self.put_off_autostart(instance_id)
         self._connection.run("mark", instance_id, text, PREFIX, NAMESPACE)
 
     def create(self, instance_id: str, *, timeout: float, beat: Callable[[str], None] = no_beat) -> None:

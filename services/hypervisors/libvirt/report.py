@@ -7,8 +7,10 @@ from evacuation.capabilities import HostCapabilities, Unreported
 from evacuation.errors import MalformedDefinitionError
 from evacuation.messages import DefinedGuest, HypervisorReport
 from evacuation.texts import shorten
+from services.hypervisors.libvirt.autostart import Autostarts
 from services.hypervisors.libvirt.capabilities import capabilities_of
 from services.hypervisors.libvirt.connection import LibvirtConnection
+from services.hypervisors.libvirt.hold import is_held
 from services.hypervisors.libvirt.markers import mark_all
 from services.hypervisors.libvirt.network_devices import network_devices
 from services.hypervisors.libvirt.options import LibvirtOptions
@@ -21,19 +23,23 @@ LONGEST, MOST = 300, 200
 class LibvirtReporter:
     """The port `Reporter`."""
 
-    def __init__(self, options: LibvirtOptions) -> None:
+    def __init__(self, options: LibvirtOptions, connection: LibvirtConnection | None = None) -> None:
         self._options = options
-        self._connection = LibvirtConnection(options.uri, options.host, timeout=options.call_timeout)
+        self._connection = connection or LibvirtConnection(options.uri, options.host, timeout=options.call_timeout)
+        self._autostarts = Autostarts(self._connection, options.state_dir)
 
     def report(self, incarnation: str) -> HypervisorReport:
-        found = survey_of(self._connection, self._options.domain_type, host=self._options.host)
+        """As the host is afterwards: autostart of guests of ours is put off."""
+        surveyed = survey_of(self._connection, self._options.domain_type, host=self._options.host)
+        found, autostarts = self._autostarts.put_off(surveyed)
         guests, unreported = guests_of(found)
+        own = {"unreported": unreported, "autostarts": autostarts, "held": is_held(self._options.uri)}
         return HypervisorReport(
             host=self._options.host,
             incarnation=incarnation,
             at=datetime.now(UTC),
             uptime=time.monotonic(),
-            capabilities=self._completed(capabilities_of(found)).model_copy(update={"unreported": unreported}),
+            capabilities=self._completed(capabilities_of(found)).model_copy(update=own),
             guests=guests,
         )
 
