@@ -46,10 +46,13 @@ def list_hosts(as_json: JsonOption = False, state_dir: StateDirOption = None) ->
 @host_app.command("show", epilog=examples("host show cmp-1", "host show cmp-1 --json"))
 def show_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """One host."""
+    from evacuation.views import ShownHost
+
     require_name(host, "a host")
     with open_store() as services:
         found = services.views.host(host)
-    print_one(found, as_json=as_json)
+        shown = ShownHost(**dict(found), notes=services.views.notes(host))
+    print_one(shown, as_json=as_json)
     _remark((found,), as_json=as_json)
 
 
@@ -66,9 +69,10 @@ def preflight_host(host: HostArgument, as_json: JsonOption = False, state_dir: S
     with open_store() as services:
         services.views.resolve_host(host)
         found = services.views.preflight(host)
+        notes = services.views.notes(host)
         hosts, _ = services.ledger.to_be_asked()
     checks = check_power(settings(), hosts)
-    print_preflight(host, found, checks, as_json=as_json)
+    print_preflight(host, found, checks, notes, as_json=as_json)
     if not is_sound(host, found, checks):
         raise typer.Exit(NOT_RECOVERED)
 

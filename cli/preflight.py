@@ -17,19 +17,28 @@ class _Line(Frozen):
 
 
 class _Document(Preflight):
-    """`power`: of its host, and of others where something is wrong with it. None: it was not read."""
+    """`power`: of its host, and of others where something is wrong with it. None: it was not read. `host_notes`: of its
+    host, by its own report."""
 
     power: tuple[PowerCheck, ...] | None
+    host_notes: tuple[str, ...]
 
 
 def print_preflight(
-    host: str, found: Sequence[Preflight], checks: Sequence[PowerCheck] | None, *, as_json: bool
+    host: str,
+    found: Sequence[Preflight],
+    checks: Sequence[PowerCheck] | None,
+    notes: Sequence[str] = (),
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         power = None if checks is None else of_host(host, checks)
-        print_json([_Document(**dict(each), power=power) for each in found])
+        print_json([_Document(**dict(each), power=power, host_notes=tuple(notes)) for each in found])
     else:
         print_table([_line(each) for each in found], tuple(_Line.model_fields))
+    for line in notes:
+        say(f"{host}: {line}")
     for line in told(host, checks) if checks else ():
         say(line)
     cannot = sum(not each.can for each in found)

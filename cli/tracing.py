@@ -67,7 +67,8 @@ def _instance_of(identity: str) -> "InstanceView":
 def check(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """Verify the invariants on the live store, the hosts and the disks; exit 1 and name each breach.
 
-    Guests and disks are looked at where they are on this machine, so not those of libvirt hosts."""
+    Guests are seen on this machine, or by their hosts' workers; a host that does not answer is named. What is written
+    on the disks is looked at where they are on this machine."""
     from embedded.world import check as look
 
     with open_store() as services:

@@ -22,7 +22,7 @@ AT_ONCE = 16
 """Hosts."""
 LONGEST = 30.0
 """Seconds for all of them together, times the time scale: whom there was no time to ask was not seen."""
-PATIENCE = 10.0
+PATIENCE = 15.0
 """Seconds for each page of them, times the time scale."""
 WRITING = frozenset({"running", "in shutdown"})
 """States in which a domain writes: not one that starts, or that arrives by a migration."""

@@ -11,13 +11,15 @@ from evacuation.placement import place
 
 
 class Subject(Frozen):
-    """An instance of the host. `obstacles`: what keeps it from being evacuated to any host, a line each."""
+    """An instance of the host. `obstacles`: what keeps it from being evacuated to any host, a line each; `notes`: what
+    is to be known of it beside that."""
 
     instance_id: str
     name: str
     priority: int
     placement: PlacementRequest
     obstacles: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Preflight(Frozen):
@@ -28,6 +30,8 @@ class Preflight(Frozen):
     can: bool
     reasons: tuple[str, ...]
     destinations: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is to be known of it, and is no obstacle."""
 
 
 def preflight(subjects: Sequence[Subject], hosts: Sequence[Candidate]) -> tuple[Preflight, ...]:
@@ -93,4 +97,5 @@ def _answer(subject: Subject, *, reasons: tuple[str, ...] = (), destinations: tu
         can=bool(destinations),
         reasons=reasons,
         destinations=destinations,
+        notes=subject.notes,
     )

@@ -50,6 +50,12 @@ class HostView(Frozen):
         return any(each.seen_at is not None for each in self.replaced)
 
 
+class ShownHost(HostView):
+    """As `host show` prints it. `notes`: what is to be known of it by its own report, a line each."""
+
+    notes: tuple[str, ...] = ()
+
+
 class LedgerView(Frozen):
     """`doubt`: who has seen another ledger, or a later state of this one; nothing is started until it is reconciled."""
 

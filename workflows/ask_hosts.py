@@ -9,7 +9,7 @@ from evacuation import messages as m
 from evacuation.names import probe_queue
 from workflows.calls import call
 from workflows.failures import failure_of
-from workflows.policies import PROBE
+from workflows.policies import LIVE, PROBE
 
 with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities
@@ -41,7 +41,12 @@ async def _ask(request: m.ProbeRequest, input: m.AskHostsInput) -> m.HostAnswer:
             )
             return m.HostAnswer(host=request.host, ledger=answer.ledger)
         report = await call(
-            ProbeActivities.list_guests, request, queue=queue, policy=PROBE, tuning=input.tuning, about=about
+            ProbeActivities.list_guests,
+            request,
+            queue=queue,
+            policy=LIVE if request.live else PROBE,
+            tuning=input.tuning,
+            about=about,
         )
         return m.HostAnswer(host=request.host, report=report, ledger=report.ledger)
     except ActivityError as error:

@@ -8,6 +8,7 @@ from evacuation import preflight as pre
 from evacuation.errors import EvacuateError, RootDiskNotSharedError
 from evacuation.messages import EvacuationRequest
 from evacuation.ports import CheckFacts
+from evacuation.remarks import notes_of_guest, notes_of_host
 from evacuation.request import check
 from evacuation.sizes import require_travels
 from services.hypervisors.libvirt.definition import parse_definition
@@ -16,6 +17,7 @@ from services.sql.candidates import all_candidates
 from services.sql.choosing import request_of
 from services.sql.facts import facts_of
 from services.sql.judging import Judge, Reports
+from services.sql.rows import host_called
 from services.sql.tables import HostRow, InstanceRow
 
 
@@ -37,7 +39,24 @@ def _subject(session: Session, instance: InstanceRow, reports: Reports, hosts: S
         priority=instance.priority,
         placement=facts.placement.model_copy(update={"unable": unable}),
         obstacles=tuple(_obstacles(session, instance, facts)),
+        notes=tuple(_notes(session, instance)),
     )
+
+
+def _notes(session: Session, instance: InstanceRow) -> Iterator[str]:
+    host = session.get(HostRow, instance.host) if instance.host else None
+    if host is not None and host.capabilities is not None:
+        yield from notes_of_guest(host.capabilities, instance.id)
+
+
+def notes(session: Session, host: str) -> tuple[str, ...]:
+    """Of the host and of every guest of ours that it has, whether it lives there or not."""
+    row = session.get(HostRow, host_called(session, host))
+    if row is None or row.capabilities is None:
+        return ()
+    said = row.capabilities
+    guests = dict.fromkeys(each.id for each in (*said.autostarts, *said.domains))
+    return (*notes_of_host(said), *(line for each in guests for line in notes_of_guest(said, each)))
 
 
 def _obstacles(session: Session, instance: InstanceRow, facts: CheckFacts) -> Iterator[str]:

@@ -97,6 +97,12 @@ class SqlViews:
 
         return self._database.read(preflight, host)
 
+    def notes(self, host: str) -> tuple[str, ...]:
+        """What is to be known of a host by its own report, a line each. Raises HostNotFoundError."""
+        from services.sql.preflight import notes
+
+        return self._database.read(notes, host)
+
     def everything(self) -> "Rows":
         """All of it, from one moment."""
         from services.sql import picture

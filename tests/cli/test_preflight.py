@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from cli import power_checks
 from embedded.state import StateDir, settings_for
-from evacuation.messages import HostRef, HostReport, ProbeRequest
+from evacuation.capabilities import HostCapabilities, PutOff
+from evacuation.messages import HostRef, HostReport, HypervisorReport, ProbeRequest
 from evacuation.model import PowerReading
 from evacuation.power_check import PowerCheck
 from services.sql import open_services
@@ -31,7 +32,7 @@ def test_preflight_names_every_destination_and_why_it_will_not_do(evacuate: Comm
     answer = evacuate("host", "preflight", "cmp-1", "--json")
     assert answer.code == 1
     for each in json.loads(answer.out):
-        assert list(each) == ["instance_id", "name", "can", "reasons", "destinations", "power"]
+        assert list(each) == ["instance_id", "name", "can", "reasons", "destinations", "notes", "power", "host_notes"]
         assert (each["can"], each["destinations"]) == (False, [])
         assert each["reasons"] and all(reason.endswith(": down") for reason in each["reasons"])
 
@@ -138,3 +139,23 @@ def test_hosts_of_a_large_fleet_are_asked_a_page_at_a_time(state, monkeypatch: p
     hosts = [ProbeRequest(host=f"cmp-{number}", hypervisor_uuid=None) for number in range(70)]
     found = asyncio.run(power_checks.ask(settings_for(), hosts))
     assert [each.host for each in found] == [each.host for each in hosts] and pages == [32, 32, 6]
+
+
+def test_preflight_and_show_tell_what_would_start_guests_of_a_host_on_another_account(
+    evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _bring_up(store)
+    services = open_services(f"sqlite:///{store.store}")
+    said = HostCapabilities(held=False, autostarts=(PutOff(id="x", name="vm-1", at=datetime(2026, 1, 1, tzinfo=UTC)),))
+    report = HypervisorReport(
+        host="cmp-1", incarnation="boot-1", at=datetime(2026, 1, 1, tzinfo=UTC), capabilities=said, guests=()
+    )
+    services.hosts.record_report(report)
+    services.close()
+    answer = evacuate("host", "preflight", "cmp-1", "--json")
+    assert answer.code == 0
+    assert "autostart of vm-1 was on" in answer.err and "evacuate-hold.service is not enabled" in answer.err
+    assert all(len(each["host_notes"]) == 2 for each in json.loads(answer.out))
+    shown = evacuate("host", "show", "cmp-1", "--json")
+    assert [line.split()[0] for line in json.loads(shown.out)["notes"]] == ["evacuate-hold.service", "autostart"]
+    assert "autostart of vm-1 was on" in " ".join(evacuate("host", "show", "cmp-1").out.split())

@@ -29,6 +29,20 @@ def preflight(stack: AdoptingStack, host: str, exit_code: int) -> dict[str, Any]
     return {each["name"]: each for each in answer}
 
 
+def autostarting(guest: Foreign) -> str:
+    return guest.host.run("virsh", "-q", "list", "--all", "--autostart", "--name").strip()
+
+
+def second_copy(stack: AdoptingStack, guest: Foreign) -> str:
+    """By hand on b, with a disk of its own, so that no lock of QEMU's keeps it from running."""
+    path, disk = stack.lab.directory / "copy.xml", stack.lab.hosts["b"].home / "lib" / "images" / "copy.raw"
+    run("qemu-img", "create", "-q", "-f", "raw", str(disk), "8M")
+    path.write_text(guest.dump().replace(str(guest.disk), str(disk)).replace(str(guest.console), f"{disk}.console"))
+    stack.lab.hosts["b"].run("virsh", "-q", "define", str(path))
+    stack.lab.hosts["b"].run("virsh", "-q", "start", guest.name)
+    return guest.name
+
+
 def stored(stack: AdoptingStack, instance_id: str) -> str:
     services = open_services(f"sqlite:///{stack.directory / 'state.db'}")
     try:
@@ -48,7 +62,7 @@ def test_adopted_guest_comes_back_from_its_own_definition_when_its_host_dies(sta
     assert set(changes(stack.adopt()).values()) == {"unchanged"}
     mark = parse_definition(shared.dump())
     assert (mark.epoch, mark.signal) == (1, "serial")
-    assert shared.host.run("virsh", "-q", "list", "--all", "--autostart", "--name").strip() == ""
+    assert autostarting(shared) == ""
     assert not preflight(stack, "a", 1)["old-1"]["can"], "b has not said what it can run"
 
     stack.start_workers()
@@ -62,8 +76,23 @@ def test_adopted_guest_comes_back_from_its_own_definition_when_its_host_dies(sta
         "can": True,
         "reasons": [],
         "destinations": ["b"],
+        "notes": [],
+        "host_notes": [],
     }
     assert f"disk vda ({local.disk}) is local" in told["old-2"]["reasons"][0]
+
+    shared.host.run("virsh", "-q", "autostart", "old-1")
+    until(lambda: autostarting(shared) == "", "what started it at a power-on is off again", within=30)
+    until(lambda: preflight(stack, "a", 1)["old-1"]["notes"], "the pre-flight names it", within=30)
+    assert "autostart of old-1 was on at" in preflight(stack, "a", 1)["old-1"]["notes"][0]
+
+    copy = second_copy(stack, shared)
+    found = {each["rule"]: each["message"] for each in json.loads(stack.evacuate("check", "--json", exit_code=1))}
+    assert found["copies"] == "2 copies run: a (epoch 1), b (epoch 1)"
+    assert found["not-allowed"].startswith("epoch 1 runs on b, and no residence allows it: its place is a")
+    stack.lab.hosts["b"].run("virsh", "-q", "destroy", copy)
+    stack.lab.hosts["b"].run("virsh", "-q", "undefine", copy)
+    stack.evacuate("check")
 
     before = shared.dump()
     shared.host.run("virsh", "-q", "setmem", "old-1", "80M", "--config")

@@ -1,10 +1,15 @@
 """The pre-flight of a host, on the store."""
 
+from datetime import UTC, datetime
+
 from evacuation import messages as m
+from evacuation.capabilities import PutOff
 from evacuation.fleet import Fleet
 from evacuation.preflight import Preflight
 from tests.integration.sql.test_reports import ABLE, definition, report
 from tests.integration.sql.world import World, host, instance
+
+NIGHT = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
 
 def told(world: World, name: str = "cmp-1") -> dict[str, Preflight]:
@@ -77,3 +82,17 @@ def test_preflight_answers_from_the_store_when_the_host_is_dead(world: World) ->
     world.services.hosts.record_report(report(world, "cmp-2"))
     world.fence("cmp-1")
     assert told(world)["web-01"].destinations == ("cmp-2",)
+
+
+def test_preflight_notes_what_would_start_a_guest_on_another_account(world: World) -> None:
+    found = PutOff(id=world.id_of("web-01"), name="web-01", at=NIGHT)
+    stray = found.model_copy(update={"id": "elsewhere", "name": "gone-01"})
+    said = ABLE.model_copy(update={"autostarts": (found, stray), "held": False})
+    world.services.hosts.record_report(report(world, "cmp-1", capabilities=said))
+    notes = {name: each.notes for name, each in told(world).items()}
+    assert len(notes.pop("web-01")) == 1 and set(notes.values()) == {()}
+    assert told(world)["web-01"].can, "a note is no obstacle"
+    of_host = world.services.views.notes("cmp-1")
+    assert [line.partition(" ")[0] for line in of_host] == ["evacuate-hold.service", "autostart", "autostart"]
+    assert "gone-01" in of_host[2]
+    assert world.services.views.notes("cmp-2") == ()
