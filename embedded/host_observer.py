@@ -108,7 +108,7 @@ class _Asking:
             self.answers += found
         except WorkflowFailureError as error:
             if isinstance(error.cause, TimedOut):
-                self.why_no_more = "no control worker serves, so that hosts cannot be asked"
+                self.why_no_more = "no control worker answers in time, so that hosts cannot be asked"
             else:
                 why = f"it could not be asked: {error.cause}"
                 self.answers += [HostAnswer(host=each.host, why_not=why) for each in page]

@@ -73,7 +73,7 @@ SPAWN = Policy(start_to_close=120, schedule_to_start=15, heartbeat=10, once=True
 PROBE = Policy(start_to_close=3, deadline=3, once=True)
 
 LIVE = Policy(schedule_to_start=3, start_to_close=10, once=True)
-"""What runs on a host, read now: nobody takes it as soon as no worker is there, and a thousand guests take their time."""
+"""What runs on a host, read now. Who is not there is given up soon; a thousand guests take their time."""
 
 LOOK = Policy(start_to_close=60, deadline=90, once=True)
 """Reading a power for a person: a BMC may take as long as it does in a fence."""

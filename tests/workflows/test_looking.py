@@ -53,7 +53,9 @@ async def test_nobody_is_asked_where_no_control_worker_serves(env, monkeypatch: 
     monkeypatch.setattr("embedded.host_observer.PATIENCE", 1.0)
     begun = time.monotonic()
     found = await asyncio.wait_for(ask_all(env.client, QUICK, requests(40)), 20)
-    assert found.answers == () and found.why_no_more == "no control worker serves, so that hosts cannot be asked"
+    assert (
+        found.answers == () and found.why_no_more == "no control worker answers in time, so that hosts cannot be asked"
+    )
     assert time.monotonic() - begun < 10
 
 

@@ -1,4 +1,4 @@
-"""No guest of ours is started by libvirtd on its own account: whatever sets it to autostart, each report puts it off."""
+"""No guest of ours is started by libvirtd on its own account: whoever set its autostart, each report puts it off."""
 
 from collections.abc import Callable
 from contextlib import suppress

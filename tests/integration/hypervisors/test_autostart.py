@@ -108,9 +108,7 @@ def test_managed_save_of_a_followed_guest_is_named_and_kept(bench: Bench) -> Non
     saved = said.model_copy(
         update={
             "autostarts": (),
-            "domains": tuple(
-                each.model_copy(update={"active": False, "managed_save": True}) for each in said.domains
-            ),
+            "domains": tuple(each.model_copy(update={"active": False, "managed_save": True}) for each in said.domains),
         }
     )
     restless = Restless()
