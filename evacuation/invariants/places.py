@@ -6,6 +6,7 @@ from evacuation.invariants.breach import Case, Rule, case
 from evacuation.invariants.seen import SeenGuest, SeenResidence
 from evacuation.invariants.world import World
 from evacuation.messages import AttemptPhase
+from evacuation.model import EvidenceKind
 
 UNMARKED, FIRST = 0, 1
 """Epochs: of a guest without a mark, and of the residence that loading a fleet writes."""
@@ -13,7 +14,7 @@ UNMARKED, FIRST = 0, 1
 
 def copies(world: World) -> Iterator[Case]:
     for instance_id, guests in world.guests_of.items():
-        found = [guest for guest in guests if guest.writes]
+        found = [guest for guest in guests if guest.writes and not _has_lost_its_disks(world, guest)]
         if len(found) > 1:
             where = ", ".join(f"{guest.host} {guest.known_by}" for guest in found)
             yield case(world.name(instance_id), number=len(found), where=where)
@@ -35,7 +36,7 @@ def false_evidence(world: World) -> Iterator[Case]:
 
 def not_allowed(world: World) -> Iterator[Case]:
     for guest in world.guests:
-        if guest.writes and not _is_allowed(world, guest):
+        if guest.writes and not _is_allowed(world, guest) and not _has_lost_its_disks(world, guest):
             about = f"epoch {guest.epoch} on {guest.host}"
             found = f"epoch {guest.epoch} runs on {guest.host}" + (f" (pid {guest.pid})" if guest.pid else "")
             places = (f"{row.host} (epoch {row.epoch})" for row in world.unproven.get(guest.instance_id, []))
@@ -60,6 +61,14 @@ def _is_allowed(world: World, guest: SeenGuest) -> bool:
         row.host == guest.host and _is_of(row, guest.epoch) and row.incarnation in (None, guest.incarnation)
         for row in world.unproven.get(guest.instance_id, [])
     )
+
+
+def _has_lost_its_disks(world: World, guest: SeenGuest) -> bool:
+    """For good, and nobody could switch its host off: it is left alone until that serves again."""
+    row = world.residences.get((guest.instance_id, guest.epoch))
+    if row is None or row.proof != EvidenceKind.STORAGE_REVOKED or world.is_in_service(guest.host):
+        return False
+    return (row.host, row.incarnation) == (guest.host, guest.incarnation)
 
 
 def _is_of(row: SeenResidence, epoch: int) -> bool:

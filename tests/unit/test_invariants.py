@@ -76,6 +76,17 @@ def recovered(status: str = "done", **differs: Any) -> World:
     return world(**(usual | differs))
 
 
+def left_by_a_storage_fence(state: str) -> World:
+    """It runs on cmp-2, and what it was on cmp-1 can write to nothing any more."""
+    return recovered(
+        hosts=(host("cmp-1", state=state), host("cmp-2")),
+        residences=(residence("web", "cmp-1", proof="storage-revoked"), residence("web", "cmp-2", 2)),
+        boots={"cmp-1": "boot of cmp-1", "cmp-2": "boot of cmp-2"},
+        guests=(guest("web", "cmp-1"), guest("web", "cmp-2", 2)),
+        returning=frozenset({"cmp-1"}),
+    )
+
+
 SOUND: dict[str, World] = {
     "an instance at rest": world(),
     "a stopped instance": world(instances=(instance("web", "cmp-1", vm_state="stopped"),), guests=()),
@@ -123,6 +134,7 @@ SOUND: dict[str, World] = {
         writes("/local/a", seen_from="cmp-1"), writes("/local/a", seen_from="cmp-2")
     ),
     "two disks of a stranger": world(strangers=(guest("other", "cmp-2", 0, disks=(writes("/san/b"),)),)),
+    "a guest whose disks were taken away, on a host that nobody has switched off": left_by_a_storage_fence("down"),
     "a host that nobody has seen": world(guests=(), boots={}, identities={}),
     "an evacuation that ended well": recovered(),
     "an evacuation that ended well, and its source is back": recovered("completed", hosts=BACK),
@@ -379,6 +391,10 @@ OTHERS: dict[str, tuple[World, set[tuple[str, str]]]] = {
             strangers=(OLD_COPY,),
         ),
         {("I1", "web")},
+    ),
+    "a guest whose disks were taken away, on a host that serves again": (
+        left_by_a_storage_fence("up"),
+        {("I1", "web"), ("I2", "web")},
     ),
     "a guest that lives behind its fence": (world(hosts=FENCED), {("I2", "cmp-1")}),
     "a paused guest behind its fence": (
