@@ -28,6 +28,8 @@ class SeenDomain(Frozen):
     """What it writes to as it runs: paths, PROTOCOL:NAME, POOL/VOLUME; None also for a domain that does not run."""
     shareable: tuple[str, ...] = ()
     """Those of them that its definition lets others write to as well."""
+    named: tuple[str, ...] | None = None
+    """Those that its definition names in place of some of these: a start by libvirt itself would go on from them."""
     autostart: bool | None = None
     managed_save: bool | None = None
     """Its next start goes on from a saved memory, as it was then."""

@@ -42,6 +42,26 @@ def notes_of_guest(said: HostCapabilities, instance_id: str) -> Iterator[str]:
     """By what its host reports of it."""
     yield from (_autostart(each) for each in said.autostarts if each.id == instance_id)
     yield from (_saved(each) for each in said.domains if each.id == instance_id and is_saved(each))
+    yield from (line for each in said.domains if each.id == instance_id for line in _of_its_run(each))
+
+
+HALTED = {
+    "crashed": "it holds its disks and does nothing: start it anew: evacuate instance start {name}",
+    "paused by an I/O error": "make room on its storage, or mend it, and run there: virsh resume {name}",
+    "migrating": "it goes on when that has ended: virsh domjobinfo {name}",
+}
+"""What to do, by state."""
+
+
+def _of_its_run(domain: SeenDomain) -> Iterator[str]:
+    if domain.state in HALTED:
+        yield f"{domain.name} is {domain.state} there: {HALTED[domain.state].format(name=domain.name)}"
+    if domain.named:
+        yield (
+            f"{domain.name} writes to {', '.join(domain.disks or ())}, and its definition there names "
+            f"{', '.join(domain.named)}: elsewhere it goes on from what it writes to, a start by virsh would not; "
+            f"define it as it runs: virsh dumpxml {domain.name}, virsh define"
+        )
 
 
 def is_saved(domain: SeenDomain) -> bool:

@@ -94,10 +94,17 @@ def _differs(world: World, row: SeenInstance) -> str | None:
     if row.vm_state == VmState.ACTIVE and not here:
         return f"it is active on {row.host}, and nothing of it runs there"
     if row.vm_state == VmState.ACTIVE and not any(guest.writes for guest in here):
-        return f"it is active on {row.host}, and its guest there is {here[0].state or 'paused'}"
+        return f"it is active on {row.host}, and its guest there is {_halted(here[0].state or 'paused')}"
     if row.vm_state == VmState.STOPPED and any(guest.writes for guest in here):
         return f"it is stopped, and its guest runs on {row.host}"
     return None
+
+
+def _halted(state: str) -> str:
+    """Not all that a start puts right should be started."""
+    if state == "paused by an I/O error":
+        return f"{state} (once its storage is mended, virsh resume there keeps its memory, which a start throws away)"
+    return state
 
 
 POWER = {VmState.ACTIVE: PowerState.RUNNING, VmState.STOPPED: PowerState.SHUTDOWN}

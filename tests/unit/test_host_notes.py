@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from evacuation.capabilities import HostCapabilities, PutOff, SeenDomain
 from evacuation.remarks import notes_of_guest, notes_of_host
 
@@ -37,3 +39,25 @@ def test_host_that_is_not_held_is_told_and_one_of_which_that_is_not_known_is_not
     (line,) = notes_of_host(HostCapabilities(held=False))
     assert "evacuate-hold.service is not enabled" in line
     assert tuple(notes_of_host(HostCapabilities(held=True))) == tuple(notes_of_host(HostCapabilities())) == ()
+
+
+def test_guest_that_writes_to_another_disk_than_its_definition_names_is_told_with_both() -> None:
+    domain = SeenDomain(id="id-1", name="web", active=True, disks=("/vms/web.s1",), named=("/vms/web.qcow2",))
+    (line,) = notes_of_guest(HostCapabilities(domains=(domain,)), "id-1")
+    assert "/vms/web.qcow2" in line and "/vms/web.s1" in line and "virsh define" in line
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [("paused by an I/O error", "virsh resume"), ("crashed", "evacuate instance start web"), ("migrating", "virsh domjobinfo web")],
+)
+def test_guest_that_does_not_go_on_is_told_with_what_to_do(state: str, remedy: str) -> None:
+    domain = SeenDomain(id="id-1", name="web", active=True, state=state)
+    (line,) = notes_of_guest(HostCapabilities(domains=(domain,)), "id-1")
+    assert f"web is {state} there" in line and remedy in line
+
+
+def test_nothing_is_said_of_a_guest_that_runs_or_that_somebody_paused() -> None:
+    for state in ("running", "paused", None):
+        domain = SeenDomain(id="id-1", name="web", active=True, state=state, named=())
+        assert tuple(notes_of_guest(HostCapabilities(domains=(domain,)), "id-1")) == ()

@@ -6,6 +6,7 @@ from evacuation.capabilities import HostCapabilities, SeenDomain
 from evacuation.errors import MalformedDefinitionError
 from services.hypervisors.libvirt.api import state_word
 from services.hypervisors.libvirt.definition import Disk, parse_definition
+from services.hypervisors.libvirt.live_sources import named_instead
 from services.hypervisors.libvirt.metadata import UNMARKED, epoch_in
 from services.hypervisors.libvirt.survey import LiveDomain, Survey, SurveyedDomain
 
@@ -33,9 +34,17 @@ def seen_domain(domain: LiveDomain) -> SeenDomain:
         state=state_word(domain.state, domain.reason),
         disks=None if written is None else tuple(each.source for each in written),
         shareable=tuple(each.source for each in written or () if each.shareable),
+        named=_named(surveyed) if surveyed is not None else None,
         autostart=surveyed and surveyed.autostart,
         managed_save=surveyed and surveyed.managed_save,
     )
+
+
+def _named(domain: SurveyedDomain) -> tuple[str, ...] | None:
+    try:
+        return named_instead(domain.definition, domain.live)
+    except MalformedDefinitionError:
+        return None
 
 
 def _written(live: str | None) -> tuple[Disk, ...] | None:

@@ -20,11 +20,23 @@ def as_it_runs(definition: str, live: str | None) -> str:
     end of the run, are the definition's. `live` None: it does not run. Raises MalformedDefinitionError."""
     if live is None:
         return definition
-    domain, runs = _tree(definition), _by_target(_tree(live))
-    changed = [(disk, runs[target]) for target, disk in _by_target(domain).items() if _differs(disk, runs.get(target))]
+    domain = _tree(definition)
+    changed = _changed(domain, live)
     for disk, other in changed:
         _go_on_from(disk, other)
     return ElementTree.tostring(domain, encoding="unicode") if changed else definition
+
+
+def named_instead(definition: str, live: str | None) -> tuple[str, ...]:
+    """What the definition names where something else is written to. Raises MalformedDefinitionError."""
+    changed = _changed(_tree(definition), live) if live is not None else []
+    return tuple(disk_of(disk).source for disk, _ in changed)
+
+
+def _changed(domain: Element, live: str) -> list[tuple[Element, Element]]:
+    """Its disks, each with the one of now."""
+    runs = _by_target(_tree(live))
+    return [(disk, runs[target]) for target, disk in _by_target(domain).items() if _differs(disk, runs.get(target))]
 
 
 def _tree(text: str) -> Element:

@@ -1,6 +1,7 @@
 """The disks that a guest writes to as it runs are the ones that its evacuation goes on from."""
 
 from services.hypervisors.libvirt.adopted import adopted_host
+from services.hypervisors.libvirt.capabilities import seen_domain
 from services.hypervisors.libvirt.definition import Disk, parse_definition
 from services.hypervisors.libvirt.report import guests_of
 from services.hypervisors.libvirt.survey import SurveyedDomain
@@ -38,6 +39,12 @@ def test_definition_that_names_the_base_is_told_with_the_overlay_that_is_written
     rest = parse_definition(told).model_copy(update={"disks": ()})
     assert rest == parse_definition(STORED).model_copy(update={"disks": ()})
     assert parse_definition(told).disks[1:] == parse_definition(STORED).disks[1:]
+
+
+def test_host_says_which_disk_its_definition_names_instead() -> None:
+    assert seen_domain(domain()).named == (BASE,)
+    assert seen_domain(domain(live=STORED)).named == ()
+    assert seen_domain(domain(live="<domain")).named is None
 
 
 def test_adoption_takes_the_overlay_too() -> None:
