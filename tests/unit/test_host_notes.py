@@ -49,7 +49,11 @@ def test_guest_that_writes_to_another_disk_than_its_definition_names_is_told_wit
 
 @pytest.mark.parametrize(
     ("state", "remedy"),
-    [("paused by an I/O error", "virsh resume"), ("crashed", "evacuate instance start web"), ("migrating", "virsh domjobinfo web")],
+    [
+        ("paused by an I/O error", "virsh resume"),
+        ("crashed", "evacuate instance start web"),
+        ("migrating", "virsh domjobinfo web"),
+    ],
 )
 def test_guest_that_does_not_go_on_is_told_with_what_to_do(state: str, remedy: str) -> None:
     domain = SeenDomain(id="id-1", name="web", active=True, state=state)
