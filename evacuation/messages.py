@@ -440,12 +440,13 @@ class GuestCall(Frozen):
 
 
 class GuestState(Frozen):
-    """A guest as the hypervisor has it."""
+    """A guest as the hypervisor has it. `note`: what else was done when it was brought up, for a person."""
 
     instance_id: str
     epoch: int
     power_state: PowerState
     paused: bool = False
+    note: str = ""
 
 
 class Settled(Answered):

@@ -21,6 +21,8 @@ from services.sql.taken import bereft_on
 
 KEPT = (VmState.ACTIVE, VmState.STOPPED)
 DISKS_TAKEN = "its disks were taken away"
+FIRST_EPOCH = 1
+"""Of the residence that loading a fleet writes."""
 
 
 def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
@@ -107,9 +109,11 @@ class _Reconciliation:
         guest, here = self._reported.get(row.id), self._residences.get(row.id, [])
         unproven = [each.epoch for each in here if each.proof is None]
         if row.gone or row.host != self._host:
-            return max([*unproven, guest.epoch if guest else 0])
+            return max([*unproven, _at_least_first(guest) if guest else 0])
+        if guest is None or guest.epoch in unproven or _is_taken_over(guest, unproven):
+            return 0
         # It belongs here, but what runs has no residence: it was proven gone, or never was allowed.
-        return guest.epoch if guest and guest.epoch not in unproven else 0
+        return _at_least_first(guest)
 
     def _without_disks(self, row: InstanceRow) -> int:
         """The epoch of a guest that belongs here and has lost disks; 0 if it has not. Whether or not it is reported: it
@@ -125,7 +129,7 @@ class _Reconciliation:
             guest = self._reported.get(row.id)
             if guest is None or row.id not in self._in_flight or (row.id, guest.epoch) in started:
                 continue
-            if guest.epoch > owed.get(row.id, 0):
+            if _at_least_first(guest) > owed.get(row.id, 0):
                 yield self._key(row, guest.epoch)
 
     def _start(self) -> Iterable[m.GuestKey]:
@@ -207,6 +211,17 @@ def _is_held_elsewhere(session: Session, row: InstanceRow) -> bool:
     """By an evacuation that this host does not wait for."""
     running = open_evacuation(session, row.id)
     return running is not None and running.yielded_to is None and running.source != row.host
+
+
+def _at_least_first(guest: m.GuestState) -> int:
+    """By which a guest is destroyed. One without an epoch is older than every one that has one, and none the less a
+    guest."""
+    return max(guest.epoch, FIRST_EPOCH)
+
+
+def _is_taken_over(guest: m.GuestState, unproven: Sequence[int]) -> bool:
+    """Without an epoch, and no other guest's: it was there when the fleet was loaded, or is only defined."""
+    return not guest.epoch and (FIRST_EPOCH in unproven or guest.power_state is not PowerState.RUNNING)
 
 
 def belongs(row: InstanceRow) -> bool:

@@ -13,7 +13,7 @@ from evacuation.messages import GuestSpec
 from services.hypervisors.libvirt.driver import LibvirtHypervisor
 from services.hypervisors.libvirt.options import LibvirtOptions
 
-PATHS = ("state_dir", "incarnation_file")
+PATHS = ("state_dir", "incarnation_file", "proc")
 
 
 def options_from(text: str) -> LibvirtOptions:

@@ -61,6 +61,7 @@ class LabWorld:
             "shared_dirs": (self.lab.shared,),
             "bridges": {NETWORK: "br0"},
             "signal_timeout": 60.0,
+            "proc": host.proc,
         }
         return LibvirtOptions(**(settings | given))
 

@@ -78,6 +78,10 @@ class Domains:
         """Running, or starting: created here or meanwhile by somebody else."""
         self._connection.run("create", instance_id, timeout=timeout, beat=beat)
 
+    def drop_saved_state(self, instance_id: str) -> bool:
+        """Whether there was one. Afterwards a start brings up the guest that is defined, and none that was saved."""
+        return self._connection.run("drop_saved_state", instance_id)
+
     def destroy(self, instance_id: str) -> None:
         """Sent, and taken note of: not running is as good. Look afterwards."""
         self._connection.run("destroy", instance_id)

@@ -20,6 +20,7 @@ from services.hypervisors.libvirt.guests import LibvirtGuests
 from services.hypervisors.libvirt.identity import Identity
 from services.hypervisors.libvirt.live_disks import has_volumes
 from services.hypervisors.libvirt.locality import Locality
+from services.hypervisors.libvirt.lost import Lost, LostGuests
 from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.plain import find_root_disk
@@ -44,7 +45,8 @@ class LibvirtHypervisor:
         self._ability = Ability(options, self._connection)
         files = GuestFiles(options.state_dir)
         self._memory = GuestMemory(files, options.host)
-        self._guests = LibvirtGuests(options, self._connection, self._domains, files, self._ability)
+        self._lost = LostGuests(options, self._connection, self._domains, files, self._memory)
+        self._guests = LibvirtGuests(options, self._connection, self._domains, files, self._ability, self._lost)
 
     def identity(self) -> HostIdentity:
         """Raises HypervisorUnableError, too, when it is another machine's libvirt."""
@@ -53,10 +55,15 @@ class LibvirtHypervisor:
             return self._identity.read()
 
     def inventory(self) -> tuple[m.GuestState, ...]:
+        """With those that libvirt does not know."""
         with self._translated():
             self._locality.require()
-            found = sorted(self._domains.all(), key=lambda seen: seen.instance_id)
-        return tuple(_state(seen) for seen in found)
+            running = self._lost.running()
+            known = self._domains.all()
+            lost = self._lost.among(running, known)
+        ended = {each.instance_id for each in lost if not each.beside}
+        found = [*map(_lost_state, lost), *(_state(seen) for seen in known if seen.instance_id not in ended)]
+        return tuple(sorted(found, key=lambda guest: (guest.instance_id, guest.epoch)))
 
     def prepare(self, message: m.PrepareDestination) -> m.Connector:
         if message.root_disk is RootDisk.LOCAL:
@@ -66,6 +73,7 @@ class LibvirtHypervisor:
             self._ability.require_shared_dirs()
             seen = self._domains.find(message.instance_id)
             self._require_no_foreign_guest(seen, message.epoch)
+            self._lost.require_none(message.name, message.instance_id)
             self._ability.require_files(message.name, self._files_of(message, seen))
             return m.Connector(
                 host=self._options.host,
@@ -101,14 +109,17 @@ class LibvirtHypervisor:
             seen = self._guests.settled_start(guest.instance_id, within=START_WAIT, beat=beat)
             seen = self._marked(seen, guest)
             self._require_no_foreign_guest(seen, guest.epoch)
+            self._lost.end_called_off(guest.instance_id)
+            self._lost.require_none(guest.name, guest.instance_id)
             if seen is not None and seen.active and not seen.crashed and self._is_to_be_kept(guest, seen):
                 self._keep(guest, seen, last_look, beat)
+                note = ""
             else:
                 if seen is not None and seen.active:
                     last_look()
                     self._guests.end(seen)
-                self._guests.create(guest, seen, last_look=last_look, beat=beat)
-        return m.GuestState(instance_id=guest.instance_id, epoch=guest.epoch, power_state=guest.power_state)
+                note = self._guests.create(guest, seen, last_look=last_look, beat=beat)
+        return m.GuestState(instance_id=guest.instance_id, epoch=guest.epoch, power_state=guest.power_state, note=note)
 
     def settle(self, message: m.GuestCall) -> bool:
         with self._memory.exclusive(message.instance_id), self._translated():
@@ -132,6 +143,7 @@ class LibvirtHypervisor:
                     time.sleep(self._options.poll)
                 else:
                     self._domains.suspend(instance_id)
+            self._lost.pause(instance_id, epoch)
 
     def _marked(self, seen: Seen | None, guest: m.GuestSpec) -> Seen | None:
         """A guest that was here before Evacuate gets its mark; only the first epoch can be such a guest's."""
@@ -173,7 +185,7 @@ class LibvirtHypervisor:
         if self._memory.is_buried(message.instance_id, message.epoch):
             return False
         seen = self._guests.settled_start(message.instance_id, within=SETTLE_WAIT, beat=no_beat)
-        if seen is None or seen.epoch != message.epoch:
+        if seen is None or seen.epoch != message.epoch or self._lost.of(message.instance_id):
             return False
         if message.power_state is not PowerState.RUNNING:
             return not seen.active
@@ -209,6 +221,12 @@ def _state(seen: Seen) -> m.GuestState:
     power = PowerState.RUNNING if seen.active else PowerState.SHUTDOWN
     paused = seen.paused or seen.crashed
     return m.GuestState(instance_id=seen.instance_id, epoch=seen.epoch, power_state=power, paused=paused)
+
+
+def _lost_state(lost: Lost) -> m.GuestState:
+    return m.GuestState(
+        instance_id=lost.instance_id, epoch=lost.epoch, power_state=PowerState.RUNNING, paused=lost.qemu.stopped
+    )
 
 
 def _may_go_on(seen: Seen) -> bool:

@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+import structlog
+
 from evacuation import messages as m
 from evacuation.errors import HypervisorUnavailableError, SpawnFailedError
 from evacuation.model import PowerState
@@ -18,11 +20,13 @@ from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
 from services.hypervisors.libvirt.failures import spawn_failure
 from services.hypervisors.libvirt.files import files_in
+from services.hypervisors.libvirt.lost import LostGuests
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited_signal
 from services.hypervisors.memory import GuestFiles
 
 Beat = Callable[[str], None]
+log = structlog.stdlib.get_logger("hypervisor")
 GONE_TIMEOUT = 15.0
 GOES_ON = 2.0
 """Seconds in which a guest whose disk failed, and that was resumed, is paused again if the disk still does."""
@@ -36,23 +40,26 @@ class LibvirtGuests:
         domains: Domains,
         files: GuestFiles,
         ability: Ability,
+        lost: LostGuests,
     ) -> None:
         self._options = options
         self._connection = connection
         self._domains = domains
         self._files = files
         self._ability = ability
+        self._lost = lost
         self._signals = Signals(connection)
 
-    def create(self, guest: m.GuestSpec, before: Seen | None, *, last_look: Callable[[], None], beat: Beat) -> None:
+    def create(self, guest: m.GuestSpec, before: Seen | None, *, last_look: Callable[[], None], beat: Beat) -> str:
         """Defined, looked, created, and up by its own word; or nothing of it is left, and what was defined before is
-        defined again. Raises DestinationUnableError, DiskLockedError, AttachmentLostError, SpawnFailedError,
-        HypervisorUnavailableError."""
+        defined again. Answers what else it did. Raises DestinationUnableError, DiskLockedError, AttachmentLostError,
+        SpawnFailedError, HypervisorUnavailableError, HypervisorUnableError."""
         old = self._domains.definition(guest.instance_id) if before else None
         domain = domain_for(guest, self._options, local=old)
         self._ability.require_files(guest.name, files_in(domain))
         awaited = awaited_signal(domain, guest, self._options)
         try:
+            note = self._drop_saved_state(guest, beat) if before else ""
             self._define(guest, domain, before)
             last_look()
             if guest.power_state is PowerState.RUNNING:
@@ -61,6 +68,20 @@ class LibvirtGuests:
         except BaseException:
             self._back_out(guest, old)
             raise
+        return note
+
+    def _drop_saved_state(self, guest: m.GuestSpec, beat: Beat) -> str:
+        """A start would bring back an older guest from it: its memory, its definition, its disks. Losing it is what a
+        crash would have lost."""
+        try:
+            if not self._domains.drop_saved_state(guest.instance_id):
+                return ""
+        except LibvirtError as error:
+            raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
+        note = f"dropped what was saved of {guest.name} on {self._options.host} (virsh managedsave): it boots anew"
+        log.warning(note, instance=guest.instance_id)
+        beat(note)
+        return note
 
     def _define(self, guest: m.GuestSpec, domain: Element, before: Seen | None) -> None:
         try:
@@ -117,6 +138,11 @@ class LibvirtGuests:
             raise SpawnFailedError(f"{name} crashed on {self._options.host} before it was up", remedy="see its console")
         if seen.state == IO_ERROR:
             raise self._stopped(seen, name, "before it was up")
+        if not seen.starting and seen.epoch != awaited.epoch:
+            raise SpawnFailedError(
+                f"what runs as {name} on {self._options.host} says epoch {seen.epoch}, and {awaited.epoch} was started",
+                remedy="see who else starts or restores guests on that host",
+            )
         if given:
             write(self._signal_file(awaited.instance_id), awaited.model_copy(update={"given": True}))
             if self._options.announce:
@@ -171,8 +197,9 @@ class LibvirtGuests:
         )
 
     def remove(self, instance_id: str, epoch: int) -> None:
-        """No domain of that uuid at or below the epoch is left, running, starting or defined. A newer one is left
-        alone. Raises HypervisorUnavailableError, SpawnFailedError."""
+        """No domain of that uuid at or below the epoch is left, running, starting or defined, and no process that
+        libvirt does not know. A newer one is left alone. Raises HypervisorUnavailableError, SpawnFailedError,
+        HypervisorUnableError."""
         deadline = time.monotonic() + GONE_TIMEOUT
         while (seen := self._domains.find(instance_id)) is not None and seen.epoch <= epoch:
             refusal = self._take_down(seen)
@@ -180,6 +207,7 @@ class LibvirtGuests:
                 raise SpawnFailedError(f"{seen.name} does not end on {self._options.host}: {refusal}")
             if self._domains.find(instance_id) is not None:
                 time.sleep(self._options.poll)
+        self._lost.end(instance_id, epoch)
         if seen is None:
             remove_durably(self._signal_file(instance_id))
 

@@ -9,9 +9,13 @@ import importlib
 import json
 import os
 import queue
+import socket
+import struct
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 NO_DOMAIN, NO_METADATA, OPERATION_INVALID, INVALID_ARG = 42, 80, 55, 8
@@ -19,8 +23,10 @@ AGENT_SILENT = (86, OPERATION_INVALID)
 MISSING = -1
 """In place of a code: libvirt-python is not installed."""
 METADATA_ELEMENT, LIVE, CONFIG, SECURE, INACTIVE = 2, 1, 2, 1, 2
-MANAGED_SAVE, SNAPSHOTS, KEEP_NVRAM, CHECKPOINTS, KEEP_TPM = 1, 2, 8, 16, 64
+WITH_STATES, KEEP_NVRAM, CHECKPOINTS, KEEP_TPM = 1 | 2, 8, 16, 64
+"""What libvirt saved of it, and its snapshots' metadata."""
 KEEP_TPM_SINCE = 8_009_000
+FORCE_BOOT = 8
 AGENT_TIMEOUT = 2
 ACTIVE_NETWORKS, ACTIVE_DOMAINS = 2, 1
 FROM_RPC = 7
@@ -36,6 +42,11 @@ class Operations:
 
     def version(self) -> int:
         return self._connection.getLibVersion()
+
+    def is_in_sight(self) -> bool | None:
+        """Whether the process at the other end is in this one's process table. None: there is none on this machine."""
+        seen = [pid > 0 and _is_readable(pid) for pid in peers()]
+        return all(seen) if seen else None
 
     def capabilities(self) -> str:
         return self._connection.getCapabilities()
@@ -117,10 +128,18 @@ class Operations:
         """Running or starting, by this call or meanwhile by another."""
         domain = self._connection.lookupByUUIDString(uuid)
         try:
-            domain.create()
+            self._create(domain)
         except self._libvirt.libvirtError:
             if not domain.isActive():
                 raise
+
+    def drop_saved_state(self, uuid: str) -> bool:
+        """Whether there was one: memory and definition of an earlier guest, which a start would bring back."""
+        domain = self._lookup(uuid)
+        if domain is None or not domain.isPersistent() or not self._if_known(domain.hasManagedSaveImage):
+            return False
+        domain.managedSaveRemove()
+        return True
 
     def destroy(self, uuid: str) -> None:
         domain = self._lookup(uuid)
@@ -222,9 +241,18 @@ class Operations:
                 return None
             raise
 
+    def _create(self, domain: Any) -> None:
+        """From its definition, and never from what was saved. A driver that cannot resume does not know the flag."""
+        try:
+            domain.createWithFlags(FORCE_BOOT)
+        except self._libvirt.libvirtError as error:
+            if error.get_error_code() != INVALID_ARG:
+                raise
+            domain.create()
+
     def _undefine(self, domain: Any) -> None:
         """A driver that has no such things to keep does not know the flags."""
-        flags = MANAGED_SAVE | SNAPSHOTS | KEEP_NVRAM | CHECKPOINTS
+        flags = WITH_STATES | KEEP_NVRAM | CHECKPOINTS
         if self._connection.getLibVersion() >= KEEP_TPM_SINCE:
             flags |= KEEP_TPM
         try:
@@ -232,7 +260,7 @@ class Operations:
         except self._libvirt.libvirtError as error:
             if error.get_error_code() != INVALID_ARG:
                 raise
-            domain.undefineFlags(0)
+            domain.undefineFlags(WITH_STATES)
 
     def _unless(self, do: Callable[[], object], *fine: int) -> None:
         """An error that says that nothing was left to do is none."""
@@ -241,6 +269,21 @@ class Operations:
         except self._libvirt.libvirtError as error:
             if error.get_error_code() not in fine:
                 raise
+
+
+def peers() -> Iterator[int]:
+    """Pids of those at the other ends of this process' UNIX sockets; 0: not in its PID namespace. It has none but
+    libvirt's; who listens for a daemon that is started on demand stands for it."""
+    for descriptor in filter(Path.is_socket, Path("/proc/self/fd").iterdir()):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(descriptor.name))) as end:
+            if end.family == socket.AF_UNIX and end.getpeername():
+                yield struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+
+def _is_readable(pid: int) -> bool:
+    with suppress(OSError):
+        return bool(Path("/proc", str(pid), "cmdline").read_bytes())
+    return False
 
 
 def say(answer: dict[str, Any]) -> None:

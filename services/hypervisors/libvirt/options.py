@@ -33,6 +33,8 @@ class LibvirtOptions:
     reconnect_delay: int = 20
     announce: bool = True
     poll: float = 0.2
+    proc: Path = Path("/proc")
+    """The process table of the host whose libvirt it is."""
 
 
 def host_state_dir(settings: Settings, host: str) -> Path:

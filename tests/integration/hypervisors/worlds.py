@@ -83,6 +83,8 @@ class LibvirtWorld:
     def options(self, host: str, **given: Any) -> LibvirtOptions:
         node = self.path / f"{host}.xml"
         node.write_text(NODE)
+        nobody = self.path / "nobody"
+        nobody.mkdir(exist_ok=True)
         shared = self.path / "shared"
         shared.mkdir(exist_ok=True)
         for instance in (INSTANCE, OTHER):
@@ -97,6 +99,7 @@ class LibvirtWorld:
             "shared_dirs": (shared,),
             "announce": False,
             "poll": 0.01,
+            "proc": nobody,
         }
         return LibvirtOptions(**(settings | given))
 

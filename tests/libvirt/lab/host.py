@@ -89,6 +89,11 @@ class LabHost:
         return self.home / "lib" / "evacuate"
 
     @property
+    def proc(self) -> Path:
+        """Its process table, from outside: those of other hosts are in theirs."""
+        return self.home / "proc"
+
+    @property
     def incarnation_file(self) -> Path:
         return self.home / "run" / "evacuate" / "incarnation"
 
@@ -117,6 +122,8 @@ class LabHost:
                 [*command, *binds], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         until(self._find_init, f"the init of {self.name}", within=20)
+        self.proc.unlink(missing_ok=True)
+        self.proc.symlink_to(f"/proc/{self._init}/root/proc")
         self.wait_for_libvirtd()
 
     def power_off(self) -> None:
