@@ -108,7 +108,9 @@ class InPlace:
         call = self._call(plan).model_copy(update={"ledger": spec.ledger})
         message = m.SpawnGuest(call=call, guest=spec)
         about = f"{'spawn' if spec.power_state == PowerState.RUNNING else 'define'} {self._name} on {plan.host}"
-        await self._on_host(plan, GuestActivities.spawn_guest, message, policy=SPAWN, about=about)
+        state = await self._on_host(plan, GuestActivities.spawn_guest, message, policy=SPAWN, about=about)
+        if state.note:
+            workflow.set_current_details(state.note)
 
     async def _record(self, plan: m.InPlacePlan, epoch: int, vm_state: VmState | None) -> None:
         """`vm_state` None: it could not be brought up, and what it was before stands."""

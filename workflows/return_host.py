@@ -48,6 +48,7 @@ class ReturnHost:
         self._report = input.report
         self._tuning = input.tuning
         self._failed: list[str] = []
+        self._noted: list[str] = []
         self._left_to_do: list[str] = []
         self._silent = 0
         self._told: set[str] = set()
@@ -72,7 +73,7 @@ class ReturnHost:
             tuning=self._tuning,
             about=f"{self._report.host} is up",
         )
-        workflow.set_current_details("\n".join(["In service", *self._failed]))
+        workflow.set_current_details("\n".join(["In service", *self._failed, *self._noted]))
         return plan.model_copy(update={"ledger": self._ledger})
 
     async def _tell(self, held: tuple[str, ...]) -> None:
@@ -215,6 +216,8 @@ class ReturnHost:
             tuning=self._tuning,
             about=f"start {guest.name}",
         )
+        if state.note:
+            self._noted.append(f"- {state.note}")
         await self._record_started(guest, spec.epoch, state.power_state)
 
     async def _record_started(self, guest: m.GuestKey, epoch: int, power_state: PowerState) -> None:

@@ -12,6 +12,7 @@ from evacuation.ledger import Witness
 from evacuation.messages import (
     Answered,
     Destination,
+    GuestState,
     HostCall,
     ProbeAnswer,
     StepEvent,
@@ -154,11 +155,11 @@ class Steps:
         del self._unsaved[: len(getattr(message, "events", ()))]
         if host is not None and isinstance(result, Answered) and result.ledger is not None:
             self.witnessed[host] = Witness(who=host, mark=result.ledger)
-        self._note(row, name, host, None)
+        self._note(row, name, host, None, result.note if isinstance(result, GuestState) else "")
         return result
 
-    def _note(self, row: int, name: str, host: str | None, failure: Failure | None) -> None:
-        step = self.display.end(row, "failed" if failure else "done", failure.line if failure else "")
+    def _note(self, row: int, name: str, host: str | None, failure: Failure | None, note: str = "") -> None:
+        step = self.display.end(row, "failed" if failure else "done", failure.line if failure else note)
         event = StepEvent(
             name=name,
             attempt=self.attempt,

@@ -7,9 +7,9 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from evacuation.errors import DestinationUnableError, SpawnFailedError
-from evacuation.messages import Settled
-from evacuation.model import VmState
-from tests.workflows.fakes import FakeCloud, Silence
+from evacuation.messages import GuestState, Settled
+from evacuation.model import PowerState, VmState
+from tests.workflows.fakes import INSTANCE, FakeCloud, Silence
 
 STEPS = [
     "claim_capacity",
@@ -52,6 +52,15 @@ async def test_events_reach_the_store_once_each_and_in_order(run):
         for e in cloud.messages[name][0].events
     ]
     assert told == [a.split("@")[0] for a in cloud.asked]
+
+
+async def test_what_a_host_did_besides_is_in_the_event_of_the_start(run):
+    cloud = FakeCloud()
+    dropped = GuestState(instance_id=INSTANCE, epoch=1, power_state=PowerState.RUNNING, note="dropped what was saved")
+    cloud.answers("spawn_guest", dropped)
+    await (await run(cloud)).outcome()
+    events = {event.name: event for event in cloud.messages["finish_evacuation"][0].events}
+    assert (events["spawn_guest"].result, events["spawn_guest"].details) == ("success", "dropped what was saved")
 
 
 async def test_stopped_instance_is_defined_and_never_booted(run):

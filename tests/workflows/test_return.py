@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from temporalio import workflow
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
@@ -106,6 +107,18 @@ async def test_guest_that_cannot_be_started_does_not_keep_its_host_from_serving(
     fake.answers("start_guest", *[SpawnFailedError("no memory")] * 5)
     await returned(env, fake)
     assert fake.asked.count("start_guest") == 3 and fake.asked[-1] == "complete_return"
+
+
+async def test_return_says_what_else_a_start_did(env: WorkflowEnvironment):
+    fake = FakeReturn(NOTHING.model_copy(update={"start": (KEY,)}))
+    note = "dropped what was saved of web-01"
+    started = m.GuestState(instance_id=KEY.instance_id, epoch=2, power_state=PowerState.RUNNING, note=note)
+    fake.answers("start_guest", started)
+    async with AsyncExitStack() as stack:
+        handle = await serve_return(stack, env, fake)
+        await handle.result()
+        said = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+    assert said.current_details == f"In service\n- {note}"
 
 
 async def test_guest_that_still_starts_is_asked_for_again_while_its_host_answers(env: WorkflowEnvironment):

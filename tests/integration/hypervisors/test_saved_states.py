@@ -109,8 +109,8 @@ def test_settle_does_not_go_forward_with_a_guest_of_another_mark(bench: Bench) -
 
 def test_transient_domain_is_foreign_to_a_start_and_gone_after_a_destroy(bench: Bench) -> None:
     bench.libvirt.createXML(
-        f"<domain type='test'><name>by-hand</name><uuid>{INSTANCE}</uuid><memory>65536</memory><os><type>hvm</type></os>"
-        "</domain>"
+        f"<domain type='test'><name>by-hand</name><uuid>{INSTANCE}</uuid><memory>65536</memory>"
+        "<os><type>hvm</type></os></domain>"
     )
     assert bench.guests() == [(0, RUNNING)]
     with pytest.raises(DestinationUnableError, match="epoch 0"):

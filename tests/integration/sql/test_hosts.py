@@ -310,3 +310,39 @@ def test_deletion_waits_for_a_running_evacuation(world: World) -> None:
     assert world.services.hosts.plan_deletion(instance_id).evacuation_running
     with pytest.raises(EvacuationRunningError):
         world.services.hosts.record_deleted(None, instance_id)
+
+
+def test_guest_without_an_epoch_is_destroyed_where_its_instance_is_not(world: World) -> None:
+    """What came there beside Evacuate, or what libvirt lost and nobody remembers."""
+    world.evacuation().recover()
+    [gone] = world.services.hosts.register(world.report("cmp-1", "boot-2")).destroy
+    guest = m.HostGuest(host="cmp-1", incarnation="boot-2", instance_id=gone.instance_id, epoch=gone.epoch)
+    world.services.hosts.record_destroyed(guest)
+    plan = world.services.hosts.register(world.report("cmp-1", "boot-2", (_guest(world, "web-01", epoch=0),)))
+    assert _names(plan.destroy) == [("web-01", 1)]
+
+
+def test_guest_without_an_epoch_is_quarantined_while_it_is_evacuated(world: World) -> None:
+    world.fence()
+    world.evacuation().begin()
+    plan = world.services.hosts.register(world.report("cmp-1", "boot-1", (_guest(world, "web-01", epoch=0),)))
+    assert _names(plan.quarantine) == [("web-01", 0)]
+
+
+@pytest.mark.parametrize(
+    ("boots", "power", "destroyed"),
+    [
+        (1, PowerState.RUNNING, False),
+        (2, PowerState.RUNNING, True),
+        (2, PowerState.SHUTDOWN, False),
+    ],
+    ids=["of the first epoch it is taken over", "of a later one it is another's", "only defined it is replaced"],
+)
+def test_guest_without_an_epoch_at_home(world: World, boots: int, power: PowerState, destroyed: bool) -> None:
+    if boots == 2:
+        world.bring_up("cmp-1", "boot-2")
+    boot = f"boot-{boots}"
+    world.fence(boot=boot)
+    plan = world.services.hosts.register(world.report("cmp-1", boot, (_guest(world, "web-01", epoch=0, power=power),)))
+    assert _names(plan.destroy) == ([("web-01", 1)] if destroyed else [])
+    assert "web-01" in [name for name, _ in _names(plan.start)]

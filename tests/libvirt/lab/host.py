@@ -147,6 +147,13 @@ class LabHost:
         self.run(str(self.home / "daemon.sh"))
         self.wait_for_libvirtd()
 
+    def lose(self, guest: str) -> None:
+        """libvirtd is started anew, and what it kept of that guest while it ran has gone: the guest lives on."""
+        self.signal_libvirtd(signal.SIGKILL)
+        for kept in (f"{guest}.xml", f"{guest}.pid"):
+            (self.home / "run" / "qemu" / kept).unlink()
+        self.start_libvirtd()
+
     def signal_libvirtd(self, number: signal.Signals) -> None:
         """SIGKILL: QEMU and its guest live on. SIGSTOP: it accepts connections and answers nobody."""
         for pid in self.processes("libvirtd"):
