@@ -118,6 +118,7 @@ def require_able(hypervisor: Hypervisor) -> None:
     Raises HypervisorUnableError."""
     with suppress(HypervisorUnavailableError):
         hypervisor.identity()
+        hypervisor.inventory()
 
 
 async def come_back(

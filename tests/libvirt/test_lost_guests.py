@@ -1,5 +1,9 @@
 """Guests of which libvirt says another thing than what runs: lost by it, saved by it, made beside Evacuate."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from evacuation.errors import DestinationUnableError
@@ -7,6 +11,13 @@ from evacuation.model import PowerState
 from services.hypervisors.process.disk import breaches, runs
 from tests.libvirt.world import LabWorld
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+LISTS = """
+import sys
+from services.hypervisors.libvirt.driver import LibvirtHypervisor
+from tests.libvirt.drive import options_from
+LibvirtHypervisor(options_from(sys.argv[1])).inventory()
+"""
 RUNNING, SHUT_DOWN = PowerState.RUNNING, PowerState.SHUTDOWN
 
 
@@ -49,3 +60,12 @@ def test_guest_that_libvirt_saved_is_dropped_and_another_one_started(world: LabW
     assert [run.epoch for run in runs(world.journal())] == [1, 2]
     world.driver("a").destroy(world.instance, 2)
     assert world.host("a").run("virsh", "-q", "list", "--all") == ""
+
+
+def test_worker_in_a_pid_namespace_of_its_own_knows_that_it_sees_nothing(world: LabWorld) -> None:
+    apart = ("unshare", "--mount", "--pid", "--fork", "--mount-proc", sys.executable, "-c", LISTS)
+    options = world.command("a", 1)[3]
+    done = subprocess.run([*apart, options], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert "HypervisorUnableError: the processes of a cannot be seen by its worker" in done.stderr
+    seen = subprocess.run([*apart[-3:], options], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert (seen.returncode, seen.stderr) == (0, "")

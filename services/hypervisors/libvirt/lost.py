@@ -64,9 +64,12 @@ class LostGuests:
 
     def of(self, instance_id: str) -> tuple[Lost, ...]:
         """Processes first, libvirt then: a guest that starts or ends meanwhile is not taken for lost."""
-        running = [each for each in self.running() if each.instance_id == instance_id.lower()]
-        seen = self._domains.find(instance_id) if running else None
-        return self.among(running, [seen] if seen else [])
+        return self._lost(instance_id, self.running())
+
+    def _lost(self, instance_id: str, running: Iterable[Qemu]) -> tuple[Lost, ...]:
+        mine = [each for each in running if each.instance_id == instance_id.lower()]
+        seen = self._domains.find(instance_id) if mine else None
+        return self.among(mine, [seen] if seen else [])
 
     def running(self) -> tuple[Qemu, ...]:
         if not self._is_here:
@@ -88,12 +91,12 @@ class LostGuests:
 
     def end(self, instance_id: str, epoch: int) -> None:
         """None at or below the epoch is left. Raises SpawnFailedError."""
-        again = True
-        while again:
-            for each in self.of(instance_id):
-                if each.epoch <= epoch:
-                    self._end(each)
-            again = self._waited_for_the_nameless()
+        before = self.running()
+        self._wait_for_the_nameless({each for each in before if each.instance_id is None})
+        # One that began to end meanwhile does not say any more that it is this one's.
+        for each in self._lost(instance_id, {*before, *self.running()}):
+            if each.epoch <= epoch:
+                self._end(each)
 
     def pause(self, instance_id: str, epoch: int) -> None:
         """None of that epoch makes progress. Raises SpawnFailedError."""
@@ -146,19 +149,17 @@ class LostGuests:
     def _stops(self, lost: Lost) -> bool:
         return not lost.beside and self._told(lambda: self._processes.stop(lost.qemu))
 
-    def _waited_for_the_nameless(self) -> bool:
-        """Whether there was one. It may be anybody's: what it has begun to write may still come."""
-        deadline, waited = time.monotonic() + END_TIMEOUT, False
-        while nameless := [each.pid for each in self.running() if each.instance_id is None]:
+    def _wait_for_the_nameless(self, nameless: set[Qemu]) -> None:
+        """They may be anybody's: what one has begun to write may still come. Raises SpawnFailedError."""
+        deadline = time.monotonic() + END_TIMEOUT
+        while nameless := nameless and nameless & set(self.running()):
             if time.monotonic() > deadline:
                 raise SpawnFailedError(
-                    f"process {nameless[0]} on {self._options.host} is a QEMU that does not come to its end, and does"
-                    " not say any more whose it is",
+                    f"process {min(each.pid for each in nameless)} on {self._options.host} is a QEMU that does not come"
+                    " to its end, and does not say any more whose it is",
                     remedy=HANGS,
                 )
-            waited = True
             time.sleep(self._options.poll)
-        return waited
 
     def _require_sight(self) -> None:
         self._in_sight = self._in_sight or self._connection.reading("is_in_sight") is not False

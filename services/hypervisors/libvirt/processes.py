@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Qemu:
     pid: int
     started: str
     instance_id: str | None
-    stopped: bool = False
+    stopped: bool = field(default=False, compare=False)
 
 
 class Processes:
