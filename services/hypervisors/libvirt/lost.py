@@ -9,7 +9,12 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from evacuation.errors import DestinationUnableError, HypervisorUnableError, SpawnFailedError
+from evacuation.errors import (
+    DestinationUnableError,
+    HypervisorUnableError,
+    HypervisorUnavailableError,
+    SpawnFailedError,
+)
 from services.hypervisors.documents import read
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains, Seen
@@ -42,8 +47,8 @@ class Lost:
 
 
 class LostGuests:
-    """All raise HypervisorUnableError: the host's processes cannot be seen. A libvirt elsewhere is taken at its
-    word."""
+    """All raise HypervisorUnableError, HypervisorUnavailableError: the host's processes cannot be seen. A libvirt
+    elsewhere is taken at its word."""
 
     def __init__(
         self,
@@ -172,8 +177,12 @@ class LostGuests:
     def _told(self, do: Callable[[], Result]) -> Result:
         try:
             return do()
-        except OSError as error:
+        except PermissionError as error:
             raise HypervisorUnableError(
                 f"the processes of {self._options.host} are not the worker's to see, or to end: {error}",
                 remedy="run the worker as root",
+            ) from error
+        except OSError as error:
+            raise HypervisorUnavailableError(
+                f"the processes of {self._options.host} cannot be read: {error}", remedy="see whether /proc is mounted"
             ) from error

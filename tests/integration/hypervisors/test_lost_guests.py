@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from evacuation import messages as m
-from evacuation.errors import DestinationUnableError, HypervisorUnableError, SpawnFailedError
+from evacuation.errors import (
+    DestinationUnableError,
+    HypervisorUnableError,
+    HypervisorUnavailableError,
+    SpawnFailedError,
+)
 from evacuation.model import PowerState, RootDisk
 from services.hypervisors.documents import write
 from services.hypervisors.libvirt.connection import LibvirtConnection
@@ -202,10 +207,22 @@ def test_worker_that_cannot_see_the_processes_says_so_and_calls_nothing_gone(
         assert "--pid=host" in refused.value.remedy
 
 
-def test_worker_that_may_not_read_the_process_table_says_so(bench: Bench) -> None:
+def test_process_table_that_cannot_be_read_proves_nothing(bench: Bench) -> None:
     driver = LibvirtHypervisor(bench.world.options("cmp-2", proc=bench.world.path / "nowhere"))
-    with pytest.raises(HypervisorUnableError, match="nowhere"):
-        driver.inventory()
+    with pytest.raises(HypervisorUnavailableError, match="nowhere"):
+        driver.destroy(bench.instance, 1)
+
+
+def test_worker_that_may_not_end_the_qemu_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    bench.lose()
+    monkeypatch.setattr("signal.pidfd_send_signal", refuse)
+    with pytest.raises(HypervisorUnableError, match="not the worker's to see, or to end") as refused:
+        bench.driver.destroy(bench.instance, 1)
+    assert "root" in refused.value.remedy
+    assert bench.inventory() == [(0, RUNNING, False)]
 
 
 def test_libvirt_elsewhere_is_taken_at_its_word(bench: Bench) -> None:
