@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -47,8 +46,7 @@ class Lost:
 
 
 class LostGuests:
-    """All raise HypervisorUnableError, HypervisorUnavailableError: the host's processes cannot be seen. A libvirt
-    elsewhere is taken at its word."""
+    """All raise HypervisorUnableError, HypervisorUnavailableError: the host's processes cannot be seen."""
 
     def __init__(
         self,
@@ -64,7 +62,6 @@ class LostGuests:
         self._files = files
         self._memory = memory
         self._processes = Processes(options.proc)
-        self._is_here = not urlsplit(options.uri).netloc
         self._in_sight = False
 
     def of(self, instance_id: str) -> tuple[Lost, ...]:
@@ -77,8 +74,6 @@ class LostGuests:
         return self.among(mine, [seen] if seen else [])
 
     def running(self) -> tuple[Qemu, ...]:
-        if not self._is_here:
-            return ()
         self._require_sight()
         # To read what a process was started with may hang as long as what the process waits for.
         return self._told(lambda: self._connection.elsewhere("a look at the processes", self._processes.all))

@@ -225,13 +225,6 @@ def test_worker_that_may_not_end_the_qemu_says_so(bench: Bench, monkeypatch: pyt
     assert bench.inventory() == [(0, RUNNING, False)]
 
 
-def test_libvirt_elsewhere_is_taken_at_its_word(bench: Bench) -> None:
-    bench.lose()
-    options = bench.world.options("cmp-2", uri="qemu+tls://elsewhere/system", proc=Path("/proc"))
-    lost = LibvirtHypervisor(options)._lost
-    assert lost.of(bench.instance) == ()
-
-
 def test_qemu_that_libvirt_ends_meanwhile_is_not_taken_for_lost(bench: Bench) -> None:
     ended = bench.lose()
     running = [each for each in bench.driver._lost.running() if each.instance_id == bench.instance]
