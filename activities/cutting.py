@@ -1,13 +1,13 @@
 """The cutting of a host's power: announced, ordered, read back, and what it proves."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
+from activities.onlooking import Onlookers
 from evacuation import messages as m
-from evacuation.errors import CutOverError, FenceFailedError, NobodyWaitsError
+from evacuation.errors import CutOverError, FenceFailedError, NobodyWaitsError, WrongMachineError
 from evacuation.model import Evidence, EvidenceKind
 from evacuation.ports import EvidenceStore, FencingDriver
 
@@ -18,14 +18,21 @@ class PowerCut:
     """Cuts the power of hosts. Every execution of an activity takes over what the one before it announced."""
 
     def __init__(
-        self, evidence: EvidenceStore, fencing: FencingDriver, last_look: Callable[[], None] | None = None
+        self,
+        evidence: EvidenceStore,
+        fencing: FencingDriver,
+        last_look: Callable[[], None] | None = None,
+        onlookers: Onlookers | None = None,
     ) -> None:
+        """Without `onlookers` it is believed that the power that is cut is the host's."""
         self._evidence = evidence
         self._fencing = fencing
         self._last_look = last_look or _nobody_to_ask
+        self._onlookers = onlookers
 
     def cut(self, request: m.FenceRequest) -> None:
-        """Off and recorded. Raises FenceFailedError, CutOverError, SourceReturnedError, FenceDeclinedError."""
+        """Off and recorded. Raises FenceFailedError, CutOverError, WrongMachineError, SourceReturnedError,
+        FenceDeclinedError."""
         activity.heartbeat("reading power")
         was_off = self._fencing.is_off(request.host)
         activity.heartbeat("power read")
@@ -38,6 +45,8 @@ class PowerCut:
         if self._evidence.begin_cut(request, _me(), until) is not None:
             return
         try:
+            if self._onlookers is not None:
+                self._onlookers.look(request, _me())
             self._fencing.power_off(
                 request.host,
                 boot,
@@ -63,12 +72,17 @@ class PowerCut:
     def read_back(self, request: m.FenceRequest) -> None:
         """The execution before this one may have died over its cut: if it reads off, so is whatever boot was there. If
         not, it stays announced until it is made again, or is not needed."""
-        with suppress(FenceFailedError):
+        try:
             proofs = self._proofs_that_stay(
                 request, "its cut was begun by an execution that ended early; read again and again: off"
             )
-            if proofs:
-                self._evidence.end_cut(request.host, _me(), proofs)
+        except WrongMachineError:
+            self.drop(request.host)
+            raise
+        except FenceFailedError:
+            return
+        if proofs:
+            self._evidence.end_cut(request.host, _me(), proofs)
 
     def drop(self, host: str) -> None:
         """What an execution before this one announced is not needed."""
@@ -87,10 +101,12 @@ class PowerCut:
 
     def _proofs_of_off(self, request: m.FenceRequest, said: str, is_off: Callable[[str], bool]) -> tuple[Evidence, ...]:
         """About every boot that was known before the power was read: none of them is there any more. None: it reads
-        on. One that comes up afterwards is not said to be off."""
+        on. One that comes up afterwards is not said to be off. Raises WrongMachineError."""
         boots = dict.fromkeys((request.incarnation, self._evidence.registered_boot(request.host)))
         if not is_off(request.host):
             return ()
+        if self._onlookers is not None:
+            self._onlookers.judge(request)
         who = self._fencing.kind_of(request.host)
         return tuple(evidence_of(request.host, boot, EvidenceKind.POWER_OFF, who, said) for boot in boots)
 

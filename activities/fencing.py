@@ -8,6 +8,7 @@ from typing import NoReturn
 from temporalio import activity
 
 from activities.cutting import PowerCut, evidence_of
+from activities.onlooking import Onlookers
 from activities.power import PowerReader
 from evacuation import messages as m
 from evacuation.errors import (
@@ -36,13 +37,15 @@ class FencingActivities:
         policy: FencingPolicy | None = None,
         storage: StorageFence | None = None,
         last_look: Callable[[], None] | None = None,
+        onlookers: Onlookers | None = None,
     ) -> None:
         self._evidence = evidence
         self._fencing = fencing
         self._policy = policy or FencingPolicy()
         self._storage = storage
         self._power = PowerReader(evidence, fencing)
-        self._cuts = PowerCut(evidence, fencing, last_look)
+        self._onlookers = onlookers
+        self._cuts = PowerCut(evidence, fencing, last_look, onlookers)
         self.all = [
             self.read_power,
             self.take_word,
@@ -75,10 +78,13 @@ class FencingActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def cut_power(self, request: m.FenceRequest) -> m.Done:
-        """That boot's power is cut and read back, whatever runs there, because a person says so. Raises
-        SourceNotFencedError, FenceFailedError, SourceReturnedError (it has come up anew since)."""
+        """That boot's power is cut and read back, whatever runs there, because a person says so; also where a cut has
+        shown a wrong machine: they have looked. Raises SourceNotFencedError, FenceFailedError, WrongMachineError (it
+        shows that again), SourceReturnedError (it has come up anew since)."""
         # A word that somebody gave does not keep it from being cut.
         self._power.look(request.host)
+        if activity.info().attempt == 1 and self._onlookers is not None:
+            self._onlookers.forget(request)
         if activity.info().attempt > 1 and self._can_cut(request.host):
             self._cuts.read_back(request)
         self._cut_power(request)

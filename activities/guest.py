@@ -24,7 +24,7 @@ class GuestActivities:
         self._memory = memory or NoMemory()
         self._last_look = last_look or _nobody_to_ask
         self.all = [self.prepare_destination, self.spawn_guest, self.settle_guest, self.destroy_guest]
-        self.for_return = [self.start_guest, self.destroy_guest, self.pause_guest]
+        self.for_return = [self.bury_guests, self.start_guest, self.destroy_guest, self.pause_guest]
 
     @activity.defn(no_thread_cancel_exception=True)
     def prepare_destination(self, message: m.PrepareDestination) -> m.Prepared:
@@ -60,6 +60,14 @@ class GuestActivities:
         incarnation = must_be(self._hypervisor, message.call, self._memory, any_incarnation=True)
         self._hypervisor.destroy(message.instance_id, message.epoch)
         return m.Settled(forward=False, incarnation=incarnation, ledger=self._memory.known())
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def bury_guests(self, message: m.BuryGuests) -> m.HostDone:
+        """No late call starts one of them any more; what runs is left alone."""
+        must_be(self._hypervisor, message.call, self._memory)
+        for guest in message.guests:
+            self._hypervisor.bury(guest.instance_id, guest.epoch)
+        return m.HostDone(ledger=self._memory.known())
 
     @activity.defn(no_thread_cancel_exception=True)
     def pause_guest(self, message: m.GuestCall) -> m.HostDone:

@@ -44,7 +44,7 @@ class HostActivities:
         return m.Done()
 
     @activity.defn(no_thread_cancel_exception=True)
-    def complete_return(self, host: m.HostRef) -> m.Done:
+    def complete_return(self, host: m.ReturnedHost) -> m.Done:
         """The host is up, and takes evacuations."""
         self._hosts.complete_return(host)
         return m.Done()

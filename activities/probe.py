@@ -59,6 +59,7 @@ class ProbeActivities:
             guests=self._hypervisor.inventory() if look is None else (),
             domains=look.domains if look else None,
             shared=look.shared if look else (),
+            memory=me.memory,
             ledger=self._memory.known(),
         )
 

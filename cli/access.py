@@ -60,12 +60,12 @@ async def connect(settings: "Settings") -> "Client":
     """Nothing but what the command prints gets to stdout. Raises TemporalUnavailableError."""
     from services.temporal import connect
 
-    _silence_client()
+    silence_client()
     return await connect(settings)
 
 
 @cache
-def _silence_client() -> None:
+def silence_client() -> None:
     """The client's core says on stdout, where the one JSON document is to be, how often it has tried again."""
     from temporalio.runtime import Runtime, TelemetryConfig
 

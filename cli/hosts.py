@@ -22,6 +22,7 @@ COLUMNS = (
     "state",
     "enabled",
     "fenced",
+    "last_seen",
     "vcpus",
     "vcpus_used",
     "memory_mb",
@@ -36,23 +37,31 @@ COLUMNS = (
 def list_hosts(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """Every host, with what is used of it.
 
-    `state` is what the store knows: a host that has died is `up` until somebody fences it, or says that it is off."""
+    `state` is what the store knows: a host that has died is `up` until somebody fences it, or says that it is off. By
+    `last_seen` such a host is `silent` after 90 s."""
+    from cli.seen import seen_hosts
+    from evacuation.silence import host_line
+
     with open_store() as services:
         hosts = services.views.hosts()
-    print_rows(hosts, COLUMNS, as_json=as_json)
+    hosts = seen_hosts(settings(), hosts)
+    print_rows(hosts if as_json else tuple(map(host_line, hosts)), COLUMNS, as_json=as_json)
     _remark(hosts, as_json=as_json)
 
 
 @host_app.command("show", epilog=examples("host show cmp-1", "host show cmp-1 --json"))
 def show_host(host: HostArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """One host."""
+    from cli.seen import seen_hosts
+    from evacuation.silence import host_line
     from evacuation.views import ShownHost
 
     require_name(host, "a host")
     with open_store() as services:
         found = services.views.host(host)
-        shown = ShownHost(**dict(found), notes=services.views.notes(host))
-    print_one(shown, as_json=as_json)
+        notes = services.views.notes(host)
+    (found,) = seen_hosts(settings(), (found,))
+    print_one(ShownHost(**dict(found if as_json else host_line(found)), notes=notes), as_json=as_json)
     _remark((found,), as_json=as_json)
 
 

@@ -1,15 +1,16 @@
 """`evacuate instance …`"""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.access import open_store, require_name, settings
 from cli.options import InstanceArgument, InstancesArgument, JsonOption, StateDirOption, examples, new_group
-from cli.output import print_one, print_rows
+from cli.output import print_one, print_rows, say
 
 if TYPE_CHECKING:
-    from evacuation.views import InstanceView
+    from evacuation.views import InstanceView, ShownInstance
 
 instance_app = new_group("instance", "Instances: list them, evacuate them, start and stop them.")
 
@@ -25,24 +26,50 @@ def find_instance(text: str) -> "InstanceView":
 
 @instance_app.command("list", epilog=examples("instance list", "instance list --json"))
 def list_instances(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
-    """Every instance."""
+    """Every instance.
+
+    `power_state` is what was recorded last; of a guest whose host is silent nobody knows it: `running?`."""
+    from evacuation.silence import guest_line
+
     with open_store() as services:
-        print_rows(services.views.instances(), COLUMNS, as_json=as_json)
+        found, up = services.views.instances(), services.views.hosts_up()
+    found = _seen(found, up, as_json=as_json)
+    print_rows(found if as_json else tuple(map(guest_line, found)), COLUMNS, as_json=as_json)
 
 
 @instance_app.command("show", epilog=examples("instance show web-01", "instance show web-01 --json"))
 def show_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """One instance, and the steps that keep failing in what is under way with it."""
+    from evacuation.silence import guest_line
+
+    require_name(instance, "an instance")
+    with open_store() as services:
+        found, up = services.views.instance(instance), services.views.hosts_up()
+    (found,) = _seen((found,), up, as_json=as_json)
+    found = found if as_json else guest_line(found)
+    print_one(_with_retries(found), as_json=as_json)
+
+
+def _with_retries(found: "InstanceView") -> "ShownInstance":
     from evacuation.views import ShownInstance
 
-    found = find_instance(instance)
     if found.task_state is None:
-        # Nothing is under way: Temporal need not be asked.
-        print_one(ShownInstance(**dict(found)), as_json=as_json)
-        return
+        # Nothing is under way: nobody need be asked.
+        return ShownInstance(**dict(found))
     from cli.retrying import shown
 
-    print_one(shown(settings(), found), as_json=as_json)
+    return shown(settings(), found)
+
+
+def _seen(found: "Sequence[InstanceView]", up: frozenset[str], *, as_json: bool) -> "tuple[InstanceView, ...]":
+    """With when their hosts were seen last; which of those are silent is said."""
+    from cli.seen import seen_guests
+    from evacuation.silence import silences
+
+    seen = seen_guests(settings(), found, up)
+    for line in () if as_json else silences(seen):
+        say(line)
+    return seen
 
 
 @instance_app.command(

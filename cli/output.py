@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 EMPHASIS = {
     "up": "green",
+    "up (silent)": "yellow",
+    "running?": "yellow",
     "running": "green",
     "recovered": "green",
     "down": "red",

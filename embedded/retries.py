@@ -10,7 +10,8 @@ from evacuation.names import delete_instance_id, evacuate_instance_id, return_ho
 from evacuation.retries import Retrying
 from services.retrying import retrying
 from services.settings import Settings
-from services.temporal import connect, unavailable
+from services.temporal import connect
+from services.temporal_address import unavailable
 
 AT_ONCE = 16
 """Workflows that are asked for at the same time."""

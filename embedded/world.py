@@ -100,7 +100,8 @@ async def _ask(settings: Settings, workflows: Workflows) -> frozenset[str]:
     from temporalio.client import WorkflowExecutionStatus
     from temporalio.service import RPCError, RPCStatusCode
 
-    from services.temporal import connect, unavailable
+    from services.temporal import connect
+    from services.temporal_address import unavailable
 
     client = await connect(settings)
     running: set[str] = set()

@@ -439,6 +439,13 @@ class GuestCall(Frozen):
     """The wanted one; settling goes forward only on that."""
 
 
+class BuryGuests(Frozen):
+    """None of them may start there by that epoch or an older one; what runs is left alone."""
+
+    call: HostCall
+    guests: tuple["GuestKey", ...]
+
+
 class GuestState(Frozen):
     """A guest as the hypervisor has it. `note`: what else was done when it was brought up, for a person."""
 
@@ -552,6 +559,8 @@ class HostReport(Answered):
     guests: tuple[GuestState, ...]
     domains: tuple[SeenDomain, ...] | None = None
     shared: tuple[SharedDirectory, ...] = ()
+    memory: str | None = None
+    """Of what the host remembers (tombstones, locks); another one: that was lost. None: an older worker."""
 
     @property
     def identity(self) -> Identity:
@@ -581,10 +590,11 @@ class PowerChecks(Frozen):
 
 
 class HostAnswer(Answered):
-    """`why_not` is empty for a host that has answered; `silent`: it said nothing, not even an error. `report`, if its
-    guests were asked for."""
+    """`why_not` is empty for a host that has answered; `silent`: it said nothing, not even an error. `incarnation`: of
+    the boot that has answered, be it with an error. `report`, if its guests were asked for."""
 
     host: str
+    incarnation: str | None = None
     report: HostReport | None = None
     why_not: str = ""
     silent: bool = False
@@ -645,6 +655,8 @@ class ReturnPlan(Frozen):
 
     `held_by`: names of instances whose evacuation still relies on this host's fence (`held_ids`: their ids); it waits
     for them, and for the end of a cut of its power (`being_cut`), before which there is nothing to do.
+    `bury`: epochs, and all below, that must not start there: the host has lost what it remembered of them in this boot.
+    It comes before everything else.
     `destroy`: guests that were evacuated from here, or whose disks were taken away (those are in `start`, too); by the
     old residence's epoch. `quarantine`: their evacuation is in flight; paused, never destroyed. `start`: they belong
     here and do not run."""
@@ -652,6 +664,7 @@ class ReturnPlan(Frozen):
     held_by: tuple[str, ...]
     held_ids: tuple[str, ...] = ()
     being_cut: bool = False
+    bury: tuple[GuestKey, ...] = ()
     destroy: tuple[GuestKey, ...]
     quarantine: tuple[GuestKey, ...]
     start: tuple[GuestKey, ...]
@@ -714,6 +727,12 @@ class RecordInPlace(Frozen):
 class HostRef(Frozen):
     host: str
     incarnation: str | None
+
+
+class ReturnedHost(HostRef):
+    """`memory`: what the host remembers from now on; see `HostReport`."""
+
+    memory: str | None = None
 
 
 class PowerQuery(HostRef):

@@ -53,6 +53,10 @@ def ask_hosts_id(asker: str, page: int) -> str:
     return f"ask-hosts/{asker}/{page}"
 
 
+def ask_around_id(key: str) -> str:
+    return f"ask-hosts/cut/{key}"
+
+
 def report_host_id(host: str) -> str:
     return f"report-host/{host}"
 

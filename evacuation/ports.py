@@ -267,7 +267,9 @@ class HostStore(Protocol):
         """Note incarnation and identity, and answer what to do before serving. Same incarnation as registered:
         evidence about it is voided, and a host that was up and never fenced stays up. A new one: the older is
         over; the host is down until `complete_return`. First registration gives the loaded residences of the
-        host this incarnation. Raises HostNotFoundError, HostIdentityError."""
+        host this incarnation. A host whose memory is another than the registered one of that boot has lost it: every
+        epoch that may have been given there, and is not what runs there by right, is to be buried. Raises
+        HostNotFoundError, HostIdentityError."""
         ...
 
     def record_destroyed(self, guest: m.HostGuest) -> None:
@@ -297,8 +299,9 @@ class HostStore(Protocol):
         """vm_state and power_state as the host has it, task_state none. Raises StaleAttemptError."""
         ...
 
-    def complete_return(self, host: m.HostRef) -> None:
-        """The host is up, unless another incarnation registered meanwhile (StaleAttemptError)."""
+    def complete_return(self, host: m.ReturnedHost) -> None:
+        """The host is up, unless another incarnation registered meanwhile (StaleAttemptError). Its memory is that one
+        from now on."""
         ...
 
     def record_report(self, report: m.HypervisorReport) -> bool:
@@ -325,6 +328,32 @@ class Identities(Protocol):
 
     def owner_of(self, uuids: Collection[str]) -> str | None:
         """The host that has one of these UUIDs, in whatever case."""
+        ...
+
+
+class OnlookerStore(Protocol):
+    """Which hosts look on at a cut, and what they have shown."""
+
+    def around(self, host: str) -> tuple[m.ProbeRequest, ...]:
+        """Some tens of those that are up, the nearest in the fleet: entries are exchanged between neighbours."""
+        ...
+
+    def note_seen(self, host: str, by: str, names: Collection[str]) -> None:
+        """They answered before that cut; kept until somebody ends it."""
+        ...
+
+    def concerned(self, host: str) -> tuple[m.ProbeRequest, ...]:
+        """The host, and all that answered before a cut of it that nobody has ended."""
+        ...
+
+    def raise_alarm(self, request: m.FenceRequest, why: str) -> None:
+        """Nothing cuts that boot any more, nor proves it off by its power, until `forget_alarm`."""
+        ...
+
+    def forget_alarm(self, request: m.FenceRequest) -> None: ...
+
+    def require_no_alarm(self, request: m.FenceRequest) -> None:
+        """Raises WrongMachineError."""
         ...
 
 
@@ -395,6 +424,8 @@ class HostIdentity(Frozen):
     hypervisor_uuid: str
     machine_id: str
     incarnation: str
+    memory: str | None = None
+    """Of which memory of the host's (tombstones, locks) this is the worker: another, once that was lost."""
 
 
 class Hypervisor(Protocol):
@@ -428,6 +459,10 @@ class Hypervisor(Protocol):
     def destroy(self, instance_id: str, epoch: int) -> None:
         """A durable tombstone first; then destroy and undefine every guest of that uuid at or below the epoch
         (never a newer one), and read back until nothing is starting or running. Shared disks are kept."""
+        ...
+
+    def bury(self, instance_id: str, epoch: int) -> None:
+        """A durable tombstone, and nothing else: what runs is left alone."""
         ...
 
     def pause(self, instance_id: str, epoch: int) -> None:

@@ -4,10 +4,18 @@ from collections.abc import Iterator
 
 from evacuation.capabilities import HostCapabilities, PutOff, SeenDomain
 from evacuation.request import accept_remedy
+from evacuation.silence import silence
 from evacuation.views import HostView
 
 
 def remarks(host: HostView) -> Iterator[str]:
+    if host.alarm is not None:
+        yield f"{host.name}: {host.alarm}"
+    if host.silent:
+        yield (
+            f"{silence(host.name, host.last_seen)}: start its worker if it lives; if it is dead: "
+            f"evacuate host down {host.name} --power-off, and evacuate what was there"
+        )
     if host.refused is not None:
         when = "if it is the new board, or was installed anew"
         yield (

@@ -31,6 +31,12 @@ class HostView(Frozen):
     """Who wanted to be this host, and is another board, or a system that was installed anew."""
     replaced: tuple[ReplacedIdentity, ...] = ()
     """Who it was before, oldest first."""
+    last_seen: datetime | None = None
+    """When its worker asked for work the last time, as far as Temporal remembers; asked of hosts that are up."""
+    alarm: str | None = None
+    """Why nothing proves it off by its power any more: what was cut was another machine, as it seems."""
+    silent: bool | None = None
+    """It was not seen for so long that nobody knows what runs there. None: it is down, or nobody could be asked."""
 
     @property
     def identity(self) -> Identity | None:
@@ -83,6 +89,9 @@ class InstanceView(Frozen):
     evacuate: bool
     server_group: str | None
     epoch: int
+    host_last_seen: datetime | None = None
+    host_silent: bool | None = None
+    """Of the host that it is on, as `last_seen` and `silent` there: `power_state` is what was recorded last."""
 
 
 class ShownInstance(InstanceView):

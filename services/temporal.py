@@ -7,35 +7,22 @@ import dataclasses
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.service import KeepAliveConfig
 
-from evacuation.errors import TemporalUnavailableError
 from services.settings import Settings
 from services.small_failures import SmallFailures
+from services.temporal_address import connect_config, unavailable
 
 DATA_CONVERTER = dataclasses.replace(pydantic_data_converter, failure_converter_class=SmallFailures)
 CONNECT_TIMEOUT = 5.0
 KEEP_ALIVE = KeepAliveConfig(interval_millis=12_000, timeout_millis=5_000)
 """A connection whose other end has changed its address is given up, and the name resolved again, before a silent host
 is fenced (the hold). Servers refuse to be pinged more often than every ten seconds."""
-DEFAULT_ADDRESS = "127.0.0.1:7233"
-
-
-def address_and_namespace(settings: Settings) -> tuple[str, str]:
-    """Where `connect` goes."""
-    found = ClientConfig.load_client_connect_config()
-    return (
-        settings.temporal_address or found.get("target_host") or DEFAULT_ADDRESS,
-        settings.temporal_namespace or found.get("namespace") or "default",
-    )
 
 
 async def connect(settings: Settings, *, timeout: float = CONNECT_TIMEOUT) -> Client:
     """A connected client, within `timeout` seconds. Raises TemporalUnavailableError."""
-    address, namespace = address_and_namespace(settings)
-    config = ClientConfig.load_client_connect_config()
-    config["target_host"], config["namespace"] = address, namespace
+    address, config = connect_config(settings)
     try:
         return await asyncio.wait_for(
             Client.connect(**config, data_converter=DATA_CONVERTER, keep_alive_config=KEEP_ALIVE), timeout
@@ -48,11 +35,3 @@ async def namespace_id(client: Client) -> str:
     """The namespace's own id: the same after a fail-over, another one in a new cluster. Raises RPCError."""
     asked = DescribeNamespaceRequest(namespace=client.namespace)
     return (await client.workflow_service.describe_namespace(asked)).namespace_info.id
-
-
-def unavailable(address: str, error: BaseException) -> TemporalUnavailableError:
-    cause = str(error).strip().splitlines()
-    return TemporalUnavailableError(
-        f"Temporal does not answer at {address}" + (f" ({cause[0][:120]})" if cause else ""),
-        remedy="start it (`evacuate up` for the embedded stack), or set EVACUATE_TEMPORAL_ADDRESS",
-    )

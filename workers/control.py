@@ -15,6 +15,7 @@ from activities.instance_state import InstanceStateActivities
 from activities.last_start import LastStart
 from activities.liveness import LastLook
 from activities.network import NetworkActivities
+from activities.onlooking import Onlookers
 from activities.power import PowerReader
 from activities.power_checks import PowerCheckActivities
 from evacuation import names
@@ -25,6 +26,7 @@ from services.sql.witnesses import Witnesses
 from services.temporal import namespace_id
 from services.volumes import volume_services
 from workers.asking import keep_asking
+from workers.onlookers import AskingAround
 from workers.serving import connect_patiently, serving
 from workflows.all import ALL
 
@@ -81,6 +83,7 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
             policy=policy,
             storage=served.storage,
             last_look=LastLook(client, cancelled=True),
+            onlookers=Onlookers(services.onlookers, AskingAround(client, settings)),
         ).all,
         *PowerCheckActivities(fencing).all,
         *HostActivities(served.hosts, power).all,

@@ -27,13 +27,14 @@ from evacuation.errors import (
     HypervisorUnavailableError,
 )
 from evacuation.messages import HostReport, ReturnHostInput
-from evacuation.ports import Hypervisor, LedgerMemory, Looking
+from evacuation.ports import HostIdentity, Hypervisor, LedgerMemory, Looking
 from services.hypervisors.ledger import MARK, HostLedger
 from services.hypervisors.locks import LockHeldError, file_lock
 from services.settings import Settings
 from workers.contact import Doubt
 from workers.report import keep_reporting
 from workers.serving import connect_patiently, serving
+from workers.sole import only_worker_there, patiently
 from workflows.return_host import ReturnHost
 
 log = structlog.stdlib.get_logger("worker")
@@ -45,7 +46,7 @@ async def serve_host(settings: Settings, host: str) -> None:
     """Probe and return queues first; the host's own queue once the host came back through its return."""
     hypervisor = hypervisor_of(settings, host)
     in_service = asyncio.Event()
-    await asyncio.to_thread(require_able, hypervisor)
+    me = await asyncio.to_thread(require_able, hypervisor)
     client = await connect_patiently(settings)
     doubt, memory = Doubt(), memory_of(settings, host)
     guests = GuestActivities(hypervisor, LastLook(client), memory)
@@ -56,9 +57,14 @@ async def serve_host(settings: Settings, host: str) -> None:
     serve = partial(serving, client, settings, host=host, boot=boot)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
+        if me is not None:
+            await enter(only_worker_there(settings, me, own_dir(settings, host)))
         await enter(
             serve(queue=names.probe_queue(host), activities=probe.all, slots=settings.probe_activities, pollers=1)
         )
+        if me is None:
+            me = await patiently(hypervisor.identity, pause=1 * settings.time_scale)
+            await enter(only_worker_there(settings, me, own_dir(settings, host)))
         await enter(
             serve(
                 queue=names.return_queue(host), activities=guests.for_return, slots=settings.host_activities, pollers=1
@@ -112,13 +118,15 @@ def memory_of(settings: Settings, host: str) -> LedgerMemory:
     return HostLedger(None if settings.hypervisor == "simulated" else own_dir(settings, host) / MARK)
 
 
-def require_able(hypervisor: Hypervisor) -> None:
-    """A hypervisor that is set up wrongly is told at once; one that does not answer yet is waited for later.
+def require_able(hypervisor: Hypervisor) -> HostIdentity | None:
+    """A hypervisor that is set up wrongly is told at once; one that does not answer yet is waited for later: None.
 
     Raises HypervisorUnableError."""
     with suppress(HypervisorUnavailableError):
-        hypervisor.identity()
+        me = hypervisor.identity()
         hypervisor.inventory()
+        return me
+    return None
 
 
 async def come_back(
@@ -164,13 +172,8 @@ async def return_when_doubted(
 
 
 async def patient_report(hypervisor: Hypervisor, host: str, *, pause: float) -> HostReport:
-    """A hypervisor that does not answer yet is waited for: the probe is answered meanwhile."""
-    while True:
-        try:
-            return await asyncio.to_thread(report_of, hypervisor, host)
-        except HypervisorUnavailableError as error:
-            log.warning("the hypervisor does not answer, trying again", cause=error.line)
-        await asyncio.sleep(pause)
+    """What runs there, as `patiently`."""
+    return await patiently(partial(report_of, hypervisor, host), pause=pause)
 
 
 def report_of(hypervisor: Hypervisor, host: str) -> HostReport:
@@ -180,6 +183,7 @@ def report_of(hypervisor: Hypervisor, host: str) -> HostReport:
         hypervisor_uuid=me.hypervisor_uuid,
         machine_id=me.machine_id,
         incarnation=me.incarnation,
+        memory=me.memory,
         guests=hypervisor.inventory(),
     )
 
@@ -195,7 +199,8 @@ def raise_if_final(error: WorkflowFailureError) -> None:
 
 @contextmanager
 def only_worker_of(settings: Settings, host: str, *, boot: bool = False) -> Generator[None]:
-    """With `boot` the worker's start is the host's.
+    """By the host's own directory; by another one, see `only_worker_there`. With `boot` the worker's start is the
+    host's.
 
     Raises HostNotFoundError, HostOffError, HostAlreadyServedError, HypervisorUnableError."""
     if not names.is_name(host):

@@ -39,7 +39,7 @@ async def _ask(request: m.ProbeRequest, input: m.AskHostsInput) -> m.HostAnswer:
             answer = await call(
                 ProbeActivities.probe_host, request, queue=queue, policy=PROBE, tuning=input.tuning, about=about
             )
-            return m.HostAnswer(host=request.host, ledger=answer.ledger)
+            return m.HostAnswer(host=request.host, incarnation=answer.incarnation, ledger=answer.ledger)
         report = await call(
             ProbeActivities.list_guests,
             request,
@@ -48,7 +48,7 @@ async def _ask(request: m.ProbeRequest, input: m.AskHostsInput) -> m.HostAnswer:
             tuning=input.tuning,
             about=about,
         )
-        return m.HostAnswer(host=request.host, report=report, ledger=report.ledger)
+        return m.HostAnswer(host=request.host, incarnation=report.incarnation, report=report, ledger=report.ledger)
     except ActivityError as error:
-        failure = failure_of(error)
-        return m.HostAnswer(host=request.host, why_not=failure.line, silent=failure.silent)
+        said = failure_of(error)
+        return m.HostAnswer(host=request.host, incarnation=said.incarnation, why_not=said.line, silent=said.silent)

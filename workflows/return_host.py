@@ -32,6 +32,8 @@ TELLS = "return-tells-who-holds-it"
 WINDOW = 8
 LONGEST_WAIT = 60.0
 MOST_SILENT = 5
+BURIED_AT_ONCE = 50
+"""Each is a file that is written durably."""
 
 
 @workflow.defn
@@ -41,7 +43,8 @@ class ReturnHost:
     Guests that were evacuated from here are destroyed by their old epoch, those whose evacuation is in flight are
     paused and waited for, those that belong here are started; one whose disks were taken away is destroyed before.
     While a guest cannot be destroyed or paused, the host does not serve: it may still run. A restarted worker on the
-    same boot changes nothing."""
+    same boot changes nothing; but if the host has lost what it remembered of this boot, everything that may have been
+    called off there is called off again, first."""
 
     @workflow.init
     def __init__(self, input: m.ReturnHostInput) -> None:
@@ -68,7 +71,7 @@ class ReturnHost:
         await self._start(plan.start)
         await call(
             HostActivities.complete_return,
-            m.HostRef(host=self._report.host, incarnation=self._report.incarnation),
+            m.ReturnedHost(host=self._report.host, incarnation=self._report.incarnation, memory=self._report.memory),
             policy=COMPENSATION,
             tuning=self._tuning,
             about=f"{self._report.host} is up",
@@ -136,10 +139,12 @@ class ReturnHost:
             about=f"register {self._report.host}",
         )
         self._ledger = plan.ledger
+        await self._bury(plan.bury)
         for guest in plan.quarantine:
-            await self._must(GuestActivities.pause_guest, guest, f"quarantine {guest.name}")
+            await self._must(GuestActivities.pause_guest, self._guest(guest), f"quarantine {guest.name}")
         for guest in plan.destroy:
-            if await self._must(GuestActivities.destroy_guest, guest, f"destroy {guest.name}: {guest.why}"):
+            about = f"destroy {guest.name}: {guest.why}"
+            if await self._must(GuestActivities.destroy_guest, self._guest(guest), about):
                 await call(
                     HostActivities.record_destroyed,
                     self._host_guest(guest),
@@ -149,9 +154,18 @@ class ReturnHost:
                 )
         return plan
 
-    async def _must(self, activity: Callable[[Any, m.GuestCall], Any], guest: m.GuestKey, about: str) -> bool:
+    async def _bury(self, guests: tuple[m.GuestKey, ...]) -> None:
+        """By a worker that has lost what it remembered."""
+        for first in range(0, len(guests), BURIED_AT_ONCE):
+            some = guests[first : first + BURIED_AT_ONCE]
+            about = f"call off again what {self._report.host} has forgotten: {len(some)} of {len(guests)} guests"
+            await self._must(GuestActivities.bury_guests, m.BuryGuests(call=self._call, guests=some), about)
+
+    def _guest(self, guest: m.GuestKey) -> m.GuestCall:
+        return m.GuestCall(call=self._call, instance_id=guest.instance_id, epoch=guest.epoch)
+
+    async def _must(self, activity: Callable[[Any, Any], Any], message: m.GuestCall | m.BuryGuests, about: str) -> bool:
         """A call that fails is tried again before the host serves; it is named in the details."""
-        message = m.GuestCall(call=self._call, instance_id=guest.instance_id, epoch=guest.epoch)
         try:
             await call(
                 activity,

@@ -51,6 +51,7 @@ from evacuation.errors.failures import (
     TemporalUnavailableError,
     VolumeImageGoneError,
     VolumeServiceError,
+    WrongMachineError,
 )
 from evacuation.errors.refusals import (
     AmbiguousNameError,
@@ -170,6 +171,7 @@ __all__ = [
     "VmStateNotEvacuableError",
     "VolumeImageGoneError",
     "VolumeServiceError",
+    "WrongMachineError",
 ]
 
 

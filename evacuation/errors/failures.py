@@ -51,6 +51,12 @@ class BmcIdentityError(FenceFailedError):
     retryable = False
 
 
+class WrongMachineError(FenceFailedError):
+    """What reads off by the host's entry is not the host, as far as the hosts' own workers show."""
+
+    retryable = False
+
+
 class CutOverError(FenceFailedError):
     """The cut that this execution announced is over, or another boot is there: nothing is cut by it, nor recorded."""
 

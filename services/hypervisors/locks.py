@@ -1,7 +1,9 @@
 """Exclusive locks between threads and processes of one machine; the kernel frees them when their holder dies."""
 
+import errno
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,6 +14,29 @@ POLL = 0.02
 
 class LockHeldError(Exception):
     """Somebody else holds the lock, and kept it for as long as the caller was willing to wait."""
+
+
+@contextmanager
+def machine_lock(name: str, *, wait: float = 0.0) -> Generator[None]:
+    """Hold a name of the machine's, which lies in no directory (an abstract socket: one network namespace is one
+    machine). `wait` is in seconds. Raises LockHeldError."""
+    deadline = time.monotonic() + wait
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
+        while not _is_bound(held, f"\0{name}"):
+            if time.monotonic() >= deadline:
+                raise LockHeldError(name)
+            time.sleep(POLL)
+        yield
+
+
+def _is_bound(held: socket.socket, address: str) -> bool:
+    try:
+        held.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
 
 
 def _try(fd: int) -> bool:

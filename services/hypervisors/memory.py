@@ -3,6 +3,7 @@
 <path>/tombstones/<instance>.json
 <path>/connections/<instance>.json
 <path>/locks/<instance>.lock          held by one operation on that guest at a time
+<path>/memory.json                    by which it is known whether all of this is still what it was
 """
 
 from collections.abc import Callable, Generator
@@ -13,6 +14,7 @@ from evacuation import messages as m
 from evacuation.errors import GuestBusyError, StaleEpochError
 from evacuation.model import Frozen
 from services.hypervisors.documents import read, told, write
+from services.hypervisors.lasting import LastingMemory
 from services.hypervisors.locks import LockHeldError, file_lock
 
 LOCK_WAIT = 15.0
@@ -61,14 +63,21 @@ class GuestMemory:
     def __init__(self, files: GuestFiles, host: str) -> None:
         self._files = files
         self._host = host
+        self._lasting = LastingMemory(files.path)
+
+    def mark(self) -> str:
+        """Of all that is remembered here; see `LastingMemory`."""
+        return self._lasting.mark()
 
     @contextmanager
     def exclusive(self, instance_id: str, beat: Callable[[str], None] = _ignore) -> Generator[int]:
         """Hold the instance's host-wide lock; yields its descriptor. Raises GuestBusyError, and for whatever
-        the system refuses meanwhile HypervisorUnavailableError."""
+        the system refuses meanwhile HypervisorUnavailableError; so it does when what the host remembered is lost: locks
+        and tombstones that were written since exclude nobody who came before."""
         path = self._files.lock(instance_id)
         try:
             with told(path), file_lock(path, wait=LOCK_WAIT, beat=lambda: beat("waiting for the guest's lock")) as held:
+                self._lasting.require()
                 yield held
         except LockHeldError as error:
             raise GuestBusyError(f"another operation on {instance_id} runs on {self._host}") from error

@@ -92,6 +92,7 @@ class SimulatedHypervisor:
             hypervisor_uuid=str(uuid.uuid5(uuid.NAMESPACE_DNS, self._host)),
             machine_id=self._machine,
             incarnation=self._incarnation,
+            memory=self._incarnation,
         )
 
     def inventory(self) -> tuple[m.GuestState, ...]:
@@ -149,6 +150,11 @@ class SimulatedHypervisor:
         with slot.lock:
             time.sleep(self._step_delay)
             self._destroy(slot, instance_id, epoch)
+
+    def bury(self, instance_id: str, epoch: int) -> None:
+        slot = self._slot(instance_id)
+        with slot.lock:
+            slot.buried = max(slot.buried, epoch)
 
     def pause(self, instance_id: str, epoch: int) -> None:
         slot = self._slot(instance_id)

@@ -1,7 +1,14 @@
 """The boards of a host: who it is in the store, and who it was before. What is read or said of the host now is about
 the board that it has now; of the one before only evidence about its last boot counts."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session
+
 from evacuation.identity import Identity, ReplacedIdentity
+from services.sql.statements import execute, table_of
 from services.sql.tables import HostRow, utc_now
 
 
@@ -29,3 +36,13 @@ def note_alive(host: HostRow | None, incarnation: str | None) -> None:
 
 def _seen(board: ReplacedIdentity) -> ReplacedIdentity:
     return board.model_copy(update={"seen_at": utc_now()})
+
+
+def boards_of(session: Session, hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Who each host is, besides its hypervisor, who it was, and who was refused."""
+    table = table_of(HostRow).c
+    asked = sa.select(table.name, table.machine_id, table.refused, table.replaced)
+    rows = execute(session, asked.where(table.name.in_(hosts)))
+    return {
+        name: {"machine_id": machine, "refused": no, "replaced": tuple(old or ())} for name, machine, no, old in rows
+    }

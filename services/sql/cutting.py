@@ -11,13 +11,15 @@ from evacuation.model import Evidence, HostState
 from services.sql.boards import is_replaced
 from services.sql.evidence import current_evidence, record_evidence, registered_boot
 from services.sql.ledger import require_sound
+from services.sql.onlookers import require_no_alarm, seen_before
 from services.sql.rows import lock_host, unproven_on
 from services.sql.tables import CutRow, HostRow, InstanceRow, utc_now
 
 
 def begin_cut(session: Session, request: FenceRequest, by: str, until: datetime) -> Evidence | None:
     """The host is down, and being cut. Evidence: it is proven off already, or has booted again, and must not be cut.
-    Raises SourceReturnedError, FenceDeclinedError."""
+    What a cut has seen that nobody has ended is kept. Raises SourceReturnedError, FenceDeclinedError,
+    WrongMachineError."""
     require_sound(session)
     host = lock_host(session, request.host)
     if is_replaced(host, request.incarnation):
@@ -29,11 +31,13 @@ def begin_cut(session: Session, request: FenceRequest, by: str, until: datetime)
         return known
     if host.incarnation != request.incarnation:
         raise SourceReturnedError(f"{host.name} has come up since, as {host.incarnation}: it is not cut")
+    require_no_alarm(session, request)
     if request.spare_others:
         _refuse_others(session, host, request)
     was_up = host.state is HostState.UP or any(each.was_up for each in _cuts(session, host.name))
+    seen = sorted(seen_before(session, host.name))
     _drop_lapsed(session, host.name)
-    session.merge(CutRow(host=host.name, by=by, incarnation=request.incarnation, until=until, was_up=was_up))
+    session.merge(CutRow(host=host.name, by=by, incarnation=request.incarnation, until=until, was_up=was_up, seen=seen))
     host.state = HostState.DOWN
     return None
 

@@ -83,7 +83,7 @@ class SqlHosts:
     def record_in_place(self, message: m.RecordInPlace) -> None:
         self._database.write(in_place.record_in_place, message)
 
-    def complete_return(self, host: m.HostRef) -> None:
+    def complete_return(self, host: m.ReturnedHost) -> None:
         self._database.write(_complete_return, host)
 
     def record_report(self, report: m.HypervisorReport) -> bool:
@@ -245,7 +245,7 @@ def _is_at_rest(session: Session, instance: InstanceRow) -> bool:
     return instance.task_state is None or (running is not None and running.yielded_to is not None)
 
 
-def _complete_return(session: Session, ref: m.HostRef) -> None:
+def _complete_return(session: Session, ref: m.ReturnedHost) -> None:
     host = lock_host(session, ref.host)
     _refuse_boot_before(host, ref.incarnation)
     if is_being_cut(session, ref.host):
@@ -257,3 +257,4 @@ def _complete_return(session: Session, ref: m.HostRef) -> None:
     if bereft := bereft_here(session, ref.host, ref.incarnation):
         raise StaleAttemptError(f"disks of {', '.join(bereft)} were taken away during the return of {ref.host}")
     host.state = HostState.UP
+    host.memory = ref.memory or host.memory

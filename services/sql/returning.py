@@ -7,6 +7,7 @@ from sqlmodel import Session, col, or_, select
 from evacuation import messages as m
 from evacuation.ledger import Witness
 from evacuation.model import HostState, MigrationStatus, PowerState, VmState
+from services.sql.burying import note_memory, to_bury
 from services.sql.cutting import is_being_cut
 from services.sql.evidence import name_incarnation, void
 from services.sql.guard import MAY_RUN
@@ -33,6 +34,7 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     identify(session, host, report)
     same_boot = host.incarnation == report.incarnation
     fenced = _note_incarnation(session, host, report)
+    lost = note_memory(host, report)
     if fenced:
         host.state = HostState.DOWN
     session.flush()
@@ -41,9 +43,11 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     for each in waiting:
         change(session, each, yielded_to=report.incarnation)
     reconciliation = _Reconciliation(session, host, report)
-    if same_boot and host.state is HostState.UP and not waiting:
-        return reconciliation.plan_in_service()
-    return reconciliation.plan()
+    in_service = same_boot and host.state is HostState.UP and not waiting
+    if not lost:
+        return reconciliation.plan_in_service() if in_service else reconciliation.plan()
+    plan = reconciliation.plan_after_loss() if in_service else reconciliation.plan()
+    return plan.model_copy(update={"bury": tuple(to_bury(session, report))})
 
 
 def _note_incarnation(session: Session, host: HostRow, report: m.HostReport) -> bool:
@@ -92,6 +96,11 @@ class _Reconciliation:
 
     def _is_over(self, row: InstanceRow) -> bool:
         return row.gone or self._without_disks(row) > 0
+
+    def plan_after_loss(self) -> m.ReturnPlan:
+        """A host that stayed up and has forgotten what was called off there: what runs is looked at as if it came back,
+        and nothing is started for it but what would be in any case."""
+        return self.plan().model_copy(update={"start": self.plan_in_service().start})
 
     def _destroy(self) -> Iterable[m.GuestKey]:
         """Evacuated from here, deleted, left over, or without its disks; by the old epoch, so that a newer guest is not

@@ -92,6 +92,10 @@ def host_called(session: Session, name: str) -> str:
     return name
 
 
+def hosts_up(session: Session) -> frozenset[str]:
+    return frozenset(session.exec(select(HostRow.name).where(HostRow.state == HostState.UP)).all())
+
+
 def open_evacuation(session: Session, instance_id: str) -> EvacuationRow | None:
     return session.exec(_OPEN, params={"instance_id": instance_id}).first()
 
@@ -131,7 +135,7 @@ def note_start(session: Session, residence: ResidenceRow, power_state: PowerStat
 def note_boot(host: HostRow, incarnation: str | None) -> None:
     """Another boot than the one that was known: it serves nothing before it has gone through its return."""
     host.incarnation, host.registered_at, host.state = incarnation, utc_now(), HostState.DOWN
-    host.reported_at = host.reported_uptime = None
+    host.reported_at = host.reported_uptime = host.memory = None
 
 
 def next_position(session: Session, column: int) -> int:

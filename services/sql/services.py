@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from services.sql.identities import SqlIdentities
     from services.sql.ledgers import SqlLedger
     from services.sql.network import SqlNetwork
+    from services.sql.onlookers import SqlOnlookers
     from services.sql.store import SqlStore
     from services.sql.views import SqlViews
     from services.sql.volumes import SqlVolumes
@@ -41,6 +42,12 @@ class SqlServices:
         from services.sql.fences import SqlEvidence
 
         return SqlEvidence(self.database)
+
+    @cached_property
+    def onlookers(self) -> "SqlOnlookers":
+        from services.sql.onlookers import SqlOnlookers
+
+        return SqlOnlookers(self.database)
 
     @cached_property
     def identities(self) -> "SqlIdentities":

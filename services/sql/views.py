@@ -4,17 +4,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from evacuation import views as v
 from evacuation.messages import AttemptPhase
 from evacuation.model import Candidate, Evidence, EvidenceKind, PowerState, TaskState, VmState
+from services.sql.boards import boards_of
 from services.sql.candidates import IS_CURRENT_ATTEMPT, as_candidates, every_host, named_hosts
 from services.sql.database import Database
-from services.sql.rows import host_called, instance_called
-from services.sql.statements import execute, table_of
+from services.sql.onlookers import alarms
+from services.sql.rows import host_called, hosts_up, instance_called
 from services.sql.tables import (
     IS_OPEN,
     ActionEventRow,
@@ -24,7 +24,6 @@ from services.sql.tables import (
     AttemptRow,
     EvacuationRow,
     EvidenceRow,
-    HostRow,
     InstanceRow,
     MigrationRow,
     PortBindingRow,
@@ -51,6 +50,10 @@ class SqlViews:
     def host(self, name: str) -> v.HostView:
         """Raises HostNotFoundError."""
         return self._database.read(_one_host, name)
+
+    def hosts_up(self) -> frozenset[str]:
+        """Their names."""
+        return self._database.read(hosts_up)
 
     def instances(self, host: str | None = None) -> tuple[v.InstanceView, ...]:
         """All of them, or those of one host."""
@@ -131,18 +134,9 @@ def _host_views(session: Session, rows: Sequence[Any]) -> tuple[v.HostView, ...]
     current = select(EvidenceRow.host, EvidenceRow.incarnation).where(*about_hosts)
     fenced = set(session.exec(current).all())
     pairs = zip(as_candidates(session, rows), rows, strict=True)
-    boards = _boards(session, [row.name for row in rows])
-    return tuple(_host(candidate, row, fenced, boards[row.name]) for candidate, row in pairs)
-
-
-def _boards(session: Session, hosts: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Who each host is, besides its hypervisor, who it was, and who was refused."""
-    table = table_of(HostRow).c
-    asked = sa.select(table.name, table.machine_id, table.refused, table.replaced)
-    rows = execute(session, asked.where(table.name.in_(hosts)))
-    return {
-        name: {"machine_id": machine, "refused": no, "replaced": tuple(old or ())} for name, machine, no, old in rows
-    }
+    boards, raised = boards_of(session, [row.name for row in rows]), alarms(session)
+    views = (_host(candidate, row, fenced, boards[row.name]) for candidate, row in pairs)
+    return tuple(each.model_copy(update={"alarm": raised.get((each.name, each.incarnation or ""))}) for each in views)
 
 
 def _host(candidate: Candidate, row: Any, fenced: set[tuple[str, str]], boards: dict[str, Any]) -> v.HostView:

@@ -103,7 +103,7 @@ class World:
             state = self.hypervisors[host].spawn(spec, last_look=lambda: None, beat=lambda _: None)
             started = at.model_copy(update={"epoch": spec.epoch})
             self.sql.hosts.record_started(m.RecordStarted(guest=started, power_state=state.power_state))
-        self.sql.hosts.complete_return(m.HostRef(host=host, incarnation=report.incarnation))
+        self.sql.hosts.complete_return(m.ReturnedHost(host=host, incarnation=report.incarnation))
 
     @property
     def answers(self) -> dict[str, Any]:
@@ -329,7 +329,7 @@ RETURN: dict[str, Step] = {
     "record_destroyed": lambda w: (w.hosts.record_destroyed, _host_guest(w)),
     "complete_return": lambda w: (
         w.hosts.complete_return,
-        m.HostRef(host="cmp-1", incarnation=ProcessHost(w.root, "cmp-1").incarnation()),
+        m.ReturnedHost(host="cmp-1", incarnation=ProcessHost(w.root, "cmp-1").incarnation()),
     ),
 }
 DELETION: dict[str, Step] = {

@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.fencing import FencingActivities
 from embedded.state import StateDir, settings_for
 from evacuation.errors import HostFailingError
-from evacuation.messages import FenceRequest, HostRef, HostReport
+from evacuation.messages import FenceRequest, HostReport, ReturnedHost
 from evacuation.model import EvidenceKind
 from services.fencing import ProcessFencing
 from services.hypervisors.process import ProcessHost
@@ -31,7 +31,7 @@ def boot(incarnation: str) -> None:
     services.hosts.register(
         HostReport(host=HOST, hypervisor_uuid=HOST, machine_id="machine", incarnation=incarnation, guests=())
     )
-    services.hosts.complete_return(HostRef(host=HOST, incarnation=incarnation))
+    services.hosts.complete_return(ReturnedHost(host=HOST, incarnation=incarnation))
     services.close()
 
 

@@ -10,21 +10,21 @@ import pytest
 from cli import power_checks
 from embedded.state import StateDir, settings_for
 from evacuation.capabilities import HostCapabilities, PutOff
-from evacuation.messages import HostRef, HostReport, HypervisorReport, ProbeRequest
+from evacuation.messages import HostReport, HypervisorReport, ProbeRequest, ReturnedHost
 from evacuation.model import PowerReading
 from evacuation.power_check import PowerCheck
 from services.sql import open_services
 from tests.cli.conftest import Command, called
 
 
-def _bring_up(store) -> None:
+def bring_up(store) -> None:
     services = open_services(f"sqlite:///{store.store}")
     for host in services.views.hosts():
         report = HostReport(
             host=host.name, hypervisor_uuid=host.name, machine_id="machine", incarnation="boot-1", guests=()
         )
         services.hosts.register(report)
-        services.hosts.complete_return(HostRef(host=host.name, incarnation="boot-1"))
+        services.hosts.complete_return(ReturnedHost(host=host.name, incarnation="boot-1"))
     services.close()
 
 
@@ -38,7 +38,7 @@ def test_preflight_names_every_destination_and_why_it_will_not_do(evacuate: Comm
 
 
 def test_preflight_ends_well_when_every_instance_would_come_back(evacuate: Command, store) -> None:
-    _bring_up(store)
+    bring_up(store)
     answer = evacuate("host", "preflight", "cmp-1", "--json")
     assert answer.code == 0, answer.err
     assert all(each["can"] and each["destinations"] and not each["reasons"] for each in json.loads(answer.out))
@@ -68,7 +68,7 @@ def _checks(monkeypatch: pytest.MonkeyPatch, **those: dict[str, object]) -> None
 def test_preflight_says_that_every_host_that_answers_reads_on(
     evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _bring_up(store)
+    bring_up(store)
     _checks(monkeypatch, cmp_3={"answers": False, "power": PowerReading.OFF})
     answer = evacuate("host", "preflight", "cmp-1", "--json")
     assert answer.code == 0 and "hosts that answer read on" in answer.err and "cmp-3" not in answer.err, answer
@@ -82,7 +82,7 @@ def test_preflight_fails_where_the_hosts_own_power_is_another_machines(
     evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every instance would find a place, and the fence before that would fail."""
-    _bring_up(store)
+    bring_up(store)
     problem = "the BMC of cmp-1 switches another machine"
     _checks(monkeypatch, cmp_1={"power": PowerReading.UNKNOWN, "problem": problem})
     answer = evacuate("host", "preflight", "cmp-1", "--json")
@@ -93,7 +93,7 @@ def test_preflight_fails_where_the_hosts_own_power_is_another_machines(
 def test_preflight_names_other_hosts_with_a_problem_after_its_own(
     evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _bring_up(store)
+    bring_up(store)
     problem = "the power of cmp-2 reads off while its worker answers"
     _checks(monkeypatch, cmp_2={"power": PowerReading.OFF, "problem": problem})
     answer = evacuate("host", "preflight", "cmp-1", "--json")
@@ -105,7 +105,7 @@ def test_preflight_names_other_hosts_with_a_problem_after_its_own(
 def test_preflight_tells_what_nothing_shows_to_be_right(
     evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _bring_up(store)
+    bring_up(store)
     doubt = "the BMC of cmp-1 does not say which machine it is"
     _checks(monkeypatch, cmp_1={"notes": (doubt,)}, cmp_3={"notes": ("another doubt",)})
     answer = evacuate("host", "preflight", "cmp-1")
@@ -117,7 +117,7 @@ def test_preflight_answers_from_the_store_when_no_control_worker_does(
     unserved: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("embedded.readiness.PROBE_TIMEOUT", timedelta(seconds=0.5))
-    _bring_up(unserved)
+    bring_up(unserved)
     answer = called("host", "preflight", "cmp-1", "--json")
     assert answer.code == 0 and "the power of hosts was not read: no control worker answers" in answer.err, answer
     assert all(each["can"] and each["power"] is None for each in answer.json)
@@ -144,7 +144,7 @@ def test_hosts_of_a_large_fleet_are_asked_a_page_at_a_time(state, monkeypatch: p
 def test_preflight_and_show_tell_what_would_start_guests_of_a_host_on_another_account(
     evacuate: Command, store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _bring_up(store)
+    bring_up(store)
     services = open_services(f"sqlite:///{store.store}")
     said = HostCapabilities(held=False, autostarts=(PutOff(id="x", name="vm-1", at=datetime(2026, 1, 1, tzinfo=UTC)),))
     report = HypervisorReport(

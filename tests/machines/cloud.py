@@ -182,7 +182,7 @@ class Cloud:
         for key in plan.start:
             self._start(report, key, here)
         try:
-            self.tell("complete_return", m.HostRef(host=host, incarnation=boot.incarnation))
+            self.tell("complete_return", m.ReturnedHost(host=host, incarnation=boot.incarnation))
         except EvacuateError:
             return False
         self.metal.serving.add(host)

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
 from tests.scenarios.scenario import HERE
 from tests.support.stack import Answer, Stack, plain
 
+BOARD = f"another-board-{uuid4()}"
 ACCEPT = ["host", "accept", "cmp-1", "--confirmed-gone", "Jo swapped the board"]
 WORLD = yaml.safe_load((HERE / "world.yaml").read_text())
 WORLD["instances"].append({"name": "web-02", "host": "cmp-1", "flavor": {"vcpus": 1, "memory_mb": 512, "disk_gb": 5}})
@@ -18,7 +20,7 @@ def swap_board(running: Stack) -> None:
     """cmp-1 is dead, and comes back as another hypervisor."""
     assert running.run("host kill cmp-1").code == 0
     path = Path(running.environment["EVACUATE_STATE_DIR"]) / "hosts" / "cmp-1" / "power.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"hypervisor_uuid": "another-board"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"hypervisor_uuid": BOARD}))
     assert running.run("host start cmp-1 --no-wait").code == 0
     running.until(lambda: shown(running)["refused"] is not None, "the other board is refused, and it is noted")
 
@@ -41,17 +43,17 @@ def test_repaired_host_comes_back_by_a_persons_word(stack: Any):
     there = home(running)
     swap_board(running)
     refused = shown(running)["refused"]
-    assert refused["hypervisor_uuid"] == "another-board" and there
+    assert refused["hypervisor_uuid"] == BOARD and there
     log = Path(running.environment["EVACUATE_STATE_DIR"]) / "logs" / "host-cmp-1.log"
     running.until(lambda: "evacuate host accept cmp-1" in plain(log.read_text()), "its worker says what to do")
     for told in (running.run("host list").err, running.run(["host", "down", "cmp-1", "--confirmed-off", "seen"]).err):
-        assert "evacuate host accept cmp-1" in plain(told) and "another-board" in told
+        assert "evacuate host accept cmp-1" in plain(told) and BOARD in told
     asked = running.run(ACCEPT)
     assert (asked.code, all(name in asked.err for name in there)) == (2, True), asked
     accepted = running.run([*ACCEPT, "--yes", "--json"])
     assert accepted.code == 0, accepted
     assert (accepted.json["hypervisor_uuid"], accepted.json["replaced"][0]["said"]) == (
-        "another-board",
+        BOARD,
         "Jo swapped the board",
     )
     running.until(lambda: shown(running)["state"] == "up" and home(running) == there, "it is back, with its guests")

@@ -23,14 +23,15 @@ FLEET = {
 class Site:
     """A stack whose hosts are fenced over Redfish; what is switched there are processes that stand for them."""
 
-    def __init__(self, root: Path, port: int, make: Callable[..., Stack]) -> None:
+    def __init__(self, root: Path, port: int, make: Callable[..., Stack], *, tells: bool = True) -> None:
+        """`tells`: the BMCs say whose they are."""
         self._root, self._port = root, port
         self.machines = {name: Machine(root, name) for name in HOSTS}
         for machine in self.machines.values():
             machine.power_on()
         self.name(*HOSTS)
         self.stack = make(FLEET, (), {"EVACUATE_FENCING": "redfish", "EVACUATE_BMC_FILE": str(root / "bmc.yaml")})
-        for name, machine in self.machines.items():
+        for name, machine in self.machines.items() if tells else ():
             power = ProcessHost(Path(self.stack.environment["EVACUATE_STATE_DIR"]), name).power()
             machine.says.write_text(power.hypervisor_uuid.upper())
 
@@ -82,3 +83,43 @@ def test_exchanged_entries_are_seen_by_the_preflight_and_cut_nobody(site: Site) 
     site.name(*HOSTS)
     assert site.stack.run("instance evacuate web-01 --json").json["outcome"] == "recovered"
     assert set(site.orders()) == {"cmp-1 ForceOff"} and site.machines["cmp-2"].is_on
+
+
+@pytest.fixture
+def silent_site(tmp_path: Path, stack: Callable[..., Stack]) -> Iterator[Site]:
+    """Its BMCs do not say whose they are."""
+    root = tmp_path / "bmc"
+    root.mkdir()
+    with redfish_bmc(root, Authority(root).issue("127.0.0.1"), *HOSTS) as port:
+        site = Site(root, port, stack, tells=False)
+        yield site
+        for machine in site.machines.values():
+            machine.kill()
+
+
+def test_healthy_host_that_is_cut_in_place_of_another_ends_the_evacuation_and_is_told(silent_site: Site) -> None:
+    site, running = silent_site, silent_site.stack
+    site.name("cmp-2", "cmp-1")
+    assert running.run("host kill cmp-1").code == 0
+    asked = running.start(["instance", "evacuate", "web-01", "--json"])
+    running.until(lambda: site.orders() != [], "the order is given")
+    assert running.run("host kill cmp-2").code == 0
+    answer = asked.wait()
+    assert answer.code == 1 and answer.json["error_type"] == "WrongMachineError", answer
+    assert "cmp-2 answered before the power of cmp-1 was cut" in answer.json["reason"]
+    instance = running.run("instance show web-01 --json").json
+    assert (instance["host"], instance["task_state"], instance["epoch"]) == ("cmp-1", None, 1)
+    assert "are the entries of cmp-1 and cmp-2 exchanged?" in running.run("host show cmp-1 --json").json["alarm"]
+    assert "are the entries of cmp-1 and cmp-2 exchanged?" in running.run("host list").err
+
+    ordered = site.orders()
+    again = running.run("instance evacuate web-01 --json")
+    assert again.json["error_type"] == "WrongMachineError" and site.orders() == ordered, again
+
+    site.name(*HOSTS)
+    assert running.run("host start cmp-2").code == 0
+    site.machines["cmp-2"].power_on()
+    assert running.run("host down cmp-1 --power-off --yes").code == 0
+    assert running.run("instance evacuate web-01 --json").json["outcome"] == "recovered"
+    assert running.run("host show cmp-1 --json").json["alarm"] is None
+    assert running.run("check").code == 0

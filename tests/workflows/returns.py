@@ -37,6 +37,8 @@ class FakeReturn:
         self._script: dict[str, deque[Answer]] = {}
         self.now = report()
         self.asked: list[str] = []
+        self.buried: list[m.GuestKey] = []
+        self.completed: list[m.ReturnedHost] = []
         self.registered: list[m.HostReport] = []
 
     def answers(self, name: str, *answers: Answer) -> None:
@@ -74,8 +76,14 @@ class FakeReturn:
         return self._do("record_started", m.Done())
 
     @activity.defn
-    async def complete_return(self, message: m.HostRef) -> m.Done:
+    async def complete_return(self, message: m.ReturnedHost) -> m.Done:
+        self.completed.append(message)
         return self._do("complete_return", m.Done())
+
+    @activity.defn
+    async def bury_guests(self, message: m.BuryGuests) -> m.HostDone:
+        self.buried.extend(message.guests)
+        return self._do("bury_guests", m.HostDone())
 
     @activity.defn
     async def pause_guest(self, message: m.GuestCall) -> m.Done:
@@ -103,7 +111,7 @@ async def serve_return(stack: AsyncExitStack, env: WorkflowEnvironment, fake: Fa
         Worker(
             env.client,
             task_queue=return_queue(HOST),
-            activities=[fake.pause_guest, fake.destroy_guest, fake.start_guest],
+            activities=[fake.bury_guests, fake.pause_guest, fake.destroy_guest, fake.start_guest],
             **OPTIONS,
         ),
         Worker(env.client, task_queue=probe_queue(HOST), activities=[fake.list_guests], **OPTIONS),

@@ -88,8 +88,12 @@ async def test_held_return_of_a_host_that_is_off_again_registers_nothing_and_end
 
 @pytest.mark.parametrize(
     ("plan", "step"),
-    [(DESTROY, "destroy_guest"), (HELD.model_copy(update={"quarantine": (KEY,)}), "pause_guest")],
-    ids=["destroyed", "paused"],
+    [
+        (DESTROY, "destroy_guest"),
+        (NOTHING.model_copy(update={"bury": (KEY,)}), "bury_guests"),
+        (HELD.model_copy(update={"quarantine": (KEY,)}), "pause_guest"),
+    ],
+    ids=["destroyed", "buried", "paused"],
 )
 async def test_host_does_not_serve_while_a_guest_of_another_host_may_run_there(
     env: WorkflowEnvironment, plan: m.ReturnPlan, step: str
@@ -127,3 +131,27 @@ async def test_guest_that_still_starts_is_asked_for_again_while_its_host_answers
     await returned(env, fake)
     assert fake.asked.count("start_guest") == 6
     assert fake.asked[-2:] == ["record_started", "complete_return"]
+
+
+async def test_host_that_forgot_buries_before_anything_else_is_done_there(env: WorkflowEnvironment):
+    many = tuple(KEY.model_copy(update={"epoch": epoch}) for epoch in range(1, 121))
+    plan = NOTHING.model_copy(update={"bury": many, "destroy": (KEY,), "start": (KEY,)})
+    await returned(env, fake := FakeReturn(plan))
+    assert tuple(fake.buried) == many
+    assert [each for each in fake.asked if each != "list_guests"] == [
+        "register_host",
+        *["bury_guests"] * 3,
+        "destroy_guest",
+        "record_destroyed",
+        "authorize_start",
+        "start_guest",
+        "record_started",
+        "complete_return",
+    ]
+
+
+async def test_host_comes_back_with_the_memory_that_it_has_said(env: WorkflowEnvironment):
+    fake = FakeReturn(HELD, NOTHING)
+    fake.now = report().model_copy(update={"memory": "second"})
+    await returned(env, fake)
+    assert [each.memory for each in fake.completed] == ["second"]

@@ -52,7 +52,7 @@ class LibvirtHypervisor:
         """Raises HypervisorUnableError, too, when it is another machine's libvirt."""
         with self._translated():
             self._locality.require_if_it_answers()
-            return self._identity.read()
+            return self._identity.read().model_copy(update={"memory": self._memory.mark()})
 
     def inventory(self) -> tuple[m.GuestState, ...]:
         """With those that libvirt does not know."""
@@ -131,6 +131,10 @@ class LibvirtHypervisor:
     def destroy(self, instance_id: str, epoch: int) -> None:
         with self._memory.exclusive(instance_id), self._translated():
             self._destroy(instance_id, epoch)
+
+    def bury(self, instance_id: str, epoch: int) -> None:
+        with self._memory.exclusive(instance_id):
+            self._memory.bury(instance_id, epoch)
 
     def pause(self, instance_id: str, epoch: int) -> None:
         """A guest that does not run is as good as paused."""

@@ -56,7 +56,10 @@ class ProcessHypervisor:
         """Raises HostOffError, HostNotFoundError."""
         power = self._power.require_on()
         return HostIdentity(
-            hypervisor_uuid=power.hypervisor_uuid, machine_id=self._machine, incarnation=power.incarnation
+            hypervisor_uuid=power.hypervisor_uuid,
+            machine_id=self._machine,
+            incarnation=power.incarnation,
+            memory=self._records.mark(),
         )
 
     def inventory(self) -> tuple[m.GuestState, ...]:
@@ -104,6 +107,10 @@ class ProcessHypervisor:
     def destroy(self, instance_id: str, epoch: int) -> None:
         with self._records.exclusive(instance_id):
             self._destroy(instance_id, epoch)
+
+    def bury(self, instance_id: str, epoch: int) -> None:
+        with self._records.exclusive(instance_id):
+            self._records.bury(instance_id, epoch)
 
     def pause(self, instance_id: str, epoch: int) -> None:
         """Returns when every process of that guest has stopped; a guest that does not run is as good as paused."""

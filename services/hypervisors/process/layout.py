@@ -5,6 +5,7 @@ disks/.shared                      who the shared directory is
 hosts/<host>/power.json            identity, incarnation, the power-off mark
 hosts/<host>/power.lock            held while the power is switched, and while a worker is started
 hosts/<host>/worker.lock           held by the host's one worker
+hosts/<host>/memory.json           whether what its worker remembers is still what it was
 hosts/<host>/ledger.json           what its worker has seen of the ledger
 hosts/<host>/definitions/<instance>.json
 hosts/<host>/tombstones/<instance>.json

@@ -24,7 +24,8 @@ class HostRow(Row, table=True):
     """`generation` grows with all that is allocated here or given back: a claim that read an older one is lost and
     reads again. `vcpus_free` and the like are what is left: hosts are looked up by it, and the sum of the allocations
     counts. `capabilities` as last reported, and the time of the report that changed them last. `refused`: who wanted to
-    be this host and was not. `replaced`: who it was before, oldest first."""
+    be this host and was not. `replaced`: who it was before, oldest first. `memory`: of what the host remembers in this
+    boot; empty: it was lost, and the host has not come back since."""
 
     name: str = Field(primary_key=True)
     position: int
@@ -41,6 +42,7 @@ class HostRow(Row, table=True):
     state: HostState = Field(default=HostState.DOWN, sa_type=word(HostState))
     incarnation: str | None = None
     registered_at: datetime | None = Field(default=None, sa_type=Utc)
+    memory: str | None = None
     hypervisor_uuid: str | None = Field(default=None, unique=True)
     machine_id: str | None = None
     generation: int = 0
@@ -65,23 +67,27 @@ Index(
 
 
 class FenceRow(Row, table=True):
-    """A fence of one incarnation has begun; "" stands for a host that never registered."""
+    """A fence of one incarnation has begun; "" stands for a host that never registered. `alarm`: what was cut by the
+    host's entry was another machine, as it seems; nothing is proven by that entry until a person has it cut anew."""
 
     host: str = Field(primary_key=True, foreign_key="host.name")
     incarnation: str = Field(primary_key=True)
     who: str
     opened_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+    alarm: str | None = None
 
 
 class CutRow(Row, table=True):
     """The power of the host is being cut, until the one who does it says that it is done, or `until`: who boots there
-    waits. `incarnation`: the boot that is meant. `was_up`: what the host is again if the cut fails."""
+    waits. `incarnation`: the boot that is meant. `was_up`: what the host is again if the cut fails. `seen`: other
+    hosts that answered before."""
 
     host: str = Field(primary_key=True, foreign_key="host.name")
     by: str = Field(primary_key=True)
     incarnation: str | None = None
     until: datetime = Field(sa_type=Utc)
     was_up: bool
+    seen: list[str] | None = Field(default=None, sa_type=json_of(list[str]))
 
 
 class PowerReadingRow(Row, table=True):

@@ -221,3 +221,24 @@ def test_guests_of_different_instances_do_not_wait_for_each_other(world: World) 
 def test_identity_is_the_same_when_asked_again(world: World) -> None:
     assert world.hypervisor("cmp-1").identity() == world.hypervisor("cmp-1").identity()
     assert world.hypervisor("cmp-1").identity().hypervisor_uuid != world.hypervisor("cmp-2").identity().hypervisor_uuid
+
+
+def test_buried_epoch_is_spawned_and_connected_no_more_and_what_runs_is_left_alone(world: World) -> None:
+    hypervisor = world.hypervisor("cmp-1")
+    spawn(hypervisor, spec(2))
+    for epoch in (4, 3):
+        hypervisor.bury(INSTANCE, epoch)
+    assert hypervisor.inventory() == (running(2),)
+    hypervisor.destroy(INSTANCE, 2)
+    for epoch in (3, 4):
+        with pytest.raises(StaleEpochError):
+            spawn(hypervisor, spec(epoch))
+        with pytest.raises(StaleEpochError):
+            hypervisor.connect_volumes(connect(epoch))
+    assert spawn(hypervisor, spec(5)) == running(5)
+
+
+def test_host_says_of_which_memory_it_is_the_worker(world: World) -> None:
+    first, second = world.hypervisor("cmp-1"), world.hypervisor("cmp-2")
+    assert first.identity().memory is not None
+    assert first.identity().memory == world.hypervisor("cmp-1").identity().memory != second.identity().memory

@@ -55,7 +55,7 @@ def come_back(world: World, of: Identity = NEW, boot: str = "new-1") -> m.Return
     plan = world.services.hosts.register(report(of, boot))
     for key in plan.start:
         world.start(key, "cmp-1", boot)
-    world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation=boot))
+    world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation=boot))
     return plan
 
 
@@ -251,7 +251,7 @@ def test_instance_is_not_started_in_place_where_only_the_new_board_says_that_it_
     accept(world)
     answer(world, "boot-1")
     world.services.hosts.register(report())
-    world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="new-1"))
+    world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="new-1"))
     start = m.AuthorizeInPlace(guest=guest(world), owner="in-place-1", vm_state=VmState.ACTIVE)
     with pytest.raises(SourceReturnedError):
         world.services.hosts.authorize_in_place(start)
@@ -272,7 +272,7 @@ def test_deleted_instance_keeps_its_volumes_until_the_board_before_is_gone(world
 
 def come_back_without_starts(world: World) -> None:
     world.services.hosts.register(report())
-    world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="new-1"))
+    world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="new-1"))
 
 
 @pytest.mark.parametrize("by", ["its own name", "an answer", "another host's name"])
@@ -376,7 +376,7 @@ def test_late_end_of_the_old_boards_return_is_stale(world: World) -> None:
     accept(world)
     come_back(world)
     with pytest.raises(StaleAttemptError):
-        world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+        world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-1"))
     with pytest.raises(EvacuateError):
         world.services.hosts.authorize_start(guest(world, boot="boot-1"))
     late = m.RecordStarted(guest=guest(world, boot="boot-1"), power_state=PowerState.SHUTDOWN)
@@ -387,10 +387,10 @@ def test_late_end_of_the_old_boards_return_is_stale(world: World) -> None:
 def test_late_end_of_the_old_boards_return_before_the_new_one_comes_does_not_bring_it_up(world: World) -> None:
     accept(world)
     with pytest.raises(StaleAttemptError):
-        world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+        world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-1"))
     answer(world, "boot-1")
     with pytest.raises(StaleAttemptError):
-        world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+        world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-1"))
     with pytest.raises(StaleAttemptError):
         world.services.hosts.authorize_start(guest(world, boot="boot-1"))
     assert world.host("cmp-1").state == "down"

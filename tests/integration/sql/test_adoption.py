@@ -46,7 +46,7 @@ def changes(services: SqlServices, *hosts: AdoptedHost) -> dict[str, str]:
 def bring_up(services: SqlServices, name: str, boot: str = "boot-1") -> m.ReturnPlan:
     report = m.HostReport(host=name, hypervisor_uuid=f"uuid-{name}", machine_id="machine", incarnation=boot, guests=())
     plan = services.hosts.register(report)
-    services.hosts.complete_return(m.HostRef(host=name, incarnation=boot))
+    services.hosts.complete_return(m.ReturnedHost(host=name, incarnation=boot))
     return plan
 
 

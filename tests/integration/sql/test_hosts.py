@@ -61,7 +61,7 @@ def test_new_boot_starts_what_belongs_there_with_a_new_epoch(world: World) -> No
     assert spec.epoch == 2
     assert world.services.hosts.authorize_start(guest) == spec
     assert [disk.device for disk in spec.disks] == ["vdb", "vdc"]
-    world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-2"))
+    world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-2"))
     assert world.host("cmp-1").state == "up"
 
 
@@ -198,10 +198,10 @@ def test_instance_left_in_error_is_restored_when_its_source_returns(world: World
 def test_completing_a_return_is_stale_when_the_host_booted_again_or_was_fenced(world: World) -> None:
     world.services.hosts.register(world.report("cmp-1", "boot-2"))
     with pytest.raises(StaleAttemptError):
-        world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+        world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-1"))
     world.fence("cmp-1", "boot-2")
     with pytest.raises(StaleAttemptError):
-        world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-2"))
+        world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-2"))
     assert world.host("cmp-1").state == "down"
 
 
@@ -277,7 +277,7 @@ def test_deleted_instance_is_destroyed_when_the_worker_of_its_host_is_back_in_th
     """It was only silent: nobody fenced it, and it is up."""
     hosts, instance_id = world.services.hosts, world.id_of("web-01")
     hosts.register(world.report("cmp-1", "boot-1"))
-    hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+    hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-1"))
     hosts.record_deleted(None, instance_id)
     plan = hosts.register(world.report("cmp-1", "boot-1"))
     assert (_names(plan.destroy), plan.quarantine, plan.start, plan.held_by) == ([("web-01", 1)], (), (), ())

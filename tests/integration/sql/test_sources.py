@@ -163,7 +163,7 @@ def test_host_is_down_while_its_power_is_cut_and_a_boot_that_registers_waits(wor
     plan = world.services.hosts.register(world.report("cmp-1", "boot-2"))
     assert (plan.being_cut, plan.start, plan.destroy, plan.quarantine) == (True, (), (), ())
     with pytest.raises(StaleAttemptError):
-        world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-2"))
+        world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-2"))
     proofs = [evidence(incarnation=boot) for boot in ("boot-1", "boot-2")]
     world.services.evidence.end_cut("cmp-1", ME, proofs)
     assert (world.host("cmp-1").state, world.host("cmp-1").fenced) == ("down", True)
@@ -224,7 +224,7 @@ def test_cut_that_nobody_waits_for_any_more_holds_nobody(world: World) -> None:
     cut(world, longest=-1)
     plan = world.services.hosts.register(world.report("cmp-1", "boot-2"))
     assert (plan.being_cut, len(plan.start)) == (False, 3)
-    world.services.hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-2"))
+    world.services.hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-2"))
     cut(world, OTHER, boot="boot-2")
     world.services.evidence.end_cut("cmp-1", OTHER, ())
     assert world.host("cmp-1").state == "up"

@@ -152,7 +152,7 @@ def test_guest_whose_disks_were_taken_away_is_destroyed_and_started_with_a_new_e
     hosts.record_started(m.RecordStarted(guest=guest_of(world, epoch=spec.epoch), power_state=RUNNING))
     first = next(r for r in world.services.views.residences() if r.instance == "web-01" and r.epoch == 1)
     assert first.proof is not None and first.proof.startswith("guest-gone")
-    hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+    hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-1"))
     assert hosts.register(there(world, epoch=spec.epoch)).destroy == ()
     assert world.instance().power_state == "running"
 
@@ -224,7 +224,7 @@ def test_return_does_not_end_over_disks_that_were_taken_away_meanwhile(world: Wo
     if in_flight:
         world.evacuation().begin()
     with pytest.raises(StaleAttemptError, match="web-01"):
-        hosts.complete_return(m.HostRef(host="cmp-1", incarnation="boot-1"))
+        hosts.complete_return(m.ReturnedHost(host="cmp-1", incarnation="boot-1"))
     assert world.host("cmp-1").state == "down"
 
 

@@ -92,7 +92,7 @@ class World:
             self.services.hosts.record_destroyed(gone)
         for key in plan.start:
             self.start(key, name, boot)
-        self.services.hosts.complete_return(m.HostRef(host=name, incarnation=boot))
+        self.services.hosts.complete_return(m.ReturnedHost(host=name, incarnation=boot))
         return plan
 
     def start(self, key: m.GuestKey, host: str, boot: str) -> None:

@@ -1,0 +1,67 @@
+"""Whether what a host remembers is still what it remembered: the mark of the directory that it lies in.
+
+A directory that is another one, was wiped, is a copy or was restored from one, has another mark."""
+
+import uuid
+from pathlib import Path
+
+from evacuation.errors import HypervisorUnavailableError
+from evacuation.model import Frozen
+from services.hypervisors.documents import read, told, write
+
+MARK = "memory.json"
+"""The file, where a host keeps what is its own."""
+
+
+class Mark(Frozen):
+    """Written once."""
+
+    id: str
+
+
+class LastingMemory:
+    """Knows the mark as it was when it was first asked, or as it is told."""
+
+    def __init__(self, folder: Path, known: str | None = None) -> None:
+        self._path = folder / MARK
+        self._known = known
+
+    def mark(self) -> str:
+        """Made, where there is none; lasting then. Raises HypervisorUnavailableError."""
+        if self._known is None:
+            self._known = _found(self._path) or _made(self._path)
+        if self._known is None:
+            raise self._gone()
+        return self._known
+
+    def is_lost(self) -> bool:
+        """The host remembers nothing any more of what it did under the mark. Raises HypervisorUnavailableError: the
+        system does not say."""
+        known = self.mark()
+        return _found(self._path) != known
+
+    def require(self) -> None:
+        """Raises HypervisorUnavailableError."""
+        if self.is_lost():
+            raise self._gone()
+
+    def _gone(self) -> HypervisorUnavailableError:
+        return HypervisorUnavailableError(
+            f"what the host remembered in {self._path.parent} is not there any more",
+            remedy="start its worker again: it is asked what runs there before it serves",
+        )
+
+
+def _found(path: Path) -> str | None:
+    """With where the file is, and since when: a copy of it is another one, also in the same place."""
+    mark = read(path, Mark)
+    if mark is None:
+        return None
+    with told(path):
+        place = path.stat()
+    return f"{mark.id}/{place.st_dev}/{place.st_ino}/{place.st_ctime_ns}"
+
+
+def _made(path: Path) -> str | None:
+    write(path, Mark(id=str(uuid.uuid4())))
+    return _found(path)

@@ -1,0 +1,79 @@
+"""What a host remembers is known to be what it remembered: another directory, a wiped one, and a copy are not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evacuation.errors import HypervisorUnavailableError, StaleEpochError
+from services.hypervisors.lasting import MARK, LastingMemory
+from services.hypervisors.locks import LockHeldError, machine_lock
+from services.hypervisors.memory import GuestFiles, GuestMemory
+
+WEB = "11111111-1111-4111-8111-111111111111"
+
+
+def memory(path: Path) -> GuestMemory:
+    return GuestMemory(GuestFiles(path), "cmp-1")
+
+
+def test_memory_is_the_same_for_every_worker_of_its_directory(tmp_path: Path) -> None:
+    assert memory(tmp_path / "a").mark() == memory(tmp_path / "a").mark()
+    assert memory(tmp_path / "a").mark() != memory(tmp_path / "b").mark()
+
+
+def test_memory_that_was_wiped_copied_or_restored_is_another(tmp_path: Path) -> None:
+    first = memory(tmp_path / "a").mark()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert memory(tmp_path / "b").mark() != first
+    shutil.rmtree(tmp_path / "a")
+    assert memory(tmp_path / "a").mark() != first
+    restored = memory(tmp_path / "c").mark()
+    shutil.copy(tmp_path / "c" / MARK, tmp_path / "backup")
+    (tmp_path / "c" / MARK).unlink()
+    shutil.copy(tmp_path / "backup", tmp_path / "c" / MARK)
+    assert LastingMemory(tmp_path / "c", known=restored).is_lost()
+
+
+def test_memory_that_moved_with_its_directory_is_the_same(tmp_path: Path) -> None:
+    first = memory(tmp_path / "a").mark()
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert memory(tmp_path / "b").mark() == first
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["wiped", "wiped and made anew"])
+def test_nothing_is_done_to_a_guest_once_the_directory_was_wiped_beneath_the_worker(
+    tmp_path: Path, again: bool
+) -> None:
+    known = memory(tmp_path)
+    with known.exclusive(WEB):
+        known.bury(WEB, 4)
+    shutil.rmtree(tmp_path)
+    if again:
+        memory(tmp_path).mark()
+    for _ in range(2):
+        with pytest.raises(HypervisorUnavailableError, match="not there any more"), known.exclusive(WEB):
+            raise AssertionError("the tombstone is gone")
+
+
+def test_damaged_mark_is_told_and_no_operation_begins(tmp_path: Path) -> None:
+    known = memory(tmp_path)
+    known.mark()
+    (tmp_path / MARK).write_text("{")
+    with pytest.raises(HypervisorUnavailableError, match="damaged"), known.exclusive(WEB):
+        raise AssertionError("nobody knows what was called off")
+
+
+def test_tombstones_of_the_directory_before_count_with_it(tmp_path: Path) -> None:
+    with memory(tmp_path).exclusive(WEB):
+        memory(tmp_path).bury(WEB, 4)
+    with memory(tmp_path).exclusive(WEB), pytest.raises(StaleEpochError):
+        memory(tmp_path).require_not_buried(WEB, 4)
+
+
+def test_name_of_the_machine_is_held_by_one_at_a_time() -> None:
+    both = machine_lock("evacuate-test-1"), machine_lock("evacuate-test-2")
+    with both[0], both[1], pytest.raises(LockHeldError), machine_lock("evacuate-test-1", wait=0.05):
+        raise AssertionError("held twice")
+    with machine_lock("evacuate-test-1"):
+        pass
