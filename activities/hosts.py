@@ -1,15 +1,19 @@
 """What the store does when a host comes back, and when an instance is deleted."""
 
+from functools import partial
+
 from temporalio import activity
 
+from activities.elsewhere import Elsewhere
 from activities.power import PowerReader
 from evacuation import messages as m
 from evacuation.ports import HostStore
 
 
 class HostActivities:
-    def __init__(self, hosts: HostStore, power: PowerReader) -> None:
+    def __init__(self, hosts: HostStore, power: PowerReader, elsewhere: Elsewhere | None = None) -> None:
         self._hosts = hosts
+        self._elsewhere = elsewhere or Elsewhere()
         self._power = power
         self.all = [
             self.register_host,
@@ -35,8 +39,9 @@ class HostActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def authorize_start(self, guest: m.HostGuest) -> m.AuthorizedStart:
-        """A residence in this incarnation for a guest that belongs here and does not run."""
-        return self._power.first(lambda: self._hosts.authorize_start(guest))
+        """A residence in this incarnation for a guest that belongs here and does not run, on no host that answers."""
+        authorize = partial(self._power.first, partial(self._hosts.authorize_start, guest))
+        return self._elsewhere.before(authorize, guest.instance_id)
 
     @activity.defn(no_thread_cancel_exception=True)
     def record_started(self, message: m.RecordStarted) -> m.Done:

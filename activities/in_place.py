@@ -1,20 +1,25 @@
 """What the store does when an instance starts, or stops, on the host that it is on."""
 
+from functools import partial
+
 from temporalio import activity
 
+from activities.elsewhere import Elsewhere
 from evacuation import messages as m
 from evacuation.ports import HostStore
 
 
 class InPlaceActivities:
-    def __init__(self, hosts: HostStore) -> None:
+    def __init__(self, hosts: HostStore, elsewhere: Elsewhere | None = None) -> None:
         self._hosts = hosts
+        self._elsewhere = elsewhere or Elsewhere()
         self.all = [self.plan_in_place, self.authorize_in_place, self.record_in_place]
 
     @activity.defn(no_thread_cancel_exception=True)
     def plan_in_place(self, instance: m.InstanceRef) -> m.InPlacePlan:
-        """Read-only: where the instance lives, and whether it can be started or stopped there."""
-        return self._hosts.plan_in_place(instance.instance_id)
+        """Where the instance lives, and whether it can be started or stopped there: not while another host has it."""
+        plan = partial(self._hosts.plan_in_place, instance.instance_id)
+        return self._elsewhere.before(plan, instance.instance_id)
 
     @activity.defn(no_thread_cancel_exception=True)
     def authorize_in_place(self, message: m.AuthorizeInPlace) -> m.AuthorizedStart:

@@ -1,9 +1,11 @@
 """The instance's state and its evacuation's record: checks, begin, the points of no return, and the end."""
 
 from collections.abc import Callable
+from functools import partial
 
 from temporalio import activity
 
+from activities.elsewhere import Elsewhere
 from activities.power import PowerReader
 from evacuation import messages as m
 from evacuation.fencing import FencingPolicy
@@ -27,6 +29,7 @@ class InstanceStateActivities:
         policy: FencingPolicy | None = None,
         storage: StorageFence | None = None,
         last_start: Callable[[str], StartMark | None] = _none_known,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         """`last_start`: what the latest evacuation of an instance has written down of the ledger."""
         self._store = store
@@ -35,6 +38,7 @@ class InstanceStateActivities:
         self._power = power
         self._policy = policy or FencingPolicy()
         self._storage = storage
+        self._elsewhere = elsewhere or Elsewhere()
         self.all = [
             self.check_request,
             self.begin_evacuation,
@@ -75,8 +79,10 @@ class InstanceStateActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def authorize_spawn(self, message: m.AuthorizeSpawn) -> m.Authorized:
-        """In one transaction: every other residence proven empty, the destination's residence written."""
-        return self._power.first(lambda: self._store.authorize_spawn(message))
+        """No host that answers has the guest. Then in one transaction: every other residence proven empty, the
+        destination's residence written."""
+        authorize = partial(self._power.first, partial(self._store.authorize_spawn, message))
+        return self._elsewhere.before(authorize, message.ref.instance_id, message.since)
 
     @activity.defn(no_thread_cancel_exception=True)
     def call_off_attempt(self, ref: m.AttemptRef) -> m.CalledOff:

@@ -1,4 +1,4 @@
-"""`instance start` and `instance stop`: asked for, waited for, and joined when the same is under way."""
+"""`instance start`, `stop` and `moved`: asked for, waited for, and joined when the same is under way."""
 
 import asyncio
 import json
@@ -12,14 +12,21 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.last_start import last_start
-from cli.access import connect
+from cli.access import connect, operator
 from cli.failures import answered, error_of
 from cli.instances import find_instance
 from cli.output import print_one, say
 from cli.requests import SHORTLY, refuse_other
 from evacuation.errors import EvacuateError
-from evacuation.messages import Done, InPlaceInput, Tuning
-from evacuation.names import CONTROL_QUEUE, LEDGER_MEMO, START_INSTANCE, STOP_INSTANCE, evacuate_instance_id
+from evacuation.messages import Done, FollowInput, InPlaceInput
+from evacuation.names import (
+    CONTROL_QUEUE,
+    FOLLOW_INSTANCE,
+    LEDGER_MEMO,
+    START_INSTANCE,
+    STOP_INSTANCE,
+    evacuate_instance_id,
+)
 from evacuation.views import InstanceView
 from services.settings import Settings
 
@@ -34,9 +41,16 @@ def stop_instance(settings: Settings, asked: str, *, as_json: bool) -> None:
     _carry_out(settings, STOP_INSTANCE, asked, as_json=as_json)
 
 
+def follow_instance(settings: Settings, asked: str, *, as_json: bool) -> None:
+    """Prints the instance as it is then. Raises EvacuateError."""
+    _carry_out(settings, FOLLOW_INSTANCE, asked, as_json=as_json)
+
+
 def _carry_out(settings: Settings, kind: str, asked: str, *, as_json: bool) -> None:
     async def run(instance: InstanceView) -> None:
-        await _ask(await connect(settings), kind, instance, settings.tuning)
+        input = InPlaceInput(instance_id=instance.id, name=instance.name, tuning=settings.tuning)
+        follow = FollowInput(**dict(input), who=operator())
+        await _ask(await connect(settings), kind, instance, follow if kind == FOLLOW_INSTANCE else input)
 
     with errors_as_json(as_json=as_json):
         instance = find_instance(asked)
@@ -44,24 +58,26 @@ def _carry_out(settings: Settings, kind: str, asked: str, *, as_json: bool) -> N
         print_one(find_instance(instance.id), as_json=as_json)
 
 
-async def _ask(client: Client, kind: str, instance: InstanceView, tuning: Tuning) -> None:
+async def _ask(client: Client, kind: str, instance: InstanceView, input: FollowInput | InPlaceInput) -> None:
     """Waits for the end. Raises what it ended with, a Refusal, TemporalUnavailableError."""
     try:
         with answered():
-            handle = await _start(client, kind, instance, tuning)
+            handle = await _start(client, kind, instance, input)
             await handle.result()
     except WorkflowFailureError as error:
         raise error_of(error.cause) from error
 
 
-async def _start(client: Client, kind: str, instance: InstanceView, tuning: Tuning) -> WorkflowHandle[Any, Done]:
+async def _start(
+    client: Client, kind: str, instance: InstanceView, input: FollowInput | InPlaceInput
+) -> WorkflowHandle[Any, Done]:
     """The workflow's id is the lock: of an evacuation, too. The same that runs already is joined."""
     workflow_id = evacuate_instance_id(instance.id)
     before = await last_start(client, instance.id, timeout=SHORTLY)
     try:
         return await client.start_workflow(
             kind,
-            InPlaceInput(instance_id=instance.id, name=instance.name, tuning=tuning),
+            input,
             id=workflow_id,
             task_queue=CONTROL_QUEUE,
             result_type=Done,

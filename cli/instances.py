@@ -162,3 +162,14 @@ def stop_instance(instance: InstanceArgument, as_json: JsonOption = False, state
     from cli.in_place import stop_instance as stop
 
     stop(settings(), instance, as_json=as_json)
+
+
+@instance_app.command("moved", epilog=examples("instance moved web-01", "instance moved web-01 --json"))
+def moved_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
+    """Have the record of an instance follow its guest, which somebody has migrated to another host.
+
+    Every host is asked at once. Only if exactly one has the guest running, with the mark of the one that may run, and
+    its old host has it no more or is proven off, is the record changed. On the hosts nothing is."""
+    from cli.in_place import follow_instance as follow
+
+    follow(settings(), instance, as_json=as_json)

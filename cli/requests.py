@@ -42,6 +42,7 @@ from evacuation.names import (
     CONTROL_QUEUE,
     DELETE_INSTANCE,
     EVACUATE_INSTANCE,
+    FOLLOW_INSTANCE,
     LEDGER_MEMO,
     REQUEST,
     REQUEST_ID_MEMO,
@@ -55,7 +56,12 @@ from evacuation.views import InstanceView
 Handle = WorkflowHandle[Any, EvacuationOutcome]
 Operation = WithStartWorkflowOperation[Any, EvacuationOutcome]
 SHORTLY = timedelta(seconds=2)
-OPERATIONS = {EVACUATE_INSTANCE: "an evacuation", START_INSTANCE: "a start", STOP_INSTANCE: "a stop"}
+OPERATIONS = {
+    EVACUATE_INSTANCE: "an evacuation",
+    START_INSTANCE: "a start",
+    STOP_INSTANCE: "a stop",
+    FOLLOW_INSTANCE: "a move of its residence",
+}
 """By the workflow's type. They exclude each other: the workflow's id is the instance's lock."""
 
 

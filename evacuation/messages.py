@@ -410,6 +410,8 @@ class AuthorizeSpawn(Frozen):
     ref: AttemptRef
     host: str
     incarnation: str
+    since: datetime | None = None
+    """When the source was proven off: what any host has said of its guests since then will do."""
     witnessed: tuple[Witness, ...] = ()
     """What hosts have said of the ledger on the way."""
     events: tuple[StepEvent, ...] = ()
@@ -573,10 +575,11 @@ class ReturnHostInput(Frozen):
 
 
 class AskHostsInput(Frozen):
-    """`guests`: what runs there is asked for too."""
+    """`guests`: what runs there is asked for too. `within`: seconds that one answer may take; None: as a probe."""
 
     hosts: tuple[ProbeRequest, ...]
     guests: bool = False
+    within: float | None = None
     tuning: Tuning = Tuning()
 
 
@@ -722,6 +725,30 @@ class RecordInPlace(Frozen):
     guest: HostGuest
     vm_state: VmState | None
     power_state: PowerState
+
+
+class FollowPlan(Frozen):
+    """Where a residence is said to be, and who is asked for its guest."""
+
+    residence: HostGuest
+    hosts: tuple[ProbeRequest, ...]
+
+
+class FollowInstance(Frozen):
+    """What every host that answered in the same breath has of one instance. `residence`: as it was before that."""
+
+    residence: HostGuest
+    reports: tuple[HostReport, ...]
+    who: str
+
+
+class FollowInput(Frozen):
+    """The residence of the instance is to go where its guest went."""
+
+    instance_id: str
+    name: str
+    who: str
+    tuning: Tuning = Tuning()
 
 
 class HostRef(Frozen):

@@ -7,7 +7,7 @@ CONTROL_QUEUE = "evacuation"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 EVACUATE_INSTANCE, DELETE_INSTANCE = "EvacuateInstance", "DeleteInstance"
-START_INSTANCE, STOP_INSTANCE = "StartInstance", "StopInstance"
+START_INSTANCE, STOP_INSTANCE, FOLLOW_INSTANCE = "StartInstance", "StopInstance", "FollowInstance"
 """Types of workflows, for those who ask for one without being able to run it."""
 REQUEST, PROGRESS = "request", "progress"
 """An evacuation's update and its query."""

@@ -15,6 +15,7 @@ from evacuation import messages as m
 from evacuation.capabilities import HostLook
 from evacuation.ledger import LedgerMark, StartMark
 from evacuation.model import Candidate, Evidence, Frozen, PlacementRequest, PowerReading
+from evacuation.sightings import Sighting
 
 
 class CheckFacts(Frozen):
@@ -34,6 +35,8 @@ class CheckFacts(Frozen):
     """Among them the one that would be chosen of all; every host, if none would be."""
     known_hosts: frozenset[str]
     """The named target; every host's name, if there is no such host."""
+    seen: tuple[Sighting, ...] = ()
+    """Where its guest was seen, and no residence is."""
 
 
 class EvacuationStore(Protocol):
@@ -302,6 +305,21 @@ class HostStore(Protocol):
     def complete_return(self, host: m.ReturnedHost) -> None:
         """The host is up, unless another incarnation registered meanwhile (StaleAttemptError). Its memory is that one
         from now on."""
+        ...
+
+    def record_look(self, instances: Collection[str], reports: Sequence[m.HostReport]) -> None:
+        """What hosts have, or have no more, of these instances where no residence is. A report of another boot than the
+        registered one changes nothing."""
+        ...
+
+    def plan_follow(self, instance_id: str) -> m.FollowPlan:
+        """Read-only. Raises a Refusal: the residence of the instance goes nowhere now."""
+        ...
+
+    def follow(self, message: m.FollowInstance) -> None:
+        """In one transaction: residence, host, ports, attachments and allocation of the instance are where its one
+        guest runs, with the same mark; the place where it was is proven empty by its host's own answer, or by evidence.
+        Again: no change. Raises NotMovedError and other refusals."""
         ...
 
     def record_report(self, report: m.HypervisorReport) -> bool:

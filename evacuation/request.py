@@ -20,6 +20,7 @@ from evacuation.model import Rejection, RootDisk, VmState
 from evacuation.names import is_name
 from evacuation.placement import place
 from evacuation.ports import CheckFacts
+from evacuation.sightings import misplaced
 from evacuation.statements import require_statement
 from evacuation.transitions import EVACUABLE
 
@@ -135,6 +136,8 @@ def _check_instance(request: EvacuationRequest, facts: CheckFacts) -> None:
             f"{instance.name} is {instance.vm_state}: only active, stopped and error instances are evacuated",
             remedy="reset its state first, if its host is lost",
         )
+    if facts.seen:
+        raise misplaced(instance.name, instance.source, facts.seen)
     if request.target_state == "active" and instance.vm_state == VmState.STOPPED:
         raise ContradictoryOptionsError(
             f"{instance.name} is stopped and stays so: --target-state active contradicts that",

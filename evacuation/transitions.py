@@ -63,6 +63,7 @@ class EndingCause(StrEnum):
     FENCE_FAILED = "fence_failed"
     LOST_COMPARE_AND_SWAP = "lost_compare_and_swap"
     SOURCE_RETURNED = "source_returned"
+    MISPLACED = "misplaced"
     NO_HOST = "no_host"
     ALL_REFUSED_IN_PREPARATION = "all_refused_in_preparation"
     LATER_STEP_FAILED = "later_step_failed"
@@ -87,6 +88,7 @@ ENDINGS: Mapping[EndingCause, Ending] = MappingProxyType(
         EndingCause.FENCE_FAILED: Ending(),
         EndingCause.LOST_COMPARE_AND_SWAP: Ending(),
         EndingCause.SOURCE_RETURNED: Ending(migration=MigrationStatus.FAILED),
+        EndingCause.MISPLACED: Ending(migration=MigrationStatus.FAILED),
         EndingCause.NO_HOST: Ending(vm_state=VmState.ERROR, migration=MigrationStatus.ERROR, has_fault=True),
         EndingCause.ALL_REFUSED_IN_PREPARATION: Ending(migration=MigrationStatus.FAILED),
         EndingCause.LATER_STEP_FAILED: Ending(vm_state=VmState.ERROR, migration=MigrationStatus.FAILED, has_fault=True),

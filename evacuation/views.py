@@ -7,6 +7,7 @@ from evacuation.ledger import Witness
 from evacuation.messages import EvacuationOutcome, Fault
 from evacuation.model import Frozen
 from evacuation.retries import Retrying
+from evacuation.sightings import Sighting
 
 
 class HostView(Frozen):
@@ -92,6 +93,8 @@ class InstanceView(Frozen):
     host_last_seen: datetime | None = None
     host_silent: bool | None = None
     """Of the host that it is on, as `last_seen` and `silent` there: `power_state` is what was recorded last."""
+    seen_elsewhere: tuple[Sighting, ...] = ()
+    """Where its guest was seen, and no residence is: nothing of it starts until that is settled."""
 
 
 class ShownInstance(InstanceView):
@@ -170,6 +173,8 @@ class ResidenceView(Frozen):
     proof: str | None
     started_at: datetime | None = None
     """When its guest was known to run."""
+    moved_from: tuple[str, ...] = ()
+    """Hosts that its guest was on before, by a live migration, each with what proved it empty."""
 
 
 class EvacuationView(Frozen):

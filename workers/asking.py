@@ -66,15 +66,23 @@ async def _ask_all(client: Client, settings: Settings, services: SqlServices, wi
 
 
 async def ask_hosts(
-    client: Client, settings: Settings, requests: Sequence[ProbeRequest], *, guests: bool
+    client: Client,
+    settings: Settings,
+    requests: Sequence[ProbeRequest],
+    *,
+    guests: bool,
+    asker: str | None = None,
+    within: float | None = None,
 ) -> tuple[HostAnswer, ...]:
-    """An answer for each, a page of them at a time. Raises RPCError; WorkflowFailureError: no control worker serves."""
+    """An answer for each, a page of them at a time. `asker`: who asks again ends its questions before; `within`:
+    seconds for one host. Raises RPCError; WorkflowFailureError: no control worker serves."""
     pages = pages_of(requests, guests=guests)
     longest = LONGEST * (SLOWER if guests else 1)
-    answers = await asyncio.gather(
-        *(ask_page(client, settings, n, page, guests=guests, longest=longest) for n, page in enumerate(pages))
+    asking = (
+        ask_page(client, settings, n, page, guests=guests, longest=longest, asker=asker, within=within)
+        for n, page in enumerate(pages)
     )
-    return tuple(each for page in answers for each in page)
+    return tuple(each for page in await asyncio.gather(*asking) for each in page)
 
 
 def pages_of(requests: Sequence[ProbeRequest], *, guests: bool) -> list[Sequence[ProbeRequest]]:
@@ -83,17 +91,25 @@ def pages_of(requests: Sequence[ProbeRequest], *, guests: bool) -> list[Sequence
 
 
 async def ask_page(
-    client: Client, settings: Settings, number: int, page: Sequence[ProbeRequest], *, guests: bool, longest: float
+    client: Client,
+    settings: Settings,
+    number: int,
+    page: Sequence[ProbeRequest],
+    *,
+    guests: bool,
+    longest: float,
+    asker: str | None = None,
+    within: float | None = None,
 ) -> tuple[HostAnswer, ...]:
-    """`longest`: seconds, times the time scale. `number`: no other page of this process has it. As `ask_hosts`."""
-    asker = f"{socket.gethostname()}-{os.getpid()}"
+    """`longest`: seconds, times the time scale. `number`: no other page of this asker has it. As `ask_hosts`."""
+    asker = asker or f"{socket.gethostname()}-{os.getpid()}"
     answers = await client.execute_workflow(
         AskHosts.run,
-        AskHostsInput(hosts=tuple(page), guests=guests, tuning=settings.tuning),
+        AskHostsInput(hosts=tuple(page), guests=guests, within=within, tuning=settings.tuning),
         id=names.ask_hosts_id(asker, number),
         task_queue=names.CONTROL_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
         execution_timeout=timedelta(seconds=longest * max(settings.time_scale, 0.5)),
-        static_summary="what have the hosts seen of the store?",
+        static_summary="what runs on the hosts?" if guests else "what have the hosts seen of the store?",
     )
     return answers.answers

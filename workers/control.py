@@ -8,6 +8,7 @@ from temporalio.service import RPCError
 
 from activities.block_devices import BlockDeviceActivities
 from activities.capacity import CapacityActivities
+from activities.elsewhere import Elsewhere
 from activities.fencing import FencingActivities
 from activities.hosts import HostActivities
 from activities.in_place import InPlaceActivities
@@ -18,6 +19,7 @@ from activities.network import NetworkActivities
 from activities.onlooking import Onlookers
 from activities.power import PowerReader
 from activities.power_checks import PowerCheckActivities
+from activities.sightings import SightingActivities
 from evacuation import names
 from services.fencing import fencing_driver
 from services.settings import Settings
@@ -26,6 +28,7 @@ from services.sql.witnesses import Witnesses
 from services.temporal import namespace_id
 from services.volumes import volume_services
 from workers.asking import keep_asking
+from workers.finding import SharedFinder
 from workers.onlookers import AskingAround
 from workers.serving import connect_patiently, serving
 from workflows.all import ALL
@@ -65,6 +68,8 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
     services.database.serve(await _owner(client), witnesses)
     served = volume_services(settings, services)
     policy, power = settings.policy, PowerReader(services.evidence, fencing)
+    finder = SharedFinder(client, settings, services.ledger.hosts_up)
+    elsewhere = Elsewhere(served.hosts.record_look, finder, time_scale=settings.time_scale)
     activities = [
         *InstanceStateActivities(
             services.store,
@@ -73,6 +78,7 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
             policy=policy,
             storage=served.storage,
             last_start=LastStart(client),
+            elsewhere=elsewhere,
         ).all,
         *CapacityActivities(services.capacity).all,
         *NetworkActivities(services.network).all,
@@ -86,8 +92,9 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
             onlookers=Onlookers(services.onlookers, AskingAround(client, settings)),
         ).all,
         *PowerCheckActivities(fencing).all,
-        *HostActivities(served.hosts, power).all,
-        *InPlaceActivities(served.hosts).all,
+        *HostActivities(served.hosts, power, elsewhere).all,
+        *InPlaceActivities(served.hosts, elsewhere).all,
+        *SightingActivities(served.hosts, power).all,
     ]
     async with serving(
         client,

@@ -6,6 +6,7 @@ from workflows.check_power import CheckPower
 from workflows.delete_instance import DeleteInstance
 from workflows.evacuate_instance import EvacuateInstance
 from workflows.fence_host import FenceHost
+from workflows.follow_instance import FollowInstance
 from workflows.probe_host import ProbeHost
 from workflows.report_host import ReportHost
 from workflows.return_host import ReturnHost
@@ -24,4 +25,5 @@ ALL: list[type] = [
     ReportHost,
     StartInstance,
     StopInstance,
+    FollowInstance,
 ]

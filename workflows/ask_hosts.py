@@ -1,6 +1,7 @@
 """Asks many hosts at once who they are, what runs there, and what they have seen of the ledger."""
 
 import asyncio
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -27,26 +28,24 @@ class AskHosts:
 
         async def one(request: m.ProbeRequest) -> m.HostAnswer:
             async with gate:
-                return await _ask(request, input)
+                return await ask_host(request, input)
 
         return m.HostAnswers(answers=tuple(await asyncio.gather(*(one(each) for each in input.hosts))))
 
 
-async def _ask(request: m.ProbeRequest, input: m.AskHostsInput) -> m.HostAnswer:
+async def ask_host(request: m.ProbeRequest, input: m.AskHostsInput) -> m.HostAnswer:
+    """What it answers, or why it does not."""
     queue, about = probe_queue(request.host), f"what has {request.host} seen?"
+    within, policy = input.within, LIVE if request.live else PROBE
+    policy = policy if within is None else replace(policy, start_to_close=within, deadline=within)
     try:
         if not input.guests:
             answer = await call(
-                ProbeActivities.probe_host, request, queue=queue, policy=PROBE, tuning=input.tuning, about=about
+                ProbeActivities.probe_host, request, queue=queue, policy=policy, tuning=input.tuning, about=about
             )
             return m.HostAnswer(host=request.host, incarnation=answer.incarnation, ledger=answer.ledger)
         report = await call(
-            ProbeActivities.list_guests,
-            request,
-            queue=queue,
-            policy=LIVE if request.live else PROBE,
-            tuning=input.tuning,
-            about=about,
+            ProbeActivities.list_guests, request, queue=queue, policy=policy, tuning=input.tuning, about=about
         )
         return m.HostAnswer(host=request.host, incarnation=report.incarnation, report=report, ledger=report.ledger)
     except ActivityError as error:

@@ -16,6 +16,7 @@ FINAL_CAUSES = dict.fromkeys(FENCE_FAILURES, EndingCause.FENCE_FAILED) | {
     "SourceAnswersError": EndingCause.SOURCE_RETURNED,
     "SourceReturnedError": EndingCause.SOURCE_RETURNED,
     "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
+    "InstanceMisplacedError": EndingCause.MISPLACED,
     "ObjectGoneError": EndingCause.LATER_STEP_FAILED,
     "VolumeImageGoneError": EndingCause.LATER_STEP_FAILED,
     "DiskLockedError": EndingCause.LATER_STEP_FAILED,

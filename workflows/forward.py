@@ -188,6 +188,7 @@ class Forward:
                 ref=self._state.ref,
                 host=connector.host,
                 incarnation=connector.incarnation,
+                since=self._state.evidence.at if self._state.evidence else None,
                 witnessed=tuple(self._steps.witnessed.values()),
                 events=self._steps.events,
             )

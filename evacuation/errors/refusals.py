@@ -73,6 +73,14 @@ class HostDownError(Refusal):
     """The instance's host is not in service."""
 
 
+class InstanceMisplacedError(Refusal):
+    """The instance's guest was seen running where no residence is."""
+
+
+class NotMovedError(Refusal):
+    """The residence of the instance cannot follow its guest; the message says why."""
+
+
 class VmStateError(Refusal):
     """An instance in that vm_state is not started, and not stopped."""
 

@@ -21,6 +21,7 @@ from evacuation.invariants.seen import (
     SeenMigration,
     SeenPort,
     SeenResidence,
+    SeenSighting,
     SeenVolume,
     SeenWrite,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "SeenMigration",
     "SeenPort",
     "SeenResidence",
+    "SeenSighting",
     "SeenVolume",
     "SeenWrite",
     "World",

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from evacuation.invariants.breach import Case, Rule, case
-from evacuation.invariants.seen import SeenGuest, SeenResidence
+from evacuation.invariants.seen import SeenGuest, SeenResidence, SeenSighting
 from evacuation.invariants.world import World
 from evacuation.messages import AttemptPhase
-from evacuation.model import EvidenceKind
+from evacuation.model import EvidenceKind, VmState
 
 UNMARKED, FIRST = 0, 1
 """Epochs: of a guest without a mark, and of the residence that loading a fleet writes."""
@@ -105,6 +105,23 @@ def of_another_boot(world: World) -> Iterator[Case]:
                 yield case(instance.name, host=host.name, boot=row.incarnation or "unknown", now=host.incarnation)
 
 
+def misplaced(world: World) -> Iterator[Case]:
+    """As far as hosts have said since, in a boot that is not over, and is not proven off."""
+    for seen in world.rows.sightings:
+        row, host = world.instances.get(seen.instance_id), world.hosts.get(seen.host)
+        over = host is None or host.incarnation != seen.incarnation or host.fenced
+        returns = world.returning is not None and seen.host in world.returning
+        lives = [each.host for each in world.unproven.get(seen.instance_id, []) if each.host != seen.host]
+        covered = any(_covers(each, seen) for each in world.unproven.get(seen.instance_id, []))
+        if row is not None and row.vm_state != VmState.DELETED and not (over or returns or covered):
+            at = lives[0] if lives else row.host or "no host"
+            yield case(row.name, seen.host, host=seen.host, state=seen.state, epoch=seen.epoch, lives=at)
+
+
+def _covers(residence: SeenResidence, seen: SeenSighting) -> bool:
+    return residence.host == seen.host and residence.incarnation in (None, seen.incarnation)
+
+
 def epoch_below(world: World) -> Iterator[Case]:
     given: dict[str, int] = {}
     for row in (*world.rows.residences, *world.rows.attempts):
@@ -189,6 +206,13 @@ RULES: tuple[Rule, ...] = (
         of_another_boot,
         "its residence on {host} is of boot {boot}, and {host} is up in boot {now}",
         "boot {host} again: its return gives it a residence; evacuate nothing of it until then",
+    ),
+    Rule(
+        "misplaced",
+        "I2",
+        misplaced,
+        "it was seen {state} on {host} (epoch {epoch}), and its residence is on {lives}: nothing of it starts",
+        "if it was migrated: evacuate instance moved {subject}; else stop the copy on {host}",
     ),
     Rule(
         "epoch-below",

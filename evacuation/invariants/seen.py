@@ -212,3 +212,13 @@ class SeenFlaw(Frozen):
     table: str
     what: str
     row: str = ""
+
+
+class SeenSighting(Frozen):
+    """A guest that a host was seen to have where no residence was."""
+
+    instance_id: str
+    host: str
+    incarnation: str
+    epoch: int
+    state: str

@@ -43,6 +43,7 @@ class Rows(Frozen):
     volumes: tuple[s.SeenVolume, ...]
     residences: tuple[s.SeenResidence, ...]
     evacuations: tuple[s.SeenEvacuation, ...]
+    sightings: tuple[s.SeenSighting, ...] = ()
     attempts: tuple[s.SeenAttempt, ...] = ()
     actions: tuple[s.SeenAction, ...] = ()
     inactive_bindings: tuple[s.SeenBinding, ...] = ()

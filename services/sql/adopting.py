@@ -39,18 +39,20 @@ def _adopt(session: Session, hosts: Sequence[AdoptedHost]) -> tuple[Adopted, ...
     first = _first_fleet(session)
     allocations = Allocations(session)
     _add_networks(session, hosts)
-    found: list[Adopted] = []
+    found: dict[str, list[Adopted]] = {}
     for host in hosts:
-        found.append(_adopt_host(session, host))
+        found[host.name] = [_adopt_host(session, host)]
         session.flush()
-        found += [adopt_instance(session, allocations, each, host.name) for each in host.instances]
-        found += _gone(session, host)
+        found[host.name] += [adopt_instance(session, allocations, each, host.name, hosts) for each in host.instances]
     session.flush()
+    # Last: what one host has no more may have been found on another.
+    for host in hosts:
+        found[host.name] += _gone(session, host)
     _require_room(session, {host.name for host in hosts})
     allocations.count([host.name for host in hosts])
     if first is not None:
         first.fleet = fleet_of(session, disk_lock=True)
-    return tuple(found)
+    return tuple(each for host in hosts for each in found[host.name])
 
 
 def _add_networks(session: Session, hosts: Sequence[AdoptedHost]) -> None:

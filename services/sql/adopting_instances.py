@@ -1,15 +1,17 @@
 """One guest that runs already, with its residence, its allocation and its ports."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 from sqlmodel import Session, col, delete, select
 
-from evacuation.adoption import Adopted, AdoptedInstance, AdoptedPort
+from evacuation.adoption import Adopted, AdoptedHost, AdoptedInstance, AdoptedPort
 from evacuation.errors import DuplicateInstanceError, PowerUnreadError
 from evacuation.model import Evidence, PortStatus, TaskState, VmState
 from services.sql.allocations import Allocations
 from services.sql.evidence import usable_evidence
+from services.sql.following import gone_from, has_mark_of, move
 from services.sql.holdings import bind_ports, drop_other_bindings, ports_of
 from services.sql.reports import keep
 from services.sql.rows import lock_instance, next_position, open_evacuation, unproven_residence
@@ -20,8 +22,10 @@ FOLLOWED = (VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED)
 """What a host may say better than the store; every other state is some operation's business."""
 
 
-def adopt_instance(session: Session, allocations: Allocations, found: AdoptedInstance, host: str) -> Adopted:
-    """Raises DuplicateInstanceError."""
+def adopt_instance(
+    session: Session, allocations: Allocations, found: AdoptedInstance, host: str, every: Sequence[AdoptedHost]
+) -> Adopted:
+    """`every`: all hosts that were read for this adoption. Raises DuplicateInstanceError."""
     _refuse_taken_name(session, found, host)
     if session.get(InstanceRow, found.id) is None:
         row = _add(session, found, host)
@@ -31,7 +35,7 @@ def adopt_instance(session: Session, allocations: Allocations, found: AdoptedIns
     if open_evacuation(session, row.id) is not None:
         return left_alone(row, "it is being evacuated")
     _refuse_deleted(row, host)
-    moved = _move_here(session, allocations, row, found, host)
+    moved = _follow_here(session, row, found, host, every) or _move_here(session, allocations, row, found, host)
     before = (row.model_dump(), _held(session, row))
     _follow(row, found)
     _hold(session, allocations, row, found, host)
@@ -88,6 +92,37 @@ def _add(session: Session, found: AdoptedInstance, host: str) -> InstanceRow:
     return row
 
 
+def _follow_here(
+    session: Session, row: InstanceRow, found: AdoptedInstance, host: str, every: Sequence[AdoptedHost]
+) -> bool:
+    """Somebody has migrated it here: it runs with the mark of the guest that may run, and its old host was read in the
+    same adoption and has it no more, or is proven off. Raises DuplicateInstanceError."""
+    older = unproven_residence(session, row.id)
+    if older is None or older.host == host or not _runs_with_mark_of(older, row.id, host, every):
+        return False
+    there = next((each for each in every if each.name == older.host), None)
+    if there is None:
+        proof = _evidence(session, row, older)
+    elif row.id in _active_on(there):
+        proof = None
+    else:
+        why = f"it was read off for an adoption, and has the guest no more; {host} has it"
+        proof = gone_from(older, older.host, why)
+    if proof is not None:
+        move(session, row, older, to=(host, session.get_one(HostRow, host).incarnation), proof=proof)
+    return proof is not None
+
+
+def _runs_with_mark_of(older: ResidenceRow, instance_id: str, host: str, every: Sequence[AdoptedHost]) -> bool:
+    here = next(each for each in every if each.name == host)
+    seen = next((each for each in here.capabilities.domains if each.id == instance_id), None)
+    return seen is not None and seen.active and seen.state == "running" and has_mark_of(older, seen.epoch or 0)
+
+
+def _active_on(host: AdoptedHost) -> set[str]:
+    return {each.id for each in host.capabilities.domains if each.active}
+
+
 def _move_here(session: Session, allocations: Allocations, row: InstanceRow, found: AdoptedInstance, host: str) -> bool:
     """Somebody brought it up here by hand: allowed only when the place where it was is proven empty."""
     older = unproven_residence(session, row.id)
@@ -96,7 +131,8 @@ def _move_here(session: Session, allocations: Allocations, row: InstanceRow, fou
         if proof is None:
             raise DuplicateInstanceError(
                 f"{row.name} ({row.id}) is on {host}, and lives on {older.host}, which nothing proves off",
-                remedy=f"undefine the copy that you do not keep, or fence {older.host}",
+                remedy=f"undefine the copy that you do not keep, or fence {older.host}; if it was migrated, adopt both "
+                f"hosts at once, or say: evacuate instance moved {row.name}",
             )
         older.proof = proof
         session.flush()

@@ -19,6 +19,7 @@ from services.sql.guard import MAY_RUN, find, is_closed_by, lock, lock_forward, 
 from services.sql.ledger import require_asked, require_sound
 from services.sql.refused import gone
 from services.sql.rows import attempt_of, lock_host, lock_hosts
+from services.sql.sightings import hosts_of, refuse_misplaced
 from services.sql.statements import add, change, execute
 from services.sql.tables import IS_OPEN, AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow
 from services.sql.taken import bereft_on
@@ -55,8 +56,10 @@ def authorize_spawn(session: Session, message: m.AuthorizeSpawn) -> m.Authorized
     require_sound(session, *message.witnessed)
     residences = session.exec(_RESIDENCES, params={"instance_id": instance.id}).all()
     if first_time:
-        lock_hosts(session, attempt.host, *(each.host for each in residences if each.proof is None))
+        unproven_on = (each.host for each in residences if each.proof is None)
+        lock_hosts(session, attempt.host, *unproven_on, *hosts_of(session, instance.id))
         _refuse_unable(session, evacuation, attempt, message)
+        refuse_misplaced(session, instance, proves=usable_evidence)
         _prove(session, instance, residences)
         # Last: a full destination is waited for, and what nobody can wait for must not be found out only then.
         _refuse_full(session, evacuation, attempt)

@@ -12,6 +12,7 @@ from services.sql.actions import write_events
 from services.sql.guard import refuse_deleted, stale
 from services.sql.ledger import require_sound_for
 from services.sql.rows import attempt_of, destination_of, lock_instance, open_evacuation
+from services.sql.sightings import refuse_misplaced
 from services.sql.source import compare_source
 from services.sql.statements import add, change, execute
 from services.sql.tables import ActionRow, EvacuationRow, InstanceRow, MigrationRow, ResidenceRow
@@ -74,6 +75,7 @@ def _refuse_closed(session: Session, ref: m.AttemptRef, evacuation_id: str) -> N
 def _open(session: Session, message: m.Begin, instance: InstanceRow) -> EvacuationRow:
     refuse_deleted(instance)
     _compare(instance, message.instance)
+    refuse_misplaced(session, instance)
     evidence = compare_source(session, message)
     new = EvacuationRow(
         id=message.ref.evacuation_id,

@@ -13,6 +13,7 @@ from services.sql.evidence import current_evidence, record_evidence, registered_
 from services.sql.ledger import require_sound
 from services.sql.onlookers import require_no_alarm, seen_before
 from services.sql.rows import lock_host, unproven_on
+from services.sql.sightings import seen_on
 from services.sql.tables import CutRow, HostRow, InstanceRow, utc_now
 
 
@@ -96,7 +97,10 @@ def _refuse_others(session: Session, host: HostRow, request: FenceRequest) -> No
     others = [
         residence.instance_id
         for residence in unproven_on(session, host.name)
-        if residence.instance_id != request.instance_id and residence.incarnation == request.incarnation
+        if residence.incarnation == request.incarnation
+    ]
+    others = [
+        each for each in (*others, *seen_on(session, host.name, request.incarnation)) if each != request.instance_id
     ]
     if others:
         where = col(InstanceRow.id).in_(others)

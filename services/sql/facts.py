@@ -14,6 +14,7 @@ from services.sql.block_devices import mappings_of
 from services.sql.choosing import choose
 from services.sql.evidence import current_evidence
 from services.sql.rows import open_evacuation
+from services.sql.sightings import seen_of
 from services.sql.statements import execute
 from services.sql.tables import EvacuationRow, HostRow, InstanceRow, ResidenceRow
 
@@ -60,6 +61,7 @@ def facts_of(
         placement=placement,
         hosts=hosts,
         known_hosts=known_hosts,
+        seen=seen_of(session, instance.id),
     )
 
 

@@ -1,5 +1,7 @@
 """Hosts that come back, the guests that start on them again, and instances that are deleted."""
 
+from collections.abc import Collection, Sequence
+
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
@@ -19,7 +21,7 @@ from evacuation.model import (
     PowerState,
     VmState,
 )
-from services.sql import in_place
+from services.sql import following, in_place, sightings
 from services.sql.block_devices import mappings_of
 from services.sql.boards import is_replaced
 from services.sql.cutting import is_being_cut
@@ -83,6 +85,15 @@ class SqlHosts:
     def record_in_place(self, message: m.RecordInPlace) -> None:
         self._database.write(in_place.record_in_place, message)
 
+    def record_look(self, instances: Collection[str], reports: Sequence[m.HostReport]) -> None:
+        self._database.write(sightings.record_look, instances, reports)
+
+    def plan_follow(self, instance_id: str) -> m.FollowPlan:
+        return self._database.read(following.plan_follow, instance_id)
+
+    def follow(self, message: m.FollowInstance) -> None:
+        self._database.write(following.follow, message)
+
     def complete_return(self, host: m.ReturnedHost) -> None:
         self._database.write(_complete_return, host)
 
@@ -98,6 +109,7 @@ class SqlHosts:
 
 def _record_destroyed(session: Session, guest: m.HostGuest) -> None:
     instance = lock_instance(session, guest.instance_id)
+    sightings.forget(session, guest.instance_id, guest.host, guest.epoch)
     unproven = unproven_residence(session, guest.instance_id)
     if unproven is not None and unproven.host == guest.host and unproven.epoch <= guest.epoch:
         unproven.proof = own_answer(session, unproven, guest)
@@ -121,8 +133,9 @@ def _authorize_start(session: Session, guest: m.HostGuest) -> m.GuestSpec:
     require_asked(session)
     require_sound(session)
     older = unproven_residence(session, instance.id)
-    lock_hosts(session, guest.host, *([older.host] if older else []))
+    lock_hosts(session, guest.host, *([older.host] if older else []), *sightings.hosts_of(session, instance.id))
     _refuse_start(session, instance, guest)
+    sightings.refuse_misplaced(session, instance, but=guest.host, proves=usable_evidence)
     residence = _residence_here(session, instance, guest)
     bind_ports(session, instance.id, guest.host, PortStatus.ACTIVE)
     for mapping in mappings_of(session, instance.id):

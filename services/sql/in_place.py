@@ -22,6 +22,7 @@ from services.sql.guard import refuse_deleted
 from services.sql.holdings import bind_ports
 from services.sql.ledger import require_asked, require_sound
 from services.sql.rows import lock_host, lock_instance, open_evacuation, unproven_residence
+from services.sql.sightings import refuse_misplaced
 from services.sql.tables import HostRow, InstanceRow, ResidenceRow
 from services.sql.unproven import unproven
 
@@ -37,6 +38,7 @@ def plan_in_place(session: Session, instance_id: str) -> m.InPlacePlan:
         raise InstanceNotFoundError(f"instance {instance.name if instance else instance_id} is deleted")
     _refuse(session, instance)
     host = _host_in_service(session, instance)
+    refuse_misplaced(session, instance, but=host.name)
     residence = unproven_residence(session, instance_id)
     if residence is not None and residence.host != host.name:
         raise ResidenceNotProvenError(
@@ -88,6 +90,7 @@ def authorize_in_place(session: Session, message: m.AuthorizeInPlace) -> Residen
     refuse_deleted(instance)
     _refuse(session, instance)
     _refuse_elsewhere(session, instance, guest)
+    refuse_misplaced(session, instance, but=guest.host)
     residence = unproven_residence(session, instance.id)
     if residence is None or residence.evacuation_id != message.owner:
         residence = _move_in(session, instance, residence, message)

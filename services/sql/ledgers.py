@@ -6,7 +6,7 @@ from sqlmodel import Session, col, func, select
 
 from evacuation.ledger import LedgerMark
 from evacuation.messages import ProbeRequest, Reconcile, Reconciled
-from evacuation.model import VmState
+from evacuation.model import HostState, VmState
 from evacuation.views import LedgerView
 from services.sql.database import Database
 from services.sql.ledger import current_mark, require_owner, require_sound
@@ -32,6 +32,9 @@ class SqlLedger:
     def to_be_asked(self) -> tuple[tuple[ProbeRequest, ...], LedgerMark]:
         """Every host, and the mark that it is to remember."""
         return self._database.read(_to_be_asked)
+
+    def hosts_up(self) -> tuple[ProbeRequest, ...]:
+        return self._database.read(_hosts_up)
 
     def reconcile(self, found: Reconcile) -> Reconciled:
         return self._database.write(reconcile, found)
@@ -62,6 +65,12 @@ def _to_be_asked(session: Session) -> tuple[tuple[ProbeRequest, ...], LedgerMark
     rows = session.exec(select(HostRow.name, HostRow.hypervisor_uuid).order_by(col(HostRow.position))).all()
     mark = current_mark(session)
     return tuple(ProbeRequest(host=name, hypervisor_uuid=uuid) for name, uuid in rows), mark
+
+
+def _hosts_up(session: Session) -> tuple[ProbeRequest, ...]:
+    up = select(HostRow.name, HostRow.hypervisor_uuid).where(HostRow.state == HostState.UP)
+    rows = session.exec(up.order_by(col(HostRow.position))).all()
+    return tuple(ProbeRequest(host=name, hypervisor_uuid=uuid) for name, uuid in rows)
 
 
 def _claim(session: Session, owner: str) -> None:

@@ -52,6 +52,7 @@ from services.sql.tables import (
     ResidenceRow,
     Row,
     ServerGroupRow,
+    SightingRow,
     VolumeRow,
     utc_now,
 )
@@ -74,6 +75,7 @@ def everything(session: Session) -> i.Rows:
         volumes=tuple(_volumes(session)),
         residences=tuple(_residences(session, names)),
         evacuations=tuple(_evacuations(session, names)),
+        sightings=tuple(_plain(session, SightingRow, i.SeenSighting)),
         attempts=tuple(_plain(session, AttemptRow, i.SeenAttempt)),
         actions=tuple(_actions(session)),
         inactive_bindings=inactive,

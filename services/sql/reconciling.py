@@ -18,6 +18,7 @@ from services.sql.guard import MAY_RUN
 from services.sql.lost_starts import expect, gone, is_lost
 from services.sql.reports import lock_known
 from services.sql.rows import lock_host, note_boot, note_start, open_evacuation, write_migration
+from services.sql.sightings import note_guests, running_in
 from services.sql.statements import change
 from services.sql.tables import EvacuationRow, HostRow, InstanceRow, LedgerRow, ResidenceRow, utc_now
 
@@ -201,6 +202,7 @@ def _note_boot(session: Session, report: m.HostReport) -> None:
     if host.incarnation not in (None, report.incarnation):
         note_boot(host, report.incarnation)
     void(session, report.host, report.incarnation, "its own worker answered the reconciliation")
+    note_guests(session, report.host, report.incarnation, running_in(report.guests))
 
 
 def _take_over(session: Session, found: m.Reconcile) -> int:

@@ -8,6 +8,7 @@ from evacuation import messages as m
 from evacuation.errors import InstanceNotFoundError, MalformedDefinitionError
 from evacuation.sizes import require_small, require_travels
 from services.sql.rows import lock_host, lock_instance, open_evacuation
+from services.sql.sightings import active_in, note_guests
 from services.sql.tables import HostRow, InstanceRow
 
 
@@ -33,12 +34,13 @@ def stored_of(instance: InstanceRow) -> m.StoredDefinition:
 
 def record_report(session: Session, report: m.HypervisorReport) -> bool:
     """Instances first: every transaction locks in that order. What an older release reports and is too large is left
-    out."""
+    out. What runs where no residence is, is noted in any case."""
     reported = {each.instance_id: each.stored for each in report.guests if _is_small(each.stored)}
     residents = [row for row in lock_known(session, reported) if _is_followed(session, row, report.host)]
     host = lock_host(session, report.host)
     if host.incarnation != report.incarnation or _is_late(host, report):
         return False
+    note_guests(session, host.name, report.incarnation, active_in(report.capabilities.domains))
     changed = [row for row in residents if stored_of(row) != reported[row.id]]
     for row in changed:
         keep(row, reported[row.id])

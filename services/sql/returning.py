@@ -10,11 +10,20 @@ from evacuation.model import HostState, MigrationStatus, PowerState, VmState
 from services.sql.burying import note_memory, to_bury
 from services.sql.cutting import is_being_cut
 from services.sql.evidence import name_incarnation, void
+from services.sql.following import has_mark_of
 from services.sql.guard import MAY_RUN
 from services.sql.identity import identify
 from services.sql.ledger import require_sound
 from services.sql.reconciling import merge
-from services.sql.rows import lock_host, note_boot, open_evacuation, open_evacuations_from, unproven_on
+from services.sql.rows import (
+    lock_host,
+    note_boot,
+    open_evacuation,
+    open_evacuations_from,
+    unproven_on,
+    unproven_residence,
+)
+from services.sql.sightings import note_guests, running_in
 from services.sql.source import lock_waiting
 from services.sql.statements import change
 from services.sql.tables import IS_OPEN, EvacuationRow, HostRow, InstanceRow, MigrationRow, ResidenceRow
@@ -45,9 +54,14 @@ def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
     reconciliation = _Reconciliation(session, host, report)
     in_service = same_boot and host.state is HostState.UP and not waiting
     if not lost:
-        return reconciliation.plan_in_service() if in_service else reconciliation.plan()
-    plan = reconciliation.plan_after_loss() if in_service else reconciliation.plan()
-    return plan.model_copy(update={"bury": tuple(to_bury(session, report))})
+        plan = reconciliation.plan_in_service() if in_service else reconciliation.plan()
+    else:
+        plan = reconciliation.plan_after_loss() if in_service else reconciliation.plan()
+        plan = plan.model_copy(update={"bury": tuple(to_bury(session, report))})
+    # Who is paused now, for an evacuation that goes on, writes nothing any more.
+    quarantined = {each.instance_id for each in plan.quarantine}
+    note_guests(session, host.name, report.incarnation, running_in(report.guests, but=quarantined))
+    return plan
 
 
 def _note_incarnation(session: Session, host: HostRow, report: m.HostReport) -> bool:
@@ -117,6 +131,8 @@ class _Reconciliation:
         """The epoch of a guest that must not be here any more; 0 if there is none."""
         guest, here = self._reported.get(row.id), self._residences.get(row.id, [])
         unproven = [each.epoch for each in here if each.proof is None]
+        if not row.gone and row.host != self._host and self._has_moved_here(row):
+            return 0
         if row.gone or row.host != self._host:
             return max([*unproven, _at_least_first(guest) if guest else 0])
         if guest is None or guest.epoch in unproven or _is_taken_over(guest, unproven):
@@ -130,6 +146,14 @@ class _Reconciliation:
         if row.host != self._host or row.id in self._in_flight or not belongs(row):
             return 0
         return self._bereft.get(row.id, 0)
+
+    def _has_moved_here(self, row: InstanceRow) -> bool:
+        """It runs here with the mark of the one guest that may run, elsewhere: somebody has migrated it, and it is the
+        only copy."""
+        guest, lives = self._reported.get(row.id), unproven_residence(self._session, row.id)
+        if guest is None or lives is None or guest.power_state is not PowerState.RUNNING:
+            return False
+        return lives.host != self._host and has_mark_of(lives, guest.epoch)
 
     def _quarantine(self) -> Iterable[m.GuestKey]:
         """But for what an evacuation has started here in this boot: that is its guest."""

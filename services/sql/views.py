@@ -9,12 +9,15 @@ from sqlmodel import Session, col, select
 
 from evacuation import views as v
 from evacuation.messages import AttemptPhase
-from evacuation.model import Candidate, Evidence, EvidenceKind, PowerState, TaskState, VmState
+from evacuation.model import Candidate, EvidenceKind, PowerState, TaskState, VmState
+from evacuation.sightings import Sighting
 from services.sql.boards import boards_of
 from services.sql.candidates import IS_CURRENT_ATTEMPT, as_candidates, every_host, named_hosts
 from services.sql.database import Database
 from services.sql.onlookers import alarms
+from services.sql.residences import residences
 from services.sql.rows import host_called, hosts_up, instance_called
+from services.sql.sightings import everywhere
 from services.sql.tables import (
     IS_OPEN,
     ActionEventRow,
@@ -28,7 +31,6 @@ from services.sql.tables import (
     MigrationRow,
     PortBindingRow,
     PortRow,
-    ResidenceRow,
     VolumeRow,
 )
 from services.sql.whereabouts import somewhere
@@ -79,7 +81,7 @@ class SqlViews:
         return self._database.read(_volumes)
 
     def residences(self) -> tuple[v.ResidenceView, ...]:
-        return self._database.read(_residences)
+        return self._database.read(residences)
 
     def evacuations(self) -> tuple[v.EvacuationView, ...]:
         return self._database.read(_evacuations)
@@ -159,15 +161,17 @@ def _instances(session: Session, host: str | None = None) -> tuple[v.InstanceVie
     there = () if host is None else (InstanceRow.host == host,)
     rows = session.exec(select(InstanceRow).where(*there).order_by(col(InstanceRow.position))).all()
     alive = somewhere(session, None if host is None else [row.id for row in rows])
-    return tuple(_instance(row, alive=row.id in alive) for row in rows)
+    seen = everywhere(session)
+    return tuple(_instance(row, alive=row.id in alive, seen=seen.get(row.id, ())) for row in rows)
 
 
 def _one_instance(session: Session, name_or_id: str) -> v.InstanceView:
     row = session.get_one(InstanceRow, instance_called(session, name_or_id))
-    return _instance(row, alive=bool(somewhere(session, [row.id])))
+    seen = everywhere(session, row.id).get(row.id, ())
+    return _instance(row, alive=bool(somewhere(session, [row.id])), seen=seen)
 
 
-def _instance(row: InstanceRow, *, alive: bool) -> v.InstanceView:
+def _instance(row: InstanceRow, *, alive: bool, seen: tuple[Sighting, ...]) -> v.InstanceView:
     """One that is marked for deletion shows that as its task, unless an evacuation has it in hand. Of one that is
     proven not to run anywhere, the power state that was recorded last is over."""
     shown = row.model_dump(include=set(v.InstanceView.model_fields))
@@ -175,7 +179,7 @@ def _instance(row: InstanceRow, *, alive: bool) -> v.InstanceView:
         shown["power_state"] = PowerState.NOSTATE
     if row.deleting and row.vm_state is not VmState.DELETED:
         shown["task_state"] = row.task_state or TaskState.DELETING
-    return v.InstanceView(**shown, epoch=row.last_epoch)
+    return v.InstanceView(**shown, epoch=row.last_epoch, seen_elsewhere=seen)
 
 
 def _migrations(session: Session) -> tuple[v.MigrationView, ...]:
@@ -246,24 +250,6 @@ def _attachment(row: AttachmentRow) -> v.AttachmentView:
     return v.AttachmentView(id=row.id, instance_id=row.instance_id, host=host, status=row.status)
 
 
-def _residences(session: Session) -> tuple[v.ResidenceView, ...]:
-    names = _names(session)
-    order = (col(ResidenceRow.created_at), col(ResidenceRow.instance_id), col(ResidenceRow.epoch))
-    rows = session.exec(select(ResidenceRow).order_by(*order)).all()
-    return tuple(
-        v.ResidenceView(
-            **row.model_dump(include={"instance_id", "host", "incarnation", "epoch", "started_at"}),
-            instance=names[row.instance_id],
-            proof=_proof(row.proof) if row.proof else None,
-        )
-        for row in rows
-    )
-
-
-def _proof(evidence: Evidence) -> str:
-    return "; ".join(f"{each.kind}: {each.reason}" for each in (evidence, *evidence.also))
-
-
 def _evacuations(session: Session, *which: ColumnElement[bool]) -> tuple[v.EvacuationView, ...]:
     found = (
         select(EvacuationRow, InstanceRow.name, AttemptRow.host)
@@ -288,7 +274,3 @@ def _evacuation(row: EvacuationRow, instance: str, destination: str | None) -> v
 def _holds_source(row: EvacuationRow) -> bool:
     yields = row.waits and row.phase is AttemptPhase.UNDONE
     return row.phase is not AttemptPhase.CLOSED and row.yielded_to is None and not yields
-
-
-def _names(session: Session) -> dict[str, str]:
-    return dict(session.exec(select(InstanceRow.id, InstanceRow.name)).all())

@@ -23,7 +23,7 @@ async def start_one() -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["evacuate", "evacuate --join", "stop"])
+@pytest.mark.parametrize("command", ["evacuate", "evacuate --join", "stop", "moved"])
 def test_command_is_refused_while_a_start_runs(unserved: StateDir, command: str) -> None:
     asyncio.run(start_one())
     verb, *options = command.split()
@@ -44,7 +44,8 @@ def test_start_is_refused_while_an_evacuation_runs(unserved: StateDir) -> None:
     assert set(answer.json) == {"error_type", "message", "remedy", "hosts"}
 
 
-def test_start_of_an_instance_that_nobody_knows_is_refused(unserved: StateDir) -> None:
-    answer = called("instance", "start", "nobody", "--json")
+@pytest.mark.parametrize("verb", ["start", "moved"])
+def test_command_about_an_instance_that_nobody_knows_is_refused(unserved: StateDir, verb: str) -> None:
+    answer = called("instance", verb, "nobody", "--json")
     assert (answer.code, answer.json["error_type"]) == (2, "InstanceNotFoundError"), answer
     assert len(answer.err.strip().splitlines()) == 1

@@ -108,6 +108,7 @@ def test_failures_that_no_other_destination_mends_end_it():
             "SourceAnswersError": EndingCause.SOURCE_RETURNED,
             "SourceReturnedError": EndingCause.SOURCE_RETURNED,
             "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
+            "InstanceMisplacedError": EndingCause.MISPLACED,
             "DiskLockedError": EndingCause.LATER_STEP_FAILED,
             "ObjectGoneError": EndingCause.LATER_STEP_FAILED,
             "VolumeImageGoneError": EndingCause.LATER_STEP_FAILED,

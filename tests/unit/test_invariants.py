@@ -27,6 +27,7 @@ from tests.unit.worlds import (
     migration,
     port,
     residence,
+    sighting,
     volume,
     world,
     writes,
@@ -92,6 +93,11 @@ SOUND: dict[str, World] = {
     "a stopped instance": world(instances=(instance("web", "cmp-1", vm_state="stopped"),), guests=()),
     "a dead host that waits for its evacuation": world(boots={"cmp-1": None, "cmp-2": "boot of cmp-2"}, guests=()),
     "a dead host that boots and is not back yet": world(boots={"cmp-1": "new"}, guests=()),
+    "a guest that was seen in a boot that is over": world(sightings=(sighting("web", "cmp-2", incarnation="before"),)),
+    "a guest that was seen where its residence has come since": world(sightings=(sighting("web", "cmp-1"),)),
+    "a guest that was seen on a host that comes back": world(
+        sightings=(sighting("web", "cmp-2"),), returning=frozenset({"cmp-2"})
+    ),
     "a host that was fenced and is off": world(hosts=FENCED, boots={"cmp-1": None}, guests=()),
     "a stack that is down": world(boots={}, guests=(), running_workflows=None),
     "a guest paused on a host that is held": world(
@@ -454,6 +460,10 @@ OTHERS: dict[str, tuple[World, set[tuple[str, str]]]] = {
     "a word that nobody knows": (world(words=(flaw("volume", "status is lost"),)), {("I4", "volume p")}),
     "a store that a host has seen further on": (world(doubted_by="cmp-2"), {("I2", "ledger")}),
     "a store without its turn": (world(fleets=0), {("I4", "loaded_fleet")}),
+    "a guest that was seen where no residence is": (
+        world(sightings=(sighting("web", "cmp-2"),)),
+        {("I2", "web")},
+    ),
     "more starts than the destination's cap": (
         in_flight("authorized", hosts=(FENCED[0], host("cmp-2", max_evacuations=0))),
         {("I5", "cmp-2")},
@@ -498,8 +508,8 @@ def test_every_rule_is_broken_by_one_of_these_worlds():
 
 NAMES = """
 constraint-gone refers-to-nothing unknown-word store-behind turn-gone
-copies residences false-evidence not-allowed unproven-past lives-elsewhere nowhere of-another-boot epoch-below
-start-without-residence residence-without-start
+copies residences false-evidence not-allowed unproven-past lives-elsewhere nowhere of-another-boot misplaced
+epoch-below start-without-residence residence-without-start
 fenced-and-up down-without-reason another-hypervisor gone-and-seen
 two-writers disk-gone begun-again writes-lost disk-of-two
 task-unowned evacuation-unowned deletion-unowned power-task-unowned deleted-runs ended-unsaid error-without-fault

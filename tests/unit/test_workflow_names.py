@@ -9,7 +9,14 @@ from workflows.evacuate_instance import EvacuateInstance
 
 
 @pytest.mark.parametrize(
-    "name", [names.EVACUATE_INSTANCE, names.DELETE_INSTANCE, names.START_INSTANCE, names.STOP_INSTANCE]
+    "name",
+    [
+        names.EVACUATE_INSTANCE,
+        names.DELETE_INSTANCE,
+        names.START_INSTANCE,
+        names.STOP_INSTANCE,
+        names.FOLLOW_INSTANCE,
+    ],
 )
 def test_workflow_that_commands_ask_for_is_served(name: str):
     assert name in {_Definition.must_from_class(each).name for each in ALL}

@@ -35,6 +35,11 @@ def residence(name: str, on: str, epoch: int = 1, **differs: object) -> i.SeenRe
     return i.SeenResidence.model_validate({**usual, **given, "host": on, "epoch": epoch, **differs})
 
 
+def sighting(name: str, on: str, **differs: object) -> i.SeenSighting:
+    usual = {"instance_id": f"id-{name}", "host": on, "incarnation": f"boot of {on}", "epoch": 1, "state": "running"}
+    return i.SeenSighting.model_validate({**usual, **differs})
+
+
 def allocation(consumer: str, on: str, *, vcpus: int = 1) -> i.SeenAllocation:
     return i.SeenAllocation(consumer_id=consumer, host=on, vcpus=vcpus, memory_mb=1, disk_gb=0)
 

@@ -3,7 +3,7 @@
 from services.sql.tables.columns import Row, utc_now
 from services.sql.tables.evacuations import IS_OPEN, ActionEventRow, ActionRow, AttemptRow, EvacuationRow, MigrationRow
 from services.sql.tables.hosts import CutRow, EvidenceRow, FenceRow, HostRow, LoadedFleet, PowerReadingRow
-from services.sql.tables.instances import InstanceRow, ResidenceRow, ServerGroupRow
+from services.sql.tables.instances import InstanceRow, ResidenceRow, ServerGroupRow, SightingRow
 from services.sql.tables.ledger import LedgerRow
 from services.sql.tables.resources import (
     AllocationRow,
@@ -39,6 +39,7 @@ __all__ = [
     "ResidenceRow",
     "Row",
     "ServerGroupRow",
+    "SightingRow",
     "VolumeRow",
     "utc_now",
 ]

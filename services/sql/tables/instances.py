@@ -61,7 +61,9 @@ class InstanceRow(Row, table=True):
 
 class ResidenceRow(Row, table=True):
     """Where a guest may exist. At most one of an instance is without proof of emptiness: I1 and I2 as a constraint.
-    `started_at`: when its guest was known to run; None: never, or not so that the store heard of it."""
+    `started_at`: when its guest was known to run; None: never, or not so that the store heard of it. `moved_from`: the
+    places that this guest was in before, by a live migration of somebody's, each with what proved it empty; oldest
+    first."""
 
     __table_args__ = (
         Index(
@@ -86,4 +88,17 @@ class ResidenceRow(Row, table=True):
     evacuation_id: str | None = None
     attempt: int | None = None
     started_at: datetime | None = Field(default=None, sa_type=Utc)
+    moved_from: list[Evidence] | None = Field(default=None, sa_type=json_of(list[Evidence]))
     created_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
+
+
+class SightingRow(Row, table=True):
+    """A guest that a host had running, in that boot, where no residence was. It counts while that boot is not over, not
+    proven off, and no residence of it has come to be."""
+
+    instance_id: str = Field(primary_key=True, foreign_key="instance.id")
+    host: str = Field(primary_key=True, foreign_key="host.name", index=True)
+    incarnation: str
+    epoch: int
+    state: str
+    seen_at: datetime = Field(default_factory=utc_now, sa_type=Utc)

@@ -4,7 +4,7 @@ import pytest
 
 from evacuation import messages as m
 from evacuation.adoption import AdoptedHost, AdoptedInstance, AdoptedPort
-from evacuation.capabilities import HostCapabilities, SharedDirectory
+from evacuation.capabilities import HostCapabilities, SeenDomain, SharedDirectory
 from evacuation.errors import DuplicateInstanceError, NotAdoptableError
 from evacuation.model import Flavor, PowerReading, PowerState, RootDisk, VmState
 from services.sql import SqlServices
@@ -153,6 +153,55 @@ def test_adoption_follows_an_instance_when_its_host_is_proven_off(services: SqlS
     residences = services.views.residences()
     assert [(r.host, r.epoch, r.proof is not None) for r in residences] == [("cmp-1", 1, True), ("cmp-2", 2, False)]
     assert {a.host for a in services.views.allocations()} == {p.host for p in services.views.ports()} == {"cmp-2"}
+
+
+def running(name: str, *instances: AdoptedInstance, epoch: int = 1, state: str = "running") -> AdoptedHost:
+    """With what its libvirt says that runs."""
+    seen = tuple(SeenDomain(id=each.id, name=each.name, active=True, epoch=epoch, state=state) for each in instances)
+    return host(name, *instances, capabilities=HostCapabilities(domains=seen))
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["old host first", "new host first"])
+@pytest.mark.parametrize("mark", [0, 1], ids=["not marked yet", "marked"])
+def test_adoption_follows_a_guest_that_was_migrated_when_both_hosts_are_read(
+    services: SqlServices, order: int, mark: int
+) -> None:
+    changes(services, running("cmp-1", instance(), instance(DB, "db")), running("cmp-2"))
+    both = (running("cmp-1", instance(DB, "db")), running("cmp-2", instance(), epoch=mark))
+    assert changes(services, *both[::order])["web"] == "updated"
+    residences = {r.instance_id: (r.host, r.epoch, r.proof, len(r.moved_from)) for r in services.views.residences()}
+    assert residences == {WEB: ("cmp-2", 1, None, 1), DB: ("cmp-1", 1, None, 0)}
+    assert {a.host for a in services.views.allocations() if a.consumer_id == WEB} == {"cmp-2"}
+    before = everything(services)
+    assert set(changes(services, *both).values()) == {"unchanged"}
+    assert everything(services) == before
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (running("cmp-2", instance()),),
+        (running("cmp-1"), running("cmp-2", instance(), epoch=7)),
+        (running("cmp-1"), running("cmp-2", instance(), state="migrating")),
+        (running("cmp-1"), host("cmp-2", instance(vm_state=VmState.STOPPED))),
+        (running("cmp-1", instance()).model_copy(update={"instances": ()}), running("cmp-2", instance())),
+    ],
+    ids=["the old host was not read", "another mark", "on its way", "it does not run", "left out on the old host"],
+)
+def test_adoption_does_not_follow_what_may_be_a_copy(services: SqlServices, found: tuple[AdoptedHost, ...]) -> None:
+    changes(services, running("cmp-1", instance()), running("cmp-2"))
+    before = everything(services)
+    with pytest.raises(DuplicateInstanceError, match="lives on cmp-1"):
+        services.adoption.adopt(found)
+    assert everything(services) == before
+
+
+def test_adoption_follows_with_its_mark_what_has_left_a_host_that_is_off_since(services: SqlServices) -> None:
+    changes(services, running("cmp-1", instance()), running("cmp-2"))
+    bring_up(services, "cmp-1")
+    services.evidence.record_evidence(evidence("cmp-1", "boot-1"))
+    assert changes(services, running("cmp-2", instance()))["web"] == "updated"
+    assert [(r.host, r.epoch, r.proof) for r in services.views.residences()] == [("cmp-2", 1, None)]
 
 
 def test_adoption_takes_a_word_for_a_proof_only_after_the_power_was_read(services: SqlServices) -> None:

@@ -18,7 +18,7 @@ from evacuation.messages import FenceRequest
 from evacuation.model import PowerReading
 from services.sql import SqlServices, picture
 from services.sql.cutting import begin_cut
-from services.sql.tables import Row
+from services.sql.tables import Row, SightingRow
 from tests.integration.sql.world import World, evidence, host, instance
 
 BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
@@ -70,7 +70,12 @@ def world(services: SqlServices) -> World:
     begun.begin()
     begun.claim()
     services.hosts.record_deleted(None, found.id_of("gone"))
+    services.database.write(_see_in_the_boot_before, found.id_of("home"))
     return found
+
+
+def _see_in_the_boot_before(session: Session, instance_id: str) -> None:
+    session.add(SightingRow(instance_id=instance_id, host="cmp-2", incarnation="boot-0", epoch=1, state="running"))
 
 
 class Edit(NamedTuple):
@@ -209,6 +214,13 @@ EDITS: dict[str, Edit] = {
     "residence.evacuation_id": named("start-without-residence", "NULL", AWAY + " AND epoch = 2"),
     "residence.attempt": named("start-without-residence", "7", AWAY + " AND epoch = 2"),
     "residence.started_at": harmless("what a disk begins with is compared with what is left", "NULL"),
+    "residence.moved_from": harmless(HISTORY, "NULL"),
+    "sighting.instance_id": orphans(),
+    "sighting.host": orphans(),
+    "sighting.incarnation": named("misplaced", "'boot-1'"),
+    "sighting.epoch": harmless(NEXT_REPORT, "9"),
+    "sighting.state": harmless(NEXT_REPORT, "'paused'"),
+    "sighting.seen_at": harmless(HISTORY, THEN),
     "residence.created_at": harmless(ORDER, THEN),
     "allocation.id": harmless(KEY, "id + 100"),
     "allocation.consumer_id": named("allocated-for-nobody", "'nobody'", "host = 'cmp-3' AND disk_gb = 1"),
