@@ -36,9 +36,9 @@ class PowerCut:
         activity.heartbeat("reading power")
         was_off = self._fencing.is_off(request.host)
         activity.heartbeat("power read")
-        self._cut(request, "found off, and told to power off" if was_off else "power cut")
+        self._cut(request, "found off, and told to power off" if was_off else "power cut", was_on=not was_off)
 
-    def _cut(self, request: m.FenceRequest, how: str) -> None:
+    def _cut(self, request: m.FenceRequest, how: str, *, was_on: bool) -> None:
         """Announced in the store for as long as anybody waits for this execution; no lock is held over the cut itself.
         What fails is over too: the host is what it was."""
         boot, until = self._fencing.boot_of(request.host), datetime.now(UTC) + _longest()
@@ -53,7 +53,7 @@ class PowerCut:
                 last_look=lambda: self._look_again(request, until),
                 beat=lambda: activity.heartbeat("cutting power"),
             )
-            proofs = self._proofs_of_off(request, f"{how}, read back: off", self._fencing.is_off)
+            proofs = self._proofs_of_off(request, f"{how}, read back: off", self._fencing.is_off, cut=was_on)
             if not proofs:
                 raise FenceFailedError(f"host {request.host} still reads on after a power-off")
         except Exception:
@@ -74,7 +74,7 @@ class PowerCut:
         not, it stays announced until it is made again, or is not needed."""
         try:
             proofs = self._proofs_that_stay(
-                request, "its cut was begun by an execution that ended early; read again and again: off"
+                request, "its cut was begun by an execution that ended early; read again and again: off", cut=True
             )
         except WrongMachineError:
             self.drop(request.host)
@@ -90,16 +90,18 @@ class PowerCut:
 
     def record_off(self, request: m.FenceRequest) -> None:
         """No order is sent: it is off, or nothing is recorded."""
-        for proof in self._proofs_that_stay(request, "power read again and again: off"):
+        for proof in self._proofs_that_stay(request, "power read again and again: off", cut=False):
             self._evidence.record_evidence(proof)
 
-    def _proofs_that_stay(self, request: m.FenceRequest, said: str) -> tuple[Evidence, ...]:
-        return self._proofs_of_off(request, said, self._stays_off)
+    def _proofs_that_stay(self, request: m.FenceRequest, said: str, *, cut: bool) -> tuple[Evidence, ...]:
+        return self._proofs_of_off(request, said, self._stays_off, cut=cut)
 
     def _stays_off(self, host: str) -> bool:
         return self._fencing.stays_off(host, lambda: activity.heartbeat("reading power"))
 
-    def _proofs_of_off(self, request: m.FenceRequest, said: str, is_off: Callable[[str], bool]) -> tuple[Evidence, ...]:
+    def _proofs_of_off(
+        self, request: m.FenceRequest, said: str, is_off: Callable[[str], bool], *, cut: bool
+    ) -> tuple[Evidence, ...]:
         """About every boot that was known before the power was read: none of them is there any more. None: it reads
         on. One that comes up afterwards is not said to be off. Raises WrongMachineError."""
         boots = dict.fromkeys((request.incarnation, self._evidence.registered_boot(request.host)))
@@ -108,7 +110,8 @@ class PowerCut:
         if self._onlookers is not None:
             self._onlookers.judge(request)
         who = self._fencing.kind_of(request.host)
-        return tuple(evidence_of(request.host, boot, EvidenceKind.POWER_OFF, who, said) for boot in boots)
+        proofs = (evidence_of(request.host, boot, EvidenceKind.POWER_OFF, who, said) for boot in boots)
+        return tuple(each.model_copy(update={"cut": cut}) for each in proofs)
 
 
 def _nobody_to_ask() -> None:

@@ -148,6 +148,25 @@ def delete_instance(
     delete(settings(), instance, yes=yes, as_json=as_json)
 
 
+@instance_app.command(
+    "retry", epilog=examples('instance retry web-01 --confirmed-harmless "its signal was mended, Ann"')
+)
+def retry_instance(
+    instance: InstanceArgument,
+    confirmed_harmless: Annotated[
+        str, typer.Option(metavar="TEXT", help="Your word that its start harms no host, and how you know.")
+    ],
+    as_json: JsonOption = False,
+    state_dir: StateDirOption = None,
+) -> None:
+    """Let an instance be tried on another host, though its start has cost one its worker.
+
+    Its evacuation was blocked over that, or was refused. No second host is switched off for its sake in any case."""
+    from cli.pardoning import retry
+
+    retry(settings(), instance, confirmed_harmless, as_json=as_json)
+
+
 @instance_app.command("start", epilog=examples("instance start web-01", "instance start web-01 --json"))
 def start_instance(instance: InstanceArgument, as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """Start an instance on the host that it is on: one that has crashed, or was stopped."""

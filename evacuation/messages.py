@@ -466,8 +466,11 @@ class Settled(Answered):
 
 
 class RecordGuestGone(Frozen):
+    """`begun`: a worker may have taken up its start there; what became of its host then may be the start's doing."""
+
     ref: AttemptRef
     evidence: Evidence
+    begun: bool = True
     events: tuple[StepEvent, ...] = ()
 
 

@@ -156,6 +156,8 @@ class Evidence(Frozen):
     at: datetime
     scope: str = "host"
     """host, one guest, or the disks that were taken away."""
+    cut: bool = False
+    """The host was on when its power was cut."""
     also: "tuple[Evidence, ...]" = ()
     """What else counted, where a policy asks for more than one kind."""
 

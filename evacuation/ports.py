@@ -15,6 +15,7 @@ from evacuation import messages as m
 from evacuation.capabilities import HostLook
 from evacuation.ledger import LedgerMark, StartMark
 from evacuation.model import Candidate, Evidence, Frozen, PlacementRequest, PowerReading
+from evacuation.poison import Loss
 from evacuation.sightings import Sighting
 
 
@@ -37,6 +38,8 @@ class CheckFacts(Frozen):
     """The named target; every host's name, if there is no such host."""
     seen: tuple[Sighting, ...] = ()
     """Where its guest was seen, and no residence is."""
+    losses: tuple[Loss, ...] = ()
+    """Hosts that were lost while it started there, since it last ran."""
 
 
 class EvacuationStore(Protocol):
@@ -151,7 +154,8 @@ class EvidenceStore(Protocol):
         """Before the power is cut. Under the host's lock: current evidence (a new incarnation is some) is returned, and
         it must not be cut; else the host is down, and whoever boots there waits until `end_cut` by the same, or
         `until`. Again by the same: the time is extended. Raises SourceReturnedError (it registered for the first time
-        since), FenceDeclinedError (with `spare_others`, and another unproven residence there)."""
+        since), FenceDeclinedError (with `spare_others`: another unproven residence is there, or another host was cut
+        over the starts of this instance)."""
         ...
 
     def require_cut(self, request: m.FenceRequest, by: str, until: datetime) -> None:
@@ -204,7 +208,8 @@ class Capacity(Protocol):
         """Guarded (attempt n from (n-1, undone), or n again in forward: the same answer). One transaction:
         choose, write the destination's allocation under the instance, move the source's allocation to the
         migration id, give the attempt's epoch, note the destination in the migration, phase forward. Two claims
-        cannot oversubscribe a host. Raises NoValidHostError, or CapacityNotYetError with `wait`."""
+        cannot oversubscribe a host. Raises NoValidHostError, or CapacityNotYetError with `wait`; PoisonousStartError
+        when a host fits, and the starts of the instance have cost others too much."""
         ...
 
     def release(self, ref: m.AttemptRef) -> None:

@@ -19,6 +19,7 @@ from evacuation.messages import CheckedRequest, EvacuationRequest, OpenEvacuatio
 from evacuation.model import Rejection, RootDisk, VmState
 from evacuation.names import is_name
 from evacuation.placement import place
+from evacuation.poison import poison_in
 from evacuation.ports import CheckFacts
 from evacuation.sightings import misplaced
 from evacuation.statements import require_statement
@@ -148,6 +149,9 @@ def _check_instance(request: EvacuationRequest, facts: CheckFacts) -> None:
             f"the root disk of {instance.name} is local to {instance.source}: no other host can have it",
             remedy=f"repair {instance.source}, or rebuild the instance from its image or a backup",
         )
+    poison = poison_in(instance.name, facts.losses)
+    if poison is not None:
+        raise poison
 
 
 def _check_adoption(request: EvacuationRequest, name: str, left: OpenEvacuation) -> None:

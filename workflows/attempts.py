@@ -20,6 +20,7 @@ FINAL_CAUSES = dict.fromkeys(FENCE_FAILURES, EndingCause.FENCE_FAILED) | {
     "ObjectGoneError": EndingCause.LATER_STEP_FAILED,
     "VolumeImageGoneError": EndingCause.LATER_STEP_FAILED,
     "DiskLockedError": EndingCause.LATER_STEP_FAILED,
+    "SignalPatternError": EndingCause.LATER_STEP_FAILED,
     "StoreBehindError": EndingCause.LATER_STEP_FAILED,
     "StoreOwnedError": EndingCause.LATER_STEP_FAILED,
 }

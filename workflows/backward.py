@@ -23,6 +23,8 @@ with workflow.unsafe.imports_passed_through():
 AFTER_REFUSED_CAPACITY = ("tear_down_network", "tear_down_block_devices")
 """Run even though the attempt set nothing up: they remove what an adopted earlier one left (source step 8)."""
 
+SPAWN = "spawn_guest"
+
 EVERYTHING = ("release_capacity", *AFTER_REFUSED_CAPACITY, "disconnect_volumes")
 
 
@@ -32,6 +34,7 @@ class Backward:
         self._steps = steps
         self._stack = Compensations()
         self.settling = Settling(steps, state)
+        self._left: int | None = None
         self._compensations: dict[str, Callable[[], Awaitable[None]]] = {
             "release_capacity": self._release_capacity,
             "tear_down_network": self._tear_down_network,
@@ -49,6 +52,7 @@ class Backward:
         if phase == m.AttemptPhase.UNDONE:
             return False
         self.can_undo(*EVERYTHING)
+        self._left = self._state.ref.attempt
         started = phase == m.AttemptPhase.STARTED
         self._state.asked_to_authorize = started or phase == m.AttemptPhase.AUTHORIZED
         # A recorded start is not asked for any more: whatever its host says, or does not say, it goes forward.
@@ -85,10 +89,18 @@ class Backward:
     async def _record_gone(self, to: m.Destination, evidence: Evidence) -> None:
         await self._steps.hold(
             InstanceStateActivities.record_guest_gone,
-            m.RecordGuestGone(ref=self._state.ref, evidence=evidence, events=self._steps.events),
+            m.RecordGuestGone(
+                ref=self._state.ref, evidence=evidence, begun=self._may_have_begun, events=self._steps.events
+            ),
             about=f"record that it does not run on {to.host}",
         )
         self._state.destination_fenced = evidence.kind != EvidenceKind.GUEST_GONE
+
+    @property
+    def _may_have_begun(self) -> bool:
+        """Of what an earlier run left nobody knows."""
+        attempt = self._state.ref.attempt
+        return self._left == attempt or (attempt, SPAWN) in self._steps.begun
 
     async def unwind(self) -> None:
         self._steps.display.enter("undoing")

@@ -91,7 +91,7 @@ class EvacuateInstance:
     def look_again(self) -> None:
         """Somebody said that a host is off, or back: a blocked evacuation need not wait for its next look."""
         self._back.settling.nudge()
-        self._source_fence.nudge()
+        self._forward.openly.nudge()
 
     @workflow.signal
     def instance_deleted(self) -> None:

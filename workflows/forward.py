@@ -12,6 +12,7 @@ from evacuation.errors import InstanceDeletedError
 from workflows.attempts import NO_HOST
 from workflows.backward import Backward
 from workflows.failures import Failure, failure_of, failure_of_refusal
+from workflows.openly import Openly
 from workflows.patience import Patience
 from workflows.policies import AUTHORIZE, CONTROL, FENCE, SPAWN, WAIT_FOR_CAPACITY
 from workflows.state import State
@@ -36,6 +37,7 @@ class Forward:
         self._state = state
         self._steps = steps
         self._back = back
+        self.openly = Openly(state, steps)
 
     async def fence_source(self) -> None:
         """Current evidence about the source's incarnation, shared by all evacuations from it."""
@@ -63,17 +65,21 @@ class Forward:
         state, display = self._state, self._steps.display
         display.enter("evacuating")
         self._back.can_undo("release_capacity")
+        to = await self.openly.until_pardoned(lambda: self._claim_in_time(excluded))
+        state.to, display.destination = to, to.host
+        display.enter("evacuating")
+        display.publish()
+        return to
+
+    async def _claim_in_time(self, excluded: dict[str, str]) -> m.Destination:
         try:
-            to = await self._claim(excluded, self._time_to_wait())
+            return await self._claim(excluded, self._time_to_wait())
         except ActivityError as error:
             left = self._time_to_wait()
             if left is None or failure_of(error).type not in NO_HOST or not workflow.patched(TRIES_AT_THE_DEADLINE):
                 raise
             await workflow.sleep(left)
-            to = await self._claim(excluded, None)
-        state.to, display.destination = to, to.host
-        display.publish()
-        return to
+            return await self._claim(excluded, None)
 
     async def _claim(self, excluded: dict[str, str], left: timedelta | None) -> m.Destination:
         state = self._state

@@ -18,6 +18,7 @@ HELPERS = (
     "workflows.failures",
     "workflows.forward",
     "workflows.in_place",
+    "workflows.openly",
     "workflows.patience",
     "workflows.policies",
     "workflows.probing",

@@ -41,6 +41,8 @@ class Steps:
         self.attempt = 0
         self.renew_if_long: Callable[[], None] = lambda: None
         """Called where work without end begins anew: may end this run, and go on in another."""
+        self.begun: set[tuple[int, str]] = set()
+        """Steps on a host, by attempt, that a worker may have taken up."""
         self.witnessed: dict[str, Witness] = {}
         """What each host has said last of the ledger."""
         self._unsaved: list[StepEvent] = []
@@ -159,6 +161,8 @@ class Steps:
         return result
 
     def _note(self, row: int, name: str, host: str | None, failure: Failure | None, note: str = "") -> None:
+        if host is not None and (failure is None or not failure.not_started):
+            self.begun.add((self.attempt, name))
         step = self.display.end(row, "failed" if failure else "done", failure.line if failure else note)
         event = StepEvent(
             name=name,

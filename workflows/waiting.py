@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import workflow
@@ -13,14 +11,13 @@ from evacuation.transitions import EndingCause
 from workflows.asking import note_answer, refused
 from workflows.attempts import FENCE_FAILURES
 from workflows.endings import Ended, deleted
-from workflows.failures import Failure, failure_of
+from workflows.failures import failure_of
 from workflows.forward import Forward
+from workflows.openly import FIRST_WAIT, LONGEST_WAIT
 from workflows.state import State
 from workflows.steps import Steps
 
 T = TypeVar("T")
-FIRST_WAIT = 5.0
-LONGEST_WAIT = 600.0
 AWAITED = frozenset({*FENCE_FAILURES, "SourceNotFencedError"})
 """Failures of a fence that an operator's word, or somebody at the host, may mend."""
 
@@ -32,11 +29,6 @@ class SourceFence:
         self._state = state
         self._steps = steps
         self._forward = forward
-        self._nudged = False
-
-    def nudge(self) -> None:
-        """Something changed: look again now."""
-        self._nudged = True
 
     async def prove(self) -> Ended | None:
         """None: the source is proven off. Else why there is nothing to wait for any more. Raises ActivityError when
@@ -53,7 +45,7 @@ class SourceFence:
             if workflow.cancellation_reason() is not None:
                 # It came while the end of the fence was waited for.
                 raise asyncio.CancelledError
-            await self._wait(failure, wait)
+            await self._forward.openly.wait(failure, wait)
             wait = min(wait * 2, LONGEST_WAIT)
             over = await self._why_over()
             if over is not None:
@@ -72,17 +64,6 @@ class SourceFence:
             raise over
         self._steps.display.enter("evacuating")
         return await step()
-
-    async def _wait(self, failure: Failure, seconds: float) -> None:
-        display = self._steps.display
-        entered = display.phase != "blocked"
-        display.enter("blocked", cause=failure.message, remedy=failure.remedy)
-        if entered:
-            display.publish()
-        longest = timedelta(seconds=seconds * self._steps.tuning.scale)
-        with suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self._nudged or self._state.deleted, timeout=longest)
-        self._nudged = False
 
     async def _why_over(self) -> Ended | None:
         """The source may be back: it is asked before its power is touched again."""

@@ -168,6 +168,11 @@ class SpawnFailedError(EvacuateError):
     retryable = True
 
 
+class SignalPatternError(EvacuateError):
+    """By the pattern of its sign of life nobody can tell whether a guest is up: it cannot be read, or takes too long.
+    No other host mends that."""
+
+
 class HypervisorUnavailableError(EvacuateError):
     """The hypervisor of the host does not answer, or not in time. That proves nothing about its guests."""
 

@@ -57,6 +57,11 @@ class RootDiskNotSharedError(Refusal):
     """The root disk died with the host."""
 
 
+class PoisonousStartError(Refusal):
+    """The instance's start has cost a destination its worker, or several their machines: it is sent to no other host
+    before a person says so. In an evacuation that is under way it is waited for."""
+
+
 class EvacuationRunningError(Refusal):
     """An evacuation of this instance is running already."""
 

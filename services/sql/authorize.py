@@ -17,6 +17,7 @@ from services.sql.actions import write_events
 from services.sql.evidence import usable_evidence
 from services.sql.guard import MAY_RUN, find, is_closed_by, lock, lock_forward, lock_undo, require_forward, stale
 from services.sql.ledger import require_asked, require_sound
+from services.sql.losses import note_loss
 from services.sql.refused import gone
 from services.sql.rows import attempt_of, lock_host, lock_hosts
 from services.sql.sightings import hosts_of, refuse_misplaced
@@ -117,6 +118,8 @@ def record_guest_gone(session: Session, message: m.RecordGuestGone) -> None:
         if evacuation.phase is m.AttemptPhase.STARTED and not instance.gone:
             raise stale(message.ref, f"{instance.name} has started: it only goes forward")
         _prove_own(session, message)
+        if message.begun:
+            note_loss(session, attempt_of(session, evacuation), message.evidence)
         change(session, evacuation, phase=m.AttemptPhase.UNDOING)
     lock_undo(session, message.ref)
     write_events(session, evacuation, message.events)

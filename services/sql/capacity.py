@@ -6,7 +6,13 @@ A claim that read a host's generation takes it by compare-and-swap; one that los
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
-from evacuation.errors import CapacityNotYetError, NoValidHostError, ResidenceNotProvenError, StoreUnavailableError
+from evacuation.errors import (
+    CapacityNotYetError,
+    NoValidHostError,
+    PoisonousStartError,
+    ResidenceNotProvenError,
+    StoreUnavailableError,
+)
 from evacuation.model import Placement
 from evacuation.placement import explain
 from services.sql.allocations import Allocations
@@ -14,6 +20,7 @@ from services.sql.candidates import Seen
 from services.sql.choosing import choose
 from services.sql.database import Database
 from services.sql.guard import lock, lock_undo, refuse_deleted, stale
+from services.sql.losses import refuse_poison
 from services.sql.refused import gone
 from services.sql.rows import destination_of, write_migration
 from services.sql.source import refuse_yielded
@@ -32,7 +39,7 @@ class SqlCapacity:
     def claim(self, message: m.ClaimCapacity) -> m.Destination:
         try:
             return self._database.write(_claim, message)
-        except CapacityNotYetError:
+        except (CapacityNotYetError, PoisonousStartError):
             self._database.write(_note_waiting, message.ref)
             raise
 
@@ -76,6 +83,7 @@ def _take_a_host(session: Session, allocations: Allocations, instance: InstanceR
         host = choice.host
         if host is None:
             raise _no_host(instance, message, choice.placement)
+        refuse_poison(session, instance)
         if allocations.claim(instance.id, host.name, instance.on_host, read=host.generation):
             return host
     raise StoreUnavailableError("too many claims at once", remedy="try again")

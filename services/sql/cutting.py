@@ -11,6 +11,7 @@ from evacuation.model import Evidence, HostState
 from services.sql.boards import is_replaced
 from services.sql.evidence import current_evidence, record_evidence, registered_boot
 from services.sql.ledger import require_sound
+from services.sql.losses import refuse_second_cut
 from services.sql.onlookers import require_no_alarm, seen_before
 from services.sql.rows import lock_host, unproven_on
 from services.sql.sightings import seen_on
@@ -35,6 +36,7 @@ def begin_cut(session: Session, request: FenceRequest, by: str, until: datetime)
     require_no_alarm(session, request)
     if request.spare_others:
         _refuse_others(session, host, request)
+        refuse_second_cut(session, request)
     was_up = host.state is HostState.UP or any(each.was_up for each in _cuts(session, host.name))
     seen = sorted(seen_before(session, host.name))
     _drop_lapsed(session, host.name)

@@ -233,4 +233,5 @@ def _value(row: EvidenceRow) -> Evidence:
         reason=row.reason,
         at=row.at,
         scope=row.scope,
+        cut=row.cut,
     )

@@ -13,6 +13,7 @@ from services.hypervisors.libvirt.files import disk_files
 from services.sql.block_devices import mappings_of
 from services.sql.choosing import choose
 from services.sql.evidence import current_evidence
+from services.sql.losses import losses_of
 from services.sql.rows import open_evacuation
 from services.sql.sightings import seen_of
 from services.sql.statements import execute
@@ -62,6 +63,7 @@ def facts_of(
         hosts=hosts,
         known_hosts=known_hosts,
         seen=seen_of(session, instance.id),
+        losses=losses_of(session, instance.id),
     )
 
 

@@ -8,7 +8,7 @@ from evacuation.errors import StoreSchemaError, StoreUnavailableError
 from services.sql.database import connect_database
 from services.sql.engines import sqlite_file
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
 """All that this release knows, oldest first. The last one is what it needs."""
 
 MIGRATE = "run: evacuate store migrate"

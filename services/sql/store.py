@@ -7,7 +7,7 @@ from evacuation.errors import EndNotRecordedError, HostNotFoundError, ObjectGone
 from evacuation.ledger import StartMark
 from evacuation.model import MigrationStatus, TaskState
 from evacuation.ports import CheckFacts
-from services.sql import authorize, begin, block_devices, endings, facts, reports
+from services.sql import authorize, begin, block_devices, endings, facts, losses, reports
 from services.sql.actions import write_events
 from services.sql.database import Database
 from services.sql.guard import lock_forward, lock_undo
@@ -68,6 +68,10 @@ class SqlStore:
 
     def record_guest_gone(self, message: m.RecordGuestGone) -> None:
         self._database.write(authorize.record_guest_gone, message)
+
+    def pardon(self, instance_id: str, *, who: str, said: str) -> tuple[str, ...]:
+        """A person's word about the starts of the instance. The hosts that are held against it no more."""
+        return self._database.write(losses.pardon, instance_id, who=who, said=said)
 
     def record_start(self, ref: m.AttemptRef) -> None:
         self._database.write(authorize.record_start, ref)

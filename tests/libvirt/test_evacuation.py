@@ -3,10 +3,12 @@
 import json
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from services.hypervisors.process.disk import breaches, runs
+from tests.libvirt.lab.guests import UP
 from tests.libvirt.lab.lab import lab_of
 from tests.libvirt.lab.shell import until
 from tests.libvirt.stack import LibvirtStack, stack_on
@@ -72,3 +74,36 @@ def test_guest_comes_back_once_when_the_destinations_libvirtd_dies_in_the_middle
     assert breaches(stack.journal("vm-1")) == []
     assert sum(len(host.guests()) for host in candidates) == 1
     stack.evacuate("check")
+
+
+EVIL = r"([\w\s=-]+)+Z$"
+
+
+def test_guest_whose_signal_keeps_everybody_busy_costs_no_host_and_comes_back_once_it_is_mended(
+    stack: LibvirtStack,
+) -> None:
+    sound = stack.template.read_text()
+    stack.power_off("a")
+    # A template has $$ for $.
+    evil = EVIL.replace("$", "$$")
+    stack.template.write_text(sound.replace(f'line="{UP}"', f'line="{evil}"'))
+    code, failed = ended(stack)
+    assert (code, failed["outcome"], failed["error_type"]) == (1, "not_recovered", "SignalPatternError"), failed[
+        "reason"
+    ]
+    assert "takes longer than 1 s" in failed["reason"] and "one repetition in another" in failed["reason"]
+    assert [each["result"] for each in failed["attempts"]] == ["refused"]
+    others = [host for host in stack.hosts() if host.name != "a"]
+    assert [(host.state, host.fenced) for host in others] == [("up", False)] * 2
+    assert all(stack.lab.hosts[host.name].guests() == [] for host in others)
+    stack.template.write_text(sound)
+    code, recovered = ended(stack)
+    assert (code, recovered["outcome"]) == (0, "recovered")
+    assert breaches(stack.journal("vm-1")) == []
+    stack.evacuate("check")
+
+
+def ended(stack: LibvirtStack) -> tuple[int, dict[str, Any]]:
+    process = stack.begin_evacuation("vm-1", WHY)
+    out, _ = process.communicate(timeout=100)
+    return process.returncode, json.loads(out)

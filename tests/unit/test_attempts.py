@@ -110,6 +110,7 @@ def test_failures_that_no_other_destination_mends_end_it():
             "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
             "InstanceMisplacedError": EndingCause.MISPLACED,
             "DiskLockedError": EndingCause.LATER_STEP_FAILED,
+            "SignalPatternError": EndingCause.LATER_STEP_FAILED,
             "ObjectGoneError": EndingCause.LATER_STEP_FAILED,
             "VolumeImageGoneError": EndingCause.LATER_STEP_FAILED,
             "StoreBehindError": EndingCause.LATER_STEP_FAILED,

@@ -4,7 +4,6 @@ Source: libvirt's domain format (https://libvirt.org/formatdomain.html). Memory 
 """
 
 from typing import Literal
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from evacuation.errors import MalformedDefinitionError
@@ -12,6 +11,7 @@ from evacuation.messages import GuestSignal
 from evacuation.model import Frozen
 from services.hypervisors.libvirt.metadata import epoch_of, signal_of
 from services.hypervisors.libvirt.passthrough import Passthrough, passthrough_of
+from services.hypervisors.libvirt.trees import LARGEST, number_in, tree_of
 
 SIGNALS: dict[str, GuestSignal] = {"agent": "agent", "serial": "serial", "ping": "ping", "none": "none"}
 BOOT_FILES = ("os/kernel", "os/initrd", "os/dtb")
@@ -90,6 +90,7 @@ class Definition(Frozen):
     tpm_state: bool = False
     """An emulated TPM, whose state is a file of the host."""
     signal: GuestSignal | None = None
+    signal_line: str | None = None
 
 
 def parse_definition(text: str) -> Definition:
@@ -97,6 +98,7 @@ def parse_definition(text: str) -> Definition:
     domain = _domain(text)
     os_type = domain.find("os/type")
     cpu = domain.find("cpu")
+    kind, line = signal_of(domain)
     return Definition(
         id=_required(domain, "uuid").lower(),
         name=_required(domain, "name"),
@@ -116,7 +118,8 @@ def parse_definition(text: str) -> Definition:
         directories=tuple(_directories(domain)),
         passthrough=passthrough_of(domain),
         tpm_state=domain.find("devices/tpm/backend[@type='emulator']") is not None,
-        signal=SIGNALS.get(signal_of(domain)[0] or ""),
+        signal=SIGNALS.get(kind or ""),
+        signal_line=line,
     )
 
 
@@ -125,15 +128,7 @@ def disks_of(domain: Element) -> tuple[Disk, ...]:
 
 
 def _domain(text: str) -> Element:
-    # A document type is all that could make a parser expand or fetch anything, and libvirt writes none.
-    if "<!DOCTYPE" in text:
-        raise MalformedDefinitionError("the definition has a document type", remedy="give it as `virsh dumpxml` does")
-    try:
-        domain = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise MalformedDefinitionError(
-            f"the definition is not XML: {error}", remedy="give it as `virsh dumpxml` does"
-        ) from error
+    domain = tree_of(text)
     if domain.tag != "domain":
         raise MalformedDefinitionError(f"the definition is a <{domain.tag}>, not a <domain>")
     return domain
@@ -153,17 +148,23 @@ def _required(domain: Element, path: str) -> str:
 
 def _vcpus(domain: Element) -> int:
     text = _text(domain, "vcpu") or "1"
-    if not text.isdecimal() or int(text) < 1:
-        raise MalformedDefinitionError(f"<vcpu> is {text!r}, not a number of virtual CPUs")
-    return int(text)
+    found = number_in(text)
+    if not found or found > LARGEST:
+        raise MalformedDefinitionError(f"<vcpu> is {_shown(text)}, not a number of virtual CPUs")
+    return found
 
 
 def _memory_mb(domain: Element) -> int:
     text, memory = _required(domain, "memory"), domain.find("memory")
     unit = (memory.get("unit", "KiB") if memory is not None else "KiB").lower()
-    if not text.isdecimal() or int(text) < 1 or unit not in BYTES:
-        raise MalformedDefinitionError(f"<memory> is {text!r} {unit}, not an amount of memory")
-    return -(-int(text) * BYTES[unit] // MEBIBYTE)
+    found = -(-(number_in(text) or 0) * BYTES.get(unit, 0) // MEBIBYTE)
+    if not found or found > LARGEST:
+        raise MalformedDefinitionError(f"<memory> is {_shown(text)} {unit[:10]}, not an amount of memory")
+    return found
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:20]}…")
 
 
 def disk_of(disk: Element) -> Disk:

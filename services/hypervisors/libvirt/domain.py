@@ -8,12 +8,13 @@ host's (ids, tap names, the emulator's path, dynamic security labels).
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from evacuation.errors import DestinationUnableError
+from evacuation.errors import DestinationUnableError, MalformedDefinitionError
 from evacuation.messages import GuestSpec
 from services.hypervisors.libvirt.devices import place_disks, place_nics
 from services.hypervisors.libvirt.metadata import replace_mark
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.plain import plain_definition
+from services.hypervisors.libvirt.trees import tree_of
 
 EMULATED_CPU = "maximum"
 OF_THE_PROCESSOR = ("host-passthrough", "host-model")
@@ -40,10 +41,11 @@ def text_of(domain: Element) -> str:
 
 def parse(definition: str, name: str) -> Element:
     try:
-        domain = ElementTree.fromstring(definition)
-    except ElementTree.ParseError as error:
+        domain = tree_of(definition)
+    except MalformedDefinitionError as error:
+        why = error.message.removeprefix("the definition ")
         raise DestinationUnableError(
-            f"the definition of {name} is not XML: {error}", remedy="load the instance's definition again"
+            f"the definition of {name} {why}", remedy="load the instance's definition again"
         ) from error
     if domain.tag != "domain":
         raise DestinationUnableError(f"the definition of {name} is a <{domain.tag}>, not a <domain>")

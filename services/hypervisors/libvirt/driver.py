@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from evacuation import messages as m
-from evacuation.errors import DestinationUnableError, SpawnFailedError
+from evacuation.errors import DestinationUnableError, SignalPatternError, SpawnFailedError
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
 from services.hypervisors.libvirt.ability import Ability, own_address
@@ -204,7 +204,7 @@ class LibvirtHypervisor:
             return True
         try:
             self._guests.wait_for_signal(seen.name, awaited, no_beat, within=SETTLE_WAIT)
-        except SpawnFailedError:
+        except (SpawnFailedError, SignalPatternError):
             return False
         return True
 

@@ -73,6 +73,9 @@ MEANINGS = (
     ),
 )
 
+MOST_READ = 4096
+"""Characters of a failure: names and paths in it are a stranger's."""
+
 CONFIGURATION = (Code.XML_ERROR, Code.CONFIG_UNSUPPORTED, Code.NO_SUPPORT)
 
 
@@ -82,7 +85,7 @@ def spawn_failure(error: LibvirtError, *, guest: str, host: str) -> EvacuateErro
     if error.is_lost_connection:
         return unavailable(error, host=host)
     for meaning in MEANINGS:
-        if meaning.text.search(cause):
+        if meaning.text.search(cause[:MOST_READ]):
             return meaning.error(f"{guest} cannot start on {host}: {cause}", remedy=meaning.remedy)
     if error.code in CONFIGURATION:
         return DestinationUnableError(f"{guest} cannot be defined on {host}: {cause}")

@@ -53,11 +53,12 @@ class LibvirtGuests:
     def create(self, guest: m.GuestSpec, before: Seen | None, *, last_look: Callable[[], None], beat: Beat) -> str:
         """Defined, looked, created, and up by its own word; or nothing of it is left, and what was defined before is
         defined again. Answers what else it did. Raises DestinationUnableError, DiskLockedError, AttachmentLostError,
-        SpawnFailedError, HypervisorUnavailableError, HypervisorUnableError."""
+        SpawnFailedError, SignalPatternError, HypervisorUnavailableError, HypervisorUnableError."""
         old = self._domains.definition(guest.instance_id) if before else None
         domain = domain_for(guest, self._options, local=old)
         self._ability.require_files(guest.name, files_in(domain))
         awaited = awaited_signal(domain, guest, self._options)
+        self._signals.require_sound(awaited, beat)
         try:
             note = self._drop_saved_state(guest, beat) if before else ""
             self._define(guest, domain, before)
@@ -108,9 +109,10 @@ class LibvirtGuests:
 
     def wait_for_signal(self, name: str, awaited: AwaitedSignal, beat: Beat, *, within: float) -> None:
         """Returns once the guest has said that it is up; `within` is in seconds. A libvirtd that is started again
-        meanwhile is no reason to give up. Raises SpawnFailedError: it ended, or said nothing in time."""
+        meanwhile is no reason to give up. Raises SpawnFailedError (it ended, or said nothing in time),
+        SignalPatternError."""
         deadline = time.monotonic() + within
-        while not awaited.given and not self._has_said(name, awaited):
+        while not awaited.given and not self._has_said(name, awaited, beat):
             if time.monotonic() > deadline:
                 raise SpawnFailedError(
                     f"{name} runs on {self._options.host} and gave no sign of life: {awaited.describe()}"
@@ -121,11 +123,11 @@ class LibvirtGuests:
             time.sleep(self._options.poll)
         beat(f"{name} is up")
 
-    def _has_said(self, name: str, awaited: AwaitedSignal) -> bool:
+    def _has_said(self, name: str, awaited: AwaitedSignal, beat: Beat) -> bool:
         try:
             seen = self._domains.find(awaited.instance_id)
             can_say = seen is not None and seen.active and not seen.starting and not seen.stopped
-            given = can_say and self._signals.is_given(awaited)
+            given = can_say and self._signals.is_given(awaited, beat)
         except HypervisorUnavailableError:
             return False
         except LibvirtError as error:

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element
 
 from evacuation.errors import MalformedDefinitionError
 from services.hypervisors.libvirt.definition import disk_of
+from services.hypervisors.libvirt.trees import tree_of
 
 WRITTEN = ("disk", "lun")
 OF_THIS_RUN = ("backingStore", "mirror")
@@ -41,9 +42,9 @@ def _changed(domain: Element, live: str) -> list[tuple[Element, Element]]:
 
 def _tree(text: str) -> Element:
     try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise MalformedDefinitionError(f"what libvirt says of it as it runs is not XML: {error}") from error
+        return tree_of(text)
+    except MalformedDefinitionError as error:
+        raise MalformedDefinitionError(f"what libvirt says of it as it runs: {error.message}") from error
 
 
 def _by_target(domain: Element) -> dict[str, Element]:

@@ -3,6 +3,7 @@
 from xml.etree import ElementTree
 
 from services.hypervisors.libvirt.names import MARK, NAMESPACE, PREFIX, SIGNAL, tag
+from services.hypervisors.libvirt.trees import LARGEST, number_in
 
 UNMARKED = 0
 """The epoch of a domain that carries no mark: older than every one that was ever given."""
@@ -61,5 +62,5 @@ def _is_mark(element: ElementTree.Element) -> bool:
 
 
 def _epoch(element: ElementTree.Element | None) -> int:
-    text = element.get("epoch", "") if element is not None else ""
-    return int(text) if text.isdecimal() else UNMARKED
+    found = number_in(element.get("epoch", "")) if element is not None else None
+    return found if found is not None and found <= LARGEST else UNMARKED

@@ -1,10 +1,13 @@
 """How the libvirt hypervisor of one host is set up."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from evacuation.errors import HypervisorUnableError, HypervisorUnavailableError, SignalPatternError
 from evacuation.messages import GuestSignal
+from services.hypervisors.libvirt.patterns import PATTERN_REMEDY, require_sound
 from services.settings import Settings
 
 STATE_DIR = Path("/var/lib/evacuate")
@@ -43,6 +46,8 @@ def host_state_dir(settings: Settings, host: str) -> Path:
 
 
 def options_of(settings: Settings, host: str) -> LibvirtOptions:
+    """Raises HypervisorUnableError."""
+    _require_signal(settings.libvirt_signal_line)
     return LibvirtOptions(
         host=host,
         state_dir=host_state_dir(settings, host),
@@ -62,3 +67,14 @@ def options_of(settings: Settings, host: str) -> LibvirtOptions:
         announce=settings.libvirt_announce,
         reconnect_delay=settings.libvirt_reconnect_delay,
     )
+
+
+def _require_signal(pattern: str) -> None:
+    """What nobody has the time to judge now is judged when a guest is to be looked at by it."""
+    try:
+        with suppress(HypervisorUnavailableError):
+            require_sound(pattern)
+    except SignalPatternError as error:
+        raise HypervisorUnableError(
+            f"EVACUATE_LIBVIRT_SIGNAL_LINE cannot be used: {error.message}", remedy=PATTERN_REMEDY
+        ) from error

@@ -7,9 +7,9 @@ ping    the first NIC's address answers an echo request from this host
 none    libvirt's word is taken
 """
 
-import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 from xml.etree.ElementTree import Element, SubElement
@@ -20,10 +20,10 @@ from evacuation.model import Frozen
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.metadata import signal_of
 from services.hypervisors.libvirt.options import LibvirtOptions
+from services.hypervisors.libvirt.patterns import Matcher, require_sound
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 PING_TIMEOUT = 1
-TAIL = 1 << 20
 
 
 class AwaitedSignal(Frozen):
@@ -109,32 +109,30 @@ def _has_agent(domain: Element) -> bool:
 
 
 class Signals:
-    """Looks, once, whether a guest has given its signal."""
+    """Looks, once, whether a guest has given its signal. Raises SignalPatternError: nobody can tell."""
 
     def __init__(self, connection: LibvirtConnection) -> None:
         self._connection = connection
+        self._matcher = Matcher()
 
-    def is_given(self, awaited: AwaitedSignal) -> bool:
+    def require_sound(self, awaited: AwaitedSignal, beat: Callable[[str], None]) -> None:
+        """Before anything is started by it. Raises SignalPatternError, HypervisorUnavailableError."""
+        if awaited.kind == "serial":
+            self._connection.elsewhere("a look at its pattern", lambda: require_sound(awaited.line), beat=beat)
+
+    def is_given(self, awaited: AwaitedSignal, beat: Callable[[str], None]) -> bool:
         match awaited.kind:
             case "agent":
                 return bool(self._connection.run("agent_answers", awaited.instance_id))
             case "serial":
-                return self._connection.elsewhere("the console", lambda: console_says(awaited.console, awaited.line))
+                return self._connection.elsewhere("the console", lambda: self._console_says(awaited), beat=beat)
             case "ping":
                 return self._connection.elsewhere("ping", lambda: _answers_ping(awaited.address or ""))
             case "none":
                 return True
 
-
-def console_says(path: Path, line: str) -> bool:
-    """Something in the newest part of it matches."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return False
-    return re.search(line, text) is not None
+    def _console_says(self, awaited: AwaitedSignal) -> bool:
+        return self._matcher.console_says(awaited.console, awaited.line)
 
 
 def _answers_ping(address: str) -> bool:

@@ -1,5 +1,8 @@
 """A host and its domains as libvirt has them now. Only reads."""
 
+from contextlib import suppress
+
+from evacuation.errors import HypervisorUnavailableError, MalformedDefinitionError, SignalPatternError
 from evacuation.messages import StoredDefinition
 from evacuation.model import Frozen
 from evacuation.sizes import MARK_ROOM, require_small
@@ -10,6 +13,7 @@ from services.hypervisors.libvirt.failures import unavailable
 from services.hypervisors.libvirt.live_sources import as_it_runs
 from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.names import NAMESPACE
+from services.hypervisors.libvirt.patterns import require_sound
 
 
 class LiveDomain(Frozen):
@@ -67,11 +71,23 @@ def live_domains(connection: LibvirtConnection, *, host: str) -> tuple[LiveDomai
 
 
 def followed(domain: SurveyedDomain) -> Definition:
-    """Read, and small enough to be kept: what carries our mark already may be larger by that. Raises
-    MalformedDefinitionError."""
+    """Read, small enough to be kept (what carries our mark already may be larger by that), and its signal can be looked
+    for. Raises MalformedDefinitionError."""
     definition = parse_definition(domain.definition)
     require_small(domain.definition, room=MARK_ROOM if definition.epoch != UNMARKED else 0)
+    _require_signal(definition)
     return definition
+
+
+def _require_signal(definition: Definition) -> None:
+    """What nobody has the time to judge now is judged on the host that is to look for it."""
+    try:
+        with suppress(HypervisorUnavailableError):
+            require_sound(definition.signal_line or "")
+    except SignalPatternError as error:
+        raise MalformedDefinitionError(
+            f"the definition's signal is of no use: {error.message}", remedy=error.remedy
+        ) from error
 
 
 def stored_of(domain: SurveyedDomain) -> StoredDefinition:

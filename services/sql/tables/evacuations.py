@@ -7,6 +7,7 @@ from sqlmodel import Field, col
 
 from evacuation.messages import AttemptPhase, EvacuationOutcome
 from evacuation.model import Evidence, MigrationStatus, TaskState, VmState
+from evacuation.poison import Loss
 from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
 
@@ -53,7 +54,8 @@ IS_OPEN = col(EvacuationRow.phase) != literal_column("'closed'")
 
 
 class AttemptRow(Row, table=True):
-    """Where an attempt went, and the epoch that it was given: once per attempt, once per instance."""
+    """Where an attempt went, and the epoch that it was given: once per attempt, once per instance. `lost`: its host was
+    lost while its guest started there."""
 
     __table_args__ = (UniqueConstraint("instance_id", "epoch"),)
     evacuation_id: str = Field(primary_key=True, foreign_key="evacuation.id")
@@ -63,6 +65,7 @@ class AttemptRow(Row, table=True):
     incarnation: str | None = None
     hypervisor_uuid: str | None = None
     epoch: int
+    lost: Loss | None = Field(default=None, sa_type=json_of(Loss))
     claimed_at: datetime = Field(default_factory=utc_now, sa_type=Utc)
 
 

@@ -99,7 +99,8 @@ class PowerReadingRow(Row, table=True):
 
 
 class EvidenceRow(Row, table=True):
-    """Current while not voided; at most one current row of a kind for one incarnation."""
+    """Current while not voided; at most one current row of a kind for one incarnation. `cut`: the host was on when its
+    power was cut."""
 
     __table_args__ = (
         Index(
@@ -120,5 +121,6 @@ class EvidenceRow(Row, table=True):
     who: str
     reason: str
     at: datetime = Field(sa_type=Utc)
+    cut: bool = False
     voided_at: datetime | None = Field(default=None, sa_type=Utc)
     voided_why: str | None = None

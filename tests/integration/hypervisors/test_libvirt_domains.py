@@ -14,6 +14,7 @@ from evacuation.errors import (
     HypervisorUnableError,
     HypervisorUnavailableError,
     NobodyWaitsError,
+    SignalPatternError,
     SpawnFailedError,
 )
 from evacuation.model import PowerState, RootDisk
@@ -182,6 +183,53 @@ def test_settle_goes_forward_when_the_signal_came_after_the_spawner_died(bench: 
     assert driver.settle(call(1))
 
 
+EVIL = r"([\w\s=-]+)+Z$"
+
+
+def test_spawn_refuses_a_pattern_that_nobody_can_look_for_before_it_defines_anything(bench: Bench) -> None:
+    driver = LibvirtHypervisor(bench.world.options("cmp-2", signal="serial", signal_line=EVIL))
+    with pytest.raises(SignalPatternError, match="takes longer than 1 s"):
+        spawn(driver, spec(1))
+    assert driver.inventory() == ()
+
+
+def test_spawn_ends_and_leaves_nothing_when_what_the_guest_says_keeps_the_pattern_busy(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line that anybody thought of has shown it before."""
+    monkeypatch.setattr("services.hypervisors.libvirt.signals.require_sound", lambda _: None)
+    options = bench.world.options("cmp-2", signal="serial", signal_line=EVIL)
+    driver, said = LibvirtHypervisor(options), list[str]()
+
+    def beat(progress: str) -> None:
+        said.append(progress)
+        if progress.startswith("waiting for a console line"):
+            (options.state_dir / "consoles" / f"{INSTANCE}.log").write_text("a = b - c d e f g h i j k l m n o p q r\n")
+
+    with pytest.raises(SignalPatternError, match="takes longer than 1 s"):
+        driver.spawn(spec(1), last_look=lambda: None, beat=beat)
+    assert said
+    assert driver.inventory() == ()
+
+
+def test_settle_destroys_a_guest_of_which_nobody_can_tell_whether_it_is_up(bench: Bench) -> None:
+    options = bench.world.options("cmp-2", signal="serial", signal_line=r"login: *$")
+    driver = LibvirtHypervisor(options)
+
+    def die(progress: str) -> None:
+        if progress.startswith("waiting for a console"):
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("services.hypervisors.libvirt.guests.LibvirtGuests._back_out", lambda *_: None)
+        driver.spawn(spec(1), last_look=lambda: None, beat=die)
+    kept = options.state_dir / "signals" / f"{INSTANCE}.json"
+    kept.write_text(kept.read_text().replace("login: *$", "([a-z ]+)+Z$"))
+    (options.state_dir / "consoles" / f"{INSTANCE}.log").write_text("a b c d e f g h i j k l m n o p q r s t u\n")
+    assert not driver.settle(call(1))
+    assert driver.inventory() == ()
+
+
 def test_signal_of_the_definition_is_heeded(bench: Bench) -> None:
     stored = f"""<domain><name>web-01</name><uuid>{INSTANCE}</uuid><memory>65536</memory><os><type>hvm</type></os>
     <metadata><e:instance xmlns:e="{NAMESPACE}"><e:signal kind="agent"/></e:instance></metadata></domain>"""
@@ -254,7 +302,7 @@ import sys, time
 from services.hypervisors.libvirt.connection import LibvirtConnection
 connection = LibvirtConnection(sys.argv[1], "cmp-1", timeout=20)
 connection.run("version")
-print(connection._idle[0]._process.pid, flush=True)
+print(connection._idle[0]._process.process.pid, flush=True)
 time.sleep(60)
 """
 
@@ -274,14 +322,14 @@ def test_call_is_asked_again_on_a_new_helper_when_the_old_one_ended(libvirt_worl
     """Without a state to lose: libvirt's test driver has one for every process."""
     connection = libvirt_world.hypervisor("cmp-1")._connection
     version = connection.reading("version")
-    connection._idle[0]._process.kill()
+    connection._idle[0]._process.process.kill()
     assert connection.reading("version") == version
 
 
 def test_call_that_does_not_return_ends_with_its_helper(libvirt_world: LibvirtWorld) -> None:
     connection = libvirt_world.hypervisor("cmp-1")._connection
     connection.run("version")
-    process = connection._idle[0]._process
+    process = connection._idle[0]._process.process
     process.send_signal(signal.SIGSTOP)
     with pytest.raises(HypervisorUnavailableError, match=r"version on cmp-1 did not come to an end in 0\.2 s"):
         connection.run("version", timeout=0.2)
