@@ -57,11 +57,11 @@ class FencingActivities:
             self.record_answer,
         ]
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def read_power(self, query: m.PowerQuery) -> PowerReading:
         """What the host's power reads now. Off proves nothing: the fence reads it again; it is said after the grace,
         which is waited for here: where a server's timers cannot be set, its shortest takes a second. On voids what was
-        said."""
+        said. Nobody who has gone on meanwhile interrupts it: a driver's first use imports what it is spoken with."""
         since, reading = datetime.now(UTC), self._power.read(query.host)
         if reading is PowerReading.ON:
             self._evidence.record_reading(query.host, reading, since)

@@ -14,7 +14,7 @@ class PowerCheckActivities:
         self._fencing = fencing
         self.all = [self.look_at_power]
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def look_at_power(self, ref: m.HostRef) -> PowerLook:
         """What a fence of the host would meet now."""
         look = PowerLook(host=ref.host, driver=self._fencing.kind_of(ref.host), able=self._fencing.is_able(ref.host))

@@ -126,3 +126,12 @@ def test_every_workflow_is_served():
         if isinstance(node, ast.ClassDef) and any("workflow.defn" in ast.unparse(d) for d in node.decorator_list)
     }
     assert {workflow.__name__ for workflow in ALL} == defined
+
+
+def test_no_activity_is_interrupted_by_an_exception_from_elsewhere():
+    """Raised in the middle of an import it leaves half a module behind, for as long as the worker lives."""
+    for path in modules("activities"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                for decorator in map(ast.unparse, node.decorator_list):
+                    assert "activity.defn" not in decorator or "no_thread_cancel_exception=True" in decorator, path
