@@ -7,6 +7,7 @@ from sqlmodel import Session, col, func, select
 from evacuation.errors import WrongMachineError
 from evacuation.messages import FenceRequest, ProbeRequest
 from evacuation.model import HostState
+from services.sql.candidates import FEW
 from services.sql.database import Database
 from services.sql.rows import lock_host
 from services.sql.tables import CutRow, FenceRow, HostRow
@@ -56,9 +57,11 @@ def require_no_alarm(session: Session, request: FenceRequest) -> None:
         )
 
 
-def alarms(session: Session) -> dict[tuple[str, str], str]:
+def alarms(session: Session, hosts: Collection[str]) -> dict[tuple[str, str], str]:
     """By host and boot."""
     raised = select(FenceRow.host, FenceRow.incarnation, FenceRow.alarm).where(col(FenceRow.alarm).is_not(None))
+    if len(hosts) <= FEW:
+        raised = raised.where(col(FenceRow.host).in_(hosts))
     return {(host, incarnation): alarm or "" for host, incarnation, alarm in session.exec(raised).all()}
 
 

@@ -18,9 +18,7 @@ Found = Mapping[str, tuple[int, str]]
 """Epoch and state of guests, by instance."""
 Proves = Callable[[Session, str, str | None, str | None], Evidence | None]
 
-_OF = (
-    select(SightingRow).where(col(SightingRow.instance_id) == bindparam("instance_id")).order_by(col(SightingRow.host))
-)
+_OF = select(SightingRow).where(col(SightingRow.instance_id) == bindparam("instance_id"))
 
 
 def running_in(guests: Iterable[m.GuestState], *, but: Collection[str] = ()) -> Found:
@@ -76,19 +74,19 @@ def seen_of(
     """Where its guest is, as far as anybody has seen, and no residence is. `but`: the host that sees to its own guests
     itself. What `proves` raises, this raises."""
     rows = session.exec(_OF, params={"instance_id": instance_id}).all()
-    return tuple(_value(row) for row in rows if row.host != but and _counts(session, row, proves))
+    return tuple(_value(row) for row in sorted(rows, key=_place) if row.host != but and _counts(session, row, proves))
 
 
 def hosts_of(session: Session, instance_id: str) -> list[str]:
     """On which it was seen, whether that counts or not."""
-    return [row.host for row in session.exec(_OF, params={"instance_id": instance_id}).all()]
+    return sorted(row.host for row in session.exec(_OF, params={"instance_id": instance_id}).all())
 
 
-def everywhere(session: Session, instance_id: str | None = None) -> dict[str, tuple[Sighting, ...]]:
-    """By instance, where anything was seen."""
+def everywhere(session: Session, instances: Collection[str] | None = None) -> dict[str, tuple[Sighting, ...]]:
+    """By instance, of these or of all, where anything was seen."""
     which = select(SightingRow.instance_id).distinct().order_by(col(SightingRow.instance_id))
-    if instance_id is not None:
-        which = which.where(SightingRow.instance_id == instance_id)
+    if instances is not None:
+        which = which.where(col(SightingRow.instance_id).in_(instances))
     found = {each: seen_of(session, each) for each in session.exec(which).all()}
     return {each: seen for each, seen in found.items() if seen}
 
@@ -134,6 +132,10 @@ def _covered(session: Session, host: str, incarnation: str, instances: Collectio
 
 def _on(session: Session, host: str) -> Sequence[SightingRow]:
     return session.exec(select(SightingRow).where(SightingRow.host == host)).all()
+
+
+def _place(row: SightingRow) -> str:
+    return row.host
 
 
 def _value(row: SightingRow) -> Sighting:

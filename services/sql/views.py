@@ -136,7 +136,8 @@ def _host_views(session: Session, rows: Sequence[Any]) -> tuple[v.HostView, ...]
     current = select(EvidenceRow.host, EvidenceRow.incarnation).where(*about_hosts)
     fenced = set(session.exec(current).all())
     pairs = zip(as_candidates(session, rows), rows, strict=True)
-    boards, raised = boards_of(session, [row.name for row in rows]), alarms(session)
+    names = [row.name for row in rows]
+    boards, raised = boards_of(session, names), alarms(session, names)
     views = (_host(candidate, row, fenced, boards[row.name]) for candidate, row in pairs)
     return tuple(each.model_copy(update={"alarm": raised.get((each.name, each.incarnation or ""))}) for each in views)
 
@@ -161,13 +162,13 @@ def _instances(session: Session, host: str | None = None) -> tuple[v.InstanceVie
     there = () if host is None else (InstanceRow.host == host,)
     rows = session.exec(select(InstanceRow).where(*there).order_by(col(InstanceRow.position))).all()
     alive = somewhere(session, None if host is None else [row.id for row in rows])
-    seen = everywhere(session)
+    seen = everywhere(session, None if host is None else [row.id for row in rows])
     return tuple(_instance(row, alive=row.id in alive, seen=seen.get(row.id, ())) for row in rows)
 
 
 def _one_instance(session: Session, name_or_id: str) -> v.InstanceView:
     row = session.get_one(InstanceRow, instance_called(session, name_or_id))
-    seen = everywhere(session, row.id).get(row.id, ())
+    seen = everywhere(session, [row.id]).get(row.id, ())
     return _instance(row, alive=bool(somewhere(session, [row.id])), seen=seen)
 
 

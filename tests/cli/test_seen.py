@@ -68,7 +68,7 @@ def test_hosts_and_guests_are_listed_as_the_store_has_them_while_nobody_can_be_a
             answer
         )
         for row in answer.json if isinstance(answer.json, list) else [answer.json]:
-            said = {name: value for name, value in row.items() if "seen" in name or "silent" in name}
+            said = {name: value for name, value in row.items() if "last_seen" in name or "silent" in name}
             assert len(said) == 2 and set(said.values()) == {None}, row
 
 
