@@ -122,11 +122,13 @@ def _require_at_rest(session: Session, instance: InstanceRow) -> ResidenceRow:
 def _was_followed(session: Session, instance: InstanceRow, message: m.FollowInstance) -> bool:
     """By an execution before this one, to where its guest was found."""
     asked, now = message.residence, unproven_residence(session, instance.id)
-    if now is None or now.epoch != asked.epoch:
+    if now is None or now.epoch != asked.epoch or not now.moved_from:
         return False
-    if (asked.host, asked.incarnation) not in [(each.host, each.incarnation or "") for each in now.moved_from or ()]:
+    left, here = now.moved_from[-1], (now.host, now.incarnation)
+    if (asked.host, asked.incarnation) != (left.host, left.incarnation or ""):
         return False
-    return any((each.host, each.incarnation) == (now.host, now.incarnation) for each in message.reports)
+    found = [(each.host, each.incarnation) for each in message.reports if any(_runs(g, instance) for g in each.guests)]
+    return here in found and here != (asked.host, asked.incarnation)
 
 
 def _one_place(session: Session, instance: InstanceRow, residence: ResidenceRow, message: m.FollowInstance) -> _Seen:

@@ -271,6 +271,21 @@ def test_following_has_one_result_when_it_is_repeated(moved: World) -> None:
     assert moved.snapshot() == once
 
 
+def test_residence_follows_as_often_as_its_guest_is_migrated_there_and_back(world: World) -> None:
+    """Each host that it has left is one that it may come from again."""
+    for to in ("cmp-3", "cmp-1", "cmp-3", "cmp-1", "cmp-2", "cmp-1"):
+        others = [each for each in ("cmp-1", "cmp-2", "cmp-3") if each != to]
+        follow(world, *map(world.report, others), world.report(to, guests=(guest(world),)))
+        assert (live(world), world.instance().host) == ([(to, 1)], to)
+
+
+def test_residence_that_has_not_followed_says_so_on_the_way_back_too(world: World) -> None:
+    for to, left in (("cmp-3", "cmp-1"), ("cmp-1", "cmp-3")):
+        follow(world, world.report(left), world.report(to, guests=(guest(world),)))
+    with pytest.raises(NotMovedError, match="no host that answers has"):
+        follow(world, world.report("cmp-1"), world.report("cmp-3"))
+
+
 def test_who_is_asked_are_hosts_that_are_up_its_own_and_those_where_it_was_seen(moved: World) -> None:
     moved.services.evidence.record_evidence(evidence("cmp-3"))
     plan = moved.services.hosts.plan_follow(moved.id_of("web-01"))
