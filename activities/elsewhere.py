@@ -43,15 +43,20 @@ class Elsewhere:
 
     def before(self, start: Callable[[], T], instance_id: str, since: datetime | None = None) -> T:
         """`start`, when every host has been asked. `since`: when the place that the guest may have left was proven
-        empty: nothing can have left it after that. None: since this activity was asked for. What is seen elsewhere may
-        be over, and is looked for once more. Raises InstanceMisplacedError, and what `start` raises."""
+        empty: nothing can have left it after that. None: since this activity was asked for. Raises
+        InstanceMisplacedError, and what `start` raises."""
         self._look(instance_id, since)
+        return self.unless_over(start, instance_id)
+
+    def unless_over(self, ask: Callable[[], T], instance_id: str) -> T:
+        """What `ask` says, without a question to any host, as long as it does not refuse. What was seen elsewhere may
+        be over: it is looked for once more. Raises InstanceMisplacedError, and what `ask` raises."""
         try:
-            return start()
+            return ask()
         except InstanceMisplacedError:
             time.sleep(self._pause)
         self._look(instance_id, None)
-        return start()
+        return ask()
 
     def _look(self, instance_id: str, since: datetime | None) -> None:
         """A host that does not answer is no obstacle."""

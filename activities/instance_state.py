@@ -52,7 +52,11 @@ class InstanceStateActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def check_request(self, request: m.EvacuationRequest) -> m.CheckedRequest:
-        """Read-only: every check that the store can decide, before anything is written or powered off."""
+        """Every check that the store can decide, before anything is written or powered off. Where the guest was seen
+        elsewhere, its hosts are asked whether it still is."""
+        return self._elsewhere.unless_over(partial(self._check, request), request.instance_id)
+
+    def _check(self, request: m.EvacuationRequest) -> m.CheckedRequest:
         witnessed = self._last_start(request.instance_id)
         facts = self._store.check_facts(request.instance_id, request.target, witnessed)
         checked = check(request, facts, can_fence=self._can_fence(facts.instance))

@@ -76,3 +76,15 @@ def test_guest_that_is_over_when_it_is_looked_for_again_is_started():
 def test_hosts_that_do_not_answer_are_no_obstacle():
     assert before(Store()) == "started"
     assert Elsewhere().before(lambda: "started", WEB) == "started", "nor that nobody can be asked"
+
+
+def test_refusal_for_a_guest_that_is_over_is_looked_at_once_more_and_nothing_else_is(scheduled: datetime):
+    store = Store(report())
+    elsewhere = Elsewhere(store.record, store, time_scale=0)
+    assert (elsewhere.unless_over(store.start, WEB), store.looked) == ("started", [])
+    store.seen = (report(PowerState.RUNNING),)
+    assert (elsewhere.unless_over(store.start, WEB), store.looked) == ("started", [scheduled])
+    store.seen = (report(PowerState.RUNNING),)
+    store.answers = [report(PowerState.RUNNING)]
+    with pytest.raises(InstanceMisplacedError):
+        elsewhere.unless_over(store.start, WEB)
