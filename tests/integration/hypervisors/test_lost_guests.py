@@ -1,5 +1,6 @@
 """Guests whose QEMU runs and that libvirt does not know: they are seen, and nothing is gone while they live."""
 
+import os
 import signal
 import subprocess
 import uuid
@@ -19,6 +20,7 @@ from evacuation.model import PowerState, RootDisk
 from services.hypervisors.documents import write
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.driver import LibvirtHypervisor
+from services.hypervisors.libvirt.look import LibvirtLook
 from services.hypervisors.libvirt.signals import AwaitedSignal
 from tests.integration.hypervisors.worlds import LibvirtWorld, eventually, spawn, spec
 from tests.support.qemus import IGNORES, Qemus, qemus
@@ -62,6 +64,13 @@ class Bench:
     def inventory(self) -> list[tuple[int, PowerState, bool]]:
         guests = (each for each in self.driver.inventory() if each.instance_id == self.instance)
         return [(each.epoch, each.power_state, each.paused) for each in guests]
+
+    def look(self) -> list[tuple[int | None, str | None, bool]]:
+        """Epoch, state, and whether its disks are known."""
+        options = self.world.options("cmp-1", proc=Path("/proc"))
+        domains = LibvirtLook(options, self.driver._connection).look().domains
+        mine = (each for each in domains if each.id == self.instance)
+        return [(each.epoch, each.state, each.disks is not None) for each in mine]
 
 
 @pytest.fixture
@@ -232,3 +241,20 @@ def test_qemu_that_libvirt_ends_meanwhile_is_not_taken_for_lost(bench: Bench) ->
     ended.kill()
     eventually(lambda: ended.poll() is not None)
     assert bench.driver._lost.among(running, []) == ()
+
+
+def test_look_tells_of_what_libvirt_lost_and_of_a_second_one_beside_it(bench: Bench) -> None:
+    bench.started_here(3)
+    lost = bench.lose()
+    assert bench.look() == [(3, "running", False)]
+    os.kill(lost.pid, signal.SIGSTOP)
+    eventually(lambda: bench.look() == [(3, "paused", False)])
+    lost.kill()
+    lost.wait()
+    assert bench.look() == []
+    spawn(bench.driver, bench.spec(4))
+    (known,) = bench.look()
+    bench.lose()
+    assert bench.look() == [known], "the process is libvirt's own"
+    bench.lose()
+    assert bench.look() == [known, (4, "running", False)]
