@@ -48,6 +48,9 @@ def _what_to_do(world: World, guest: SeenGuest) -> str:
     """Only a copy beside another one, of an epoch that this store has given, is a leftover for sure."""
     row = world.instances.get(guest.instance_id)
     alone = sum(each.writes for each in world.guests_of[guest.instance_id]) == 1
+    if alone and any(_is_of(each, guest.epoch) for each in world.unproven.get(guest.instance_id, [])):
+        name = world.name(guest.instance_id)
+        return f"it is the only copy that is seen: if it was migrated: evacuate instance moved {name}; else ask its owner"
     if alone:
         return "it is the only copy that is seen: run: evacuate store reconcile; ask its owner before anything is ended"
     if row is None or guest.epoch > row.epoch:
@@ -106,16 +109,23 @@ def of_another_boot(world: World) -> Iterator[Case]:
 
 
 def misplaced(world: World) -> Iterator[Case]:
-    """As far as hosts have said since, in a boot that is not over, and is not proven off."""
+    """As far as hosts have said since, in a boot that is not over, and is not proven off. What is looked at now is over
+    where it is not there any more."""
     for seen in world.rows.sightings:
         row, host = world.instances.get(seen.instance_id), world.hosts.get(seen.host)
         over = host is None or host.incarnation != seen.incarnation or host.fenced
         returns = world.returning is not None and seen.host in world.returning
         lives = [each.host for each in world.unproven.get(seen.instance_id, []) if each.host != seen.host]
         covered = any(_covers(each, seen) for each in world.unproven.get(seen.instance_id, []))
-        if row is not None and row.vm_state != VmState.DELETED and not (over or returns or covered):
+        over = over or returns or covered or _is_gone(world, seen)
+        if row is not None and row.vm_state != VmState.DELETED and not over:
             at = lives[0] if lives else row.host or "no host"
             yield case(row.name, seen.host, host=seen.host, state=seen.state, epoch=seen.epoch, lives=at)
+
+
+def _is_gone(world: World, seen: SeenSighting) -> bool:
+    looked = world.boots.get(seen.host) == seen.incarnation
+    return looked and all(each.host != seen.host for each in world.guests_of.get(seen.instance_id, []))
 
 
 def _covers(residence: SeenResidence, seen: SeenSighting) -> bool:

@@ -95,6 +95,9 @@ SOUND: dict[str, World] = {
     "a dead host that boots and is not back yet": world(boots={"cmp-1": "new"}, guests=()),
     "a guest that was seen in a boot that is over": world(sightings=(sighting("web", "cmp-2", incarnation="before"),)),
     "a guest that was seen where its residence has come since": world(sightings=(sighting("web", "cmp-1"),)),
+    "a guest that was seen on a host that is looked at, and has it no more": world(
+        sightings=(sighting("web", "cmp-2"),), boots={"cmp-1": "boot of cmp-1", "cmp-2": "boot of cmp-2"}
+    ),
     "a guest that was seen on a host that comes back": world(
         sightings=(sighting("web", "cmp-2"),), returning=frozenset({"cmp-2"})
     ),
@@ -461,7 +464,7 @@ OTHERS: dict[str, tuple[World, set[tuple[str, str]]]] = {
     "a store that a host has seen further on": (world(doubted_by="cmp-2"), {("I2", "ledger")}),
     "a store without its turn": (world(fleets=0), {("I4", "loaded_fleet")}),
     "a guest that was seen where no residence is": (
-        world(sightings=(sighting("web", "cmp-2"),)),
+        world(sightings=(sighting("web", "cmp-2"),), boots={"cmp-1": "boot of cmp-1"}),
         {("I2", "web")},
     ),
     "more starts than the destination's cap": (
@@ -656,6 +659,14 @@ def test_only_copy_is_not_to_be_destroyed_though_nothing_allows_it():
     (breach,) = (each for each in found if each.rule == "not-allowed")
     assert "evacuate store reconcile" in breach.remedy
     assert "destroy it" not in breach.remedy
+
+
+def test_guest_of_the_mark_that_may_run_is_to_be_followed_where_it_is():
+    """A reconciliation leaves the residence where it is."""
+    moved = world(guests=(guest("web", "cmp-2"),), sightings=(sighting("web", "cmp-2"),))
+    remedies = {each.rule: each.remedy for each in find_breaches(moved)}
+    assert all("if it was migrated: evacuate instance moved web" in each for each in remedies.values()), remedies
+    assert set(remedies) == {"not-allowed", "misplaced"}
 
 
 def test_copy_of_an_epoch_that_was_never_given_is_not_to_be_destroyed():
