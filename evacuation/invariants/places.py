@@ -49,8 +49,8 @@ def _what_to_do(world: World, guest: SeenGuest) -> str:
     row = world.instances.get(guest.instance_id)
     alone = sum(each.writes for each in world.guests_of[guest.instance_id]) == 1
     if alone and any(_is_of(each, guest.epoch) for each in world.unproven.get(guest.instance_id, [])):
-        name = world.name(guest.instance_id)
-        return f"it is the only copy that is seen: if it was migrated: evacuate instance moved {name}; else ask its owner"
+        moved = f"evacuate instance moved {world.name(guest.instance_id)}"
+        return f"it is the only copy that is seen: if it was migrated: {moved}; else ask its owner"
     if alone:
         return "it is the only copy that is seen: run: evacuate store reconcile; ask its owner before anything is ended"
     if row is None or guest.epoch > row.epoch:
