@@ -24,7 +24,7 @@ DISKS_LIMIT = 150_000
 
 
 class LibvirtLook:
-    """The port `Looking`. A guest that libvirt has lost runs as every other one; which disks it writes to is not known."""
+    """The port `Looking`. A guest that libvirt has lost runs as every other one; its disks are not known."""
 
     def __init__(self, options: LibvirtOptions, connection: LibvirtConnection) -> None:
         self._options = options
