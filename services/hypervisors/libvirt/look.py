@@ -47,9 +47,9 @@ class LibvirtLook:
 
     def _lost_among(self, running: Sequence[Qemu], domains: Sequence[LiveDomain]) -> tuple[Lost, ...]:
         """libvirt is asked for all that it knows only where a process is nobody's there."""
-        processes = Counter(each.instance_id for each in running if each.instance_id is not None)
+        processes = Counter(each.instance_id for each in running)
         processes.subtract(each.id for each in domains)
-        nobodys = [each for each in running if processes[each.instance_id] > 0]
+        nobodys = [each for each in running if each.instance_id is not None and processes[each.instance_id] > 0]
         return self._lost.among(nobodys, self._domains.all()) if nobodys else ()
 
 
