@@ -221,7 +221,7 @@ EDITS: dict[str, Edit] = {
     "residence.moved_from": harmless(HISTORY, "NULL"),
     "sighting.instance_id": orphans(),
     "sighting.host": orphans(),
-    "sighting.incarnation": named("misplaced", "'boot-1'"),
+    "sighting.incarnation": harmless("a host that answers is asked before anything is refused for it", "'boot-1'"),
     "sighting.epoch": harmless(NEXT_REPORT, "9"),
     "sighting.state": harmless(NEXT_REPORT, "'paused'"),
     "sighting.seen_at": harmless(HISTORY, THEN),
