@@ -221,6 +221,12 @@ def test_look_keeps_what_hosts_have_and_drops_what_they_have_no_more(world: Worl
     assert seen(world) == []
 
 
+def test_look_at_a_boot_that_is_over_says_nothing_of_the_one_that_is(world: World) -> None:
+    reports(world, "cmp-3", 1)
+    world.services.hosts.record_look((world.id_of("web-01"),), [world.report("cmp-3", "boot-0")])
+    assert seen(world) == [("cmp-3", 1)]
+
+
 def test_host_is_not_switched_off_for_another_guest_over_one_that_was_seen_there(world: World) -> None:
     reports(world, "cmp-3", 1)
     request = m.FenceRequest(host="cmp-3", incarnation="boot-1", instance_id=world.id_of("db-01"), spare_others=True)
@@ -303,6 +309,7 @@ def test_who_is_asked_are_hosts_that_are_up_its_own_and_those_where_it_was_seen(
         ("is paused on cmp-3", lambda w: [w.report("cmp-1"), w.report("cmp-3", guests=(guest(w, paused=True),))]),
         ("not in service", lambda w: [w.report("cmp-1"), w.report("cmp-3", "boot-9", (guest(w),))]),
         ("cmp-1.* does not answer", lambda w: [w.report("cmp-3", guests=(guest(w),))]),
+        ("cmp-1.* does not answer", lambda w: [w.report("cmp-1", "boot-9"), w.report("cmp-3", guests=(guest(w),))]),
     ],
 )
 def test_residence_stays_where_it_is(world: World, why: str, found: Callable[[World], list[m.HostReport]]) -> None:

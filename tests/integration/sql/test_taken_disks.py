@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from evacuation import messages as m
-from evacuation.errors import CapacityNotYetError, ResidenceNotProvenError, StaleAttemptError
+from evacuation.errors import CapacityNotYetError, NotMovedError, ResidenceNotProvenError, StaleAttemptError
 from evacuation.fencing import disks_scope
 from evacuation.fleet import Fleet
 from evacuation.model import PowerState
@@ -293,3 +293,12 @@ def test_guest_of_an_attempt_is_known_to_have_lost_its_disks_once_they_are_taken
     assert store.is_bereft(ref)
     evacuation.guest_gone()
     assert not store.is_bereft(ref)
+
+
+def test_guest_that_was_migrated_without_its_disks_is_not_followed(world: World) -> None:
+    revoke(world)
+    plan = world.services.hosts.plan_follow(world.id_of("web-01"))
+    guest = m.GuestState(instance_id=world.id_of("web-01"), epoch=1, power_state=RUNNING)
+    reports = (there(world, without="web-01"), world.report("cmp-3", guests=(guest,)))
+    with pytest.raises(NotMovedError, match="were taken away for good"):
+        world.services.hosts.follow(m.FollowInstance(residence=plan.residence, reports=reports, who="ann"))
