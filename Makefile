@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 LIBVIRT := $(VENV)/.libvirt
 MUTATING := $(VENV)/.mutations
-SCENARIOS := tests/scenarios/test_scenarios.py
+SCENARIOS := tests/scenarios
 
 .PHONY: install demo demo-libvirt test test-scenarios test-chaos test-containers test-volumes test-libvirt check format bench chaos \
   mutations soak lock lock-runtime lock-libvirt lock-mutations clean
@@ -31,7 +31,7 @@ test: install
 
 # Each story of tests/scenarios, told on a stack of its own.
 test-scenarios: install
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(SCENARIOS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not long" $(SCENARIOS)
 
 # Some of the fault matrix, and that on a product that is broken on purpose; returns of hosts that die at each step;
 # programs that are stopped in the midst of it.
