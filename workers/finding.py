@@ -5,8 +5,8 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 import structlog
 from temporalio.client import Client, WorkflowFailureError
@@ -15,22 +15,34 @@ from temporalio.service import RPCError
 from evacuation.errors import StoreUnavailableError
 from evacuation.messages import HostReport, ProbeRequest
 from services.settings import Settings
-from workers.asking import ask_hosts
+from workers.asking import LONGEST as LONGEST_QUESTION
+from workers.asking import SLOWER, ask_page, pages_of
 
 log = structlog.stdlib.get_logger("worker")
 FRESH = 10.0
 """Seconds, times the time scale, for which an answer serves others, too: what comes to be meanwhile, a report tells."""
 WITHIN = 2.0
 """Likewise: who has not answered by then is no obstacle."""
-LONGEST = 6.0
-"""Likewise: for all of it, where Temporal itself is slow."""
+ENOUGH, LONGEST = 4.0, 6.0
+"""Likewise: for what all have to say, where Temporal itself is slow, or the hosts are many; and for all of it. Those who
+have answered by then count."""
 ALL, ONE_AGAIN = "guests", "guests-again"
-"""Of the ids of the workflows that ask: one of a kind runs at a time."""
+"""Of the ids of the workflows that ask: one of a kind runs at a time, and one about an instance."""
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-class _Survey(NamedTuple):
-    began: datetime
-    reports: tuple[HostReport, ...]
+class _Survey:
+    """`reports`: of those who have answered so far. It goes on to its end, whoever of those who wait for it gives up."""
+
+    def __init__(self, began: datetime) -> None:
+        self.began = began
+        self.reports: list[HostReport] = []
+        self.asking: asyncio.Task[None] | None = None
+
+    async def end(self) -> None:
+        """Raises StoreUnavailableError."""
+        if self.asking is not None:
+            await asyncio.shield(self.asking)
 
 
 class SharedFinder:
@@ -41,8 +53,7 @@ class SharedFinder:
         self._settings = settings
         self._hosts = hosts
         self._loop = asyncio.get_running_loop()
-        self._all, self._again = asyncio.Lock(), asyncio.Lock()
-        self._last = _Survey(datetime.min.replace(tzinfo=UTC), ())
+        self._last = _Survey(NEVER)
 
     def find(self, instances: Collection[str], since: datetime) -> tuple[HostReport, ...]:
         asked = asyncio.run_coroutine_threadsafe(self.look(instances, since), self._loop)
@@ -57,34 +68,64 @@ class SharedFinder:
         """As `find`, in the loop."""
         asked = datetime.now(UTC)
         # Another clock may be ahead: what is asked from here on is of now.
-        survey = await self._survey(min(since, asked))
+        survey = await self._survey(
+            max(min(since, asked), asked - timedelta(seconds=FRESH * self._settings.time_scale))
+        )
         found = [_only(each, instances) for each in survey.reports]
         having = [each.host for each in found if each.guests]
         if having and survey.began < asked:
-            async with self._again:
-                again = await self._ask(ONE_AGAIN, [each for each in await self._up() if each.host in having])
+            about = f"{ONE_AGAIN}/{min(instances)}"
+            again = await self._ask(about, 0, [each for each in await self._up() if each.host in having])
             newer = {each.host: _only(each, instances) for each in again}
             found = [newer.get(each.host, each) for each in found]
         return tuple(found)
 
     async def _survey(self, since: datetime) -> _Survey:
+        """One that has begun since then and has ended; the last one as it is, where that takes too long: who has not
+        answered is no obstacle, and who has is heard."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENOUGH * self._settings.time_scale):
+                return await self._ended_survey(since)
+        log.warning("not every host could be asked for guests in time", answered=len(self._last.reports))
+        return self._last
+
+    async def _ended_survey(self, since: datetime) -> _Survey:
         """Whoever waits for one that has begun too early for it shares the next."""
-        async with self._all:
-            oldest = datetime.now(UTC) - timedelta(seconds=FRESH * self._settings.time_scale)
-            if self._last.began < max(since, oldest):
-                began = datetime.now(UTC)
-                self._last = _Survey(began, await self._ask(ALL, await self._up()))
-            return self._last
+        while (survey := self._last).began < since:
+            with suppress(StoreUnavailableError):
+                await survey.end()
+            if survey is self._last:
+                self._last = self._begin()
+        await survey.end()
+        return survey
+
+    def _begin(self) -> _Survey:
+        survey = _Survey(datetime.now(UTC))
+        survey.asking = asyncio.create_task(self._ask_all(survey))
+        return survey
+
+    async def _ask_all(self, survey: _Survey) -> None:
+        async def one(number: int, page: Sequence[ProbeRequest]) -> None:
+            survey.reports.extend(await self._ask(ALL, number, page))
+
+        try:
+            pages = pages_of(await self._up(), guests=True)
+        except StoreUnavailableError:
+            survey.began = NEVER
+            raise
+        await asyncio.gather(*(one(number, page) for number, page in enumerate(pages)))
 
     async def _up(self) -> Sequence[ProbeRequest]:
         return await asyncio.to_thread(self._hosts)
 
-    async def _ask(self, what: str, hosts: Sequence[ProbeRequest]) -> tuple[HostReport, ...]:
+    async def _ask(self, what: str, number: int, hosts: Sequence[ProbeRequest]) -> tuple[HostReport, ...]:
+        asker, longest = f"{socket.gethostname()}-{os.getpid()}/{what}", LONGEST_QUESTION * SLOWER
         try:
-            asker = f"{socket.gethostname()}-{os.getpid()}/{what}"
-            answers = await ask_hosts(self._client, self._settings, hosts, guests=True, asker=asker, within=WITHIN)
-        except (RPCError, WorkflowFailureError, StoreUnavailableError) as error:
-            log.warning("the hosts could not be asked for guests", cause=str(error))
+            answers = await ask_page(
+                self._client, self._settings, number, hosts, guests=True, longest=longest, asker=asker, within=WITHIN
+            )
+        except (RPCError, WorkflowFailureError) as error:
+            log.warning("hosts could not be asked for guests", hosts=len(hosts), cause=str(error))
             return ()
         return tuple(each.report for each in answers if each.report is not None)
 

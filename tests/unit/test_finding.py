@@ -1,14 +1,18 @@
 """One question to all hosts serves many who look for a guest, and never one who must know of now."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
+
 from evacuation import messages as m
+from evacuation.errors import StoreUnavailableError
 from evacuation.model import PowerState
 from services.settings import Settings
-from workers.finding import SharedFinder
+from workers.finding import ALL, LONGEST, SharedFinder
 
 WEB, DB = "7c9a5e0e-0000-4000-8000-000000000001", "7c9a5e0e-0000-4000-8000-000000000002"
 HOSTS = ("cmp-1", "cmp-2")
@@ -23,7 +27,7 @@ class Hosts(SharedFinder):
         self.having = set(having)
         self.asked: list[tuple[str, ...]] = []
 
-    async def _ask(self, what: str, hosts: Sequence[m.ProbeRequest]) -> tuple[m.HostReport, ...]:
+    async def _ask(self, what: str, number: int, hosts: Sequence[m.ProbeRequest]) -> tuple[m.HostReport, ...]:
         self.asked.append(tuple(each.host for each in hosts))
         found = tuple(self._report(each.host) for each in hosts)
         await asyncio.sleep(0.01)
@@ -89,3 +93,48 @@ async def test_host_that_had_it_a_while_ago_is_asked_anew():
     hosts.having.clear()
     assert await found(hosts, WEB, ago(1)) == set()
     assert hosts.asked == [HOSTS, ("cmp-2",)]
+
+
+class Slow(Hosts):
+    """Ten hosts; all but the first page of them take longer to answer than anybody waits, on a busy Temporal."""
+
+    def __init__(self, *having: str) -> None:
+        super().__init__(*having, scale=0.05)
+        self._hosts = lambda: [m.ProbeRequest(host=f"cmp-{n}", hypervisor_uuid=None) for n in range(1, 11)]
+        self.pages = 0
+
+    async def _ask(self, what: str, number: int, hosts: Sequence[m.ProbeRequest]) -> tuple[m.HostReport, ...]:
+        self.pages += what == ALL
+        await asyncio.sleep(0.6 if number else 0.0)
+        return await super()._ask(what, number, hosts)
+
+
+async def test_who_has_answered_is_heard_where_others_take_too_long():
+    hosts = Slow("cmp-2")
+    began = time.monotonic()
+    assert await asyncio.to_thread(hosts.find, (WEB,), ago(1)) != ()
+    assert {each.host for each in await asyncio.to_thread(hosts.find, (WEB,), ago(1)) if each.guests} == {"cmp-2"}
+    assert time.monotonic() - began < 2 * LONGEST * 0.05 + 0.1
+
+
+async def test_question_goes_on_for_others_though_those_who_wait_give_up():
+    hosts = Slow("cmp-9")
+    since = ago(0)
+    await asyncio.gather(*(found(hosts, WEB, since) for _ in range(20)))
+    await asyncio.sleep(0.2)
+    assert await found(hosts, WEB, since) <= {"cmp-9"}
+    await asyncio.sleep(0.4)
+    assert (hosts.pages, await found(hosts, DB, since)) == (3, set())
+
+
+async def test_question_that_the_store_did_not_let_begin_is_asked_anew():
+    hosts, there = Hosts("cmp-2"), [m.ProbeRequest(host=each, hypervisor_uuid=None) for each in HOSTS]
+
+    def away() -> list[m.ProbeRequest]:
+        raise StoreUnavailableError("it is away")
+
+    hosts._hosts, since = away, ago(1)
+    with pytest.raises(StoreUnavailableError):
+        await found(hosts, WEB, since)
+    hosts._hosts = lambda: there
+    assert await found(hosts, WEB, since) == {"cmp-2"}
