@@ -24,15 +24,15 @@ FRESH = 10.0
 WITHIN = 2.0
 """Likewise: who has not answered by then is no obstacle."""
 ENOUGH, LONGEST = 4.0, 6.0
-"""Likewise: for what all have to say, where Temporal itself is slow, or the hosts are many; and for all of it. Those who
-have answered by then count."""
+"""Likewise: for what all have to say, where Temporal is slow or the hosts are many; and for all of it. Who has answered
+by then counts."""
 ALL, ONE_AGAIN = "guests", "guests-again"
 """Of the ids of the workflows that ask: one of a kind runs at a time, and one about an instance."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class _Survey:
-    """`reports`: of those who have answered so far. It goes on to its end, whoever of those who wait for it gives up."""
+    """`reports`: of those who have answered so far. It goes on to its end, whoever gives up on it."""
 
     def __init__(self, began: datetime) -> None:
         self.began = began

@@ -12,6 +12,7 @@ from evacuation import messages as m
 from evacuation.errors import StoreUnavailableError
 from evacuation.model import PowerState
 from services.settings import Settings
+from workers import finding
 from workers.finding import ALL, LONGEST, SharedFinder
 
 WEB, DB = "7c9a5e0e-0000-4000-8000-000000000001", "7c9a5e0e-0000-4000-8000-000000000002"
@@ -69,8 +70,9 @@ async def test_answer_is_too_old_for_who_looks_since_a_later_moment():
     assert hosts.asked == [HOSTS] * 2
 
 
-async def test_answer_is_too_old_after_a_while():
-    hosts = Hosts(scale=0.001)
+async def test_answer_is_too_old_after_a_while(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(finding, "FRESH", 0.01)
+    hosts = Hosts()
     await found(hosts, since=ago(1))
     await asyncio.sleep(0.02)
     await found(hosts, since=ago(1))
@@ -80,7 +82,8 @@ async def test_answer_is_too_old_after_a_while():
 async def test_who_must_know_of_now_waits_for_a_question_of_its_own_and_shares_that():
     hosts = Hosts()
     first = asyncio.create_task(found(hosts))
-    await asyncio.sleep(0.005)
+    while not hosts.asked:
+        await asyncio.sleep(0)
     hosts.having.add("cmp-1")
     assert await asyncio.gather(*(found(hosts) for _ in range(20))) == [{"cmp-1"}] * 20
     assert await first == set()
