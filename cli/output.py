@@ -77,27 +77,43 @@ def print_rows(rows: "Sequence[Frozen]", columns: Sequence[str], *, as_json: boo
 def print_table(rows: "Sequence[Frozen]", columns: Sequence[str], *, title: str | None = None) -> None:
     """A word is never cut, text is wrapped. What a terminal has no room for is left out from the right, and named."""
     cells = {column: [_plain(getattr(row, column)) for row in rows] for column in columns}
-    shown, left = 0, stdout().width - EDGES
+    room = stdout().width - EDGES
+    shown, left = 0, room
     for column in columns:
         left -= _least(column, cells[column]) + BETWEEN
         if left < 0 and shown:
             break
         shown += 1
-    stdout().print(_table({column: cells[column] for column in columns[:shown]}, title))
+    stdout().print(_table({column: cells[column] for column in columns[:shown]}, room, title))
     if shown < len(columns):
         say(f"no room for: {', '.join(columns[shown:])}; a wider terminal shows them, and --json")
 
 
-def _table(cells: Mapping[str, Sequence[str]], title: str | None) -> "Table":
+def _table(cells: Mapping[str, Sequence[str]], room: int, title: str | None) -> "Table":
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    widths = _widths(cells, room)
     for name, texts in cells.items():
-        table.add_column(name, no_wrap=not _is_text(texts), min_width=_least(name, texts))
+        table.add_column(name, no_wrap=not _is_text(texts), width=widths[name])
     for row in zip(*cells.values(), strict=True):
         table.add_row(*map(_styled, row))
     return table
+
+
+def _widths(cells: Mapping[str, Sequence[str]], room: int) -> dict[str, int]:
+    """What they take at least; what is left goes to the texts, to each as much as to the others, if it wants so much."""
+    from rich.cells import cell_len
+
+    widths = {name: _least(name, texts) for name, texts in cells.items()}
+    left = room - sum(widths.values()) - BETWEEN * len(widths)
+    wants = {name: max(map(cell_len, texts)) - widths[name] for name, texts in cells.items() if _is_text(texts)}
+    for asked, name in enumerate(sorted(wants, key=wants.__getitem__)):
+        more = max(0, min(wants[name], left // (len(wants) - asked)))
+        widths[name] += more
+        left -= more
+    return widths
 
 
 def _is_text(cells: Sequence[str]) -> bool:

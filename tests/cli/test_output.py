@@ -14,6 +14,8 @@ from evacuation.invariants import Breach
 from services.fleet_file import read_fleet
 from services.sql import migrate, open_services
 
+UUID = "aaa1577d-9f73-4bb1-b908-2f5474fd4d44"
+
 
 def test_line_is_said_as_it_is_when_it_holds_brackets_and_colons(capsys: pytest.CaptureFixture[str]) -> None:
     line = "web-01: ✗ spawn_guest: no [/dev/sda] for [bold]: :x: [Errno 5]"
@@ -59,3 +61,14 @@ def test_text_is_wrapped_and_nothing_of_it_is_lost(terminal: Console, capsys: py
     shown = terminal.export_text()
     assert set(message.split()) <= set(shown.split()) and set(breach.remedy.split()) <= set(shown.split())
     assert "no room" not in capsys.readouterr().err
+
+
+def test_text_is_cut_nowhere_beside_one_with_a_long_word(terminal: Console) -> None:
+    """As `check` names two writers: the message has a uuid, and the remedy beside it must be read whole."""
+    message = f"{UUID}: epoch 1 on cmp-4 wrote at 2026-12-01T04:34:29.690000+00:00, after epoch 1 had"
+    remedy = "it is the only copy that is seen: run: evacuate store reconcile; ask before anything is ended"
+    breach = Breach(invariant="I1", subject="metrics", message=message, remedy=remedy, rule="two-writers")
+    print_table([breach], ("invariant", "subject", "message", "remedy"))
+    shown = terminal.export_text()
+    assert set(message.split()) <= set(shown.split()) and set(remedy.split()) <= set(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80
