@@ -99,11 +99,11 @@ async def test_host_that_had_it_a_while_ago_is_asked_anew():
 
 
 class Slow(Hosts):
-    """Ten hosts; all but the first page of them take longer to answer than anybody waits, on a busy Temporal."""
+    """Forty hosts; all but the first page of them take longer to answer than anybody waits, on a busy Temporal."""
 
     def __init__(self, *having: str) -> None:
         super().__init__(*having, scale=0.05)
-        self._hosts = lambda: [m.ProbeRequest(host=f"cmp-{n}", hypervisor_uuid=None) for n in range(1, 11)]
+        self._hosts = lambda: [m.ProbeRequest(host=f"cmp-{n}", hypervisor_uuid=None) for n in range(1, 41)]
         self.pages = 0
 
     async def _ask(self, what: str, number: int, hosts: Sequence[m.ProbeRequest]) -> tuple[m.HostReport, ...]:
@@ -121,11 +121,11 @@ async def test_who_has_answered_is_heard_where_others_take_too_long():
 
 
 async def test_question_goes_on_for_others_though_those_who_wait_give_up():
-    hosts = Slow("cmp-9")
+    hosts = Slow("cmp-39")
     since = ago(0)
     await asyncio.gather(*(found(hosts, WEB, since) for _ in range(20)))
     await asyncio.sleep(0.2)
-    assert await found(hosts, WEB, since) <= {"cmp-9"}
+    assert await found(hosts, WEB, since) <= {"cmp-39"}
     await asyncio.sleep(0.4)
     assert (hosts.pages, await found(hosts, DB, since)) == (3, set())
 
