@@ -571,6 +571,14 @@ def test_a_guest_where_no_residence_is_is_named_with_both_places_once():
     (moved,) = find_breaches(I2["a guest that was moved to another host by hand"])
     assert (moved.rule, moved.about) == ("not-allowed", "epoch 1 on cmp-2")
     assert "cmp-1 (epoch 1)" in moved.message and "instance start" not in moved.remedy
+    assert "evacuate instance moved web" in moved.remedy and "destroy" not in moved.remedy
+
+
+def test_what_a_look_and_a_report_tell_of_a_migrated_guest_has_one_remedy():
+    elsewhere = world(guests=(guest("web", "cmp-2"),), sightings=(sighting("web", "cmp-2"),))
+    found = {breach.rule: breach.remedy for breach in find_breaches(elsewhere)}
+    assert found.keys() == {"not-allowed", "misplaced"}
+    assert all("evacuate instance moved web" in remedy for remedy in found.values())
 
 
 def test_a_disk_of_two_is_named_with_both_guests():
