@@ -19,7 +19,7 @@ from services.sql.tables import AttachmentRow, HostRow, InstanceRow, ResidenceRo
 
 FIRST_EPOCH, UNMARKED = 1, 0
 """Of a guest that was there before its fleet was loaded, which has no mark; and of what has none."""
-ASK_AGAIN = "look where it runs (virsh list on both), and ask again"
+ASK_AGAIN = "ask again"
 STARTED = (VmState.ACTIVE, VmState.STOPPED, VmState.ERROR)
 """A guest that runs makes these active. Every other one is somebody's own business."""
 
@@ -136,7 +136,7 @@ def _one_place(session: Session, instance: InstanceRow, residence: ResidenceRow,
     running = [_Seen(report, guest) for report in message.reports for guest in report.guests if _runs(guest, instance)]
     places = " and on ".join(f"{each.report.host} (epoch {each.guest.epoch})" for each in running)
     if not running:
-        raise NotMovedError(f"no host that answers has {instance.name} running", remedy=ASK_AGAIN)
+        raise _nowhere(instance.name, residence, message)
     if len(running) > 1:
         raise NotMovedError(
             f"{instance.name} runs on {places}: two copies, or a migration that goes on",
@@ -145,6 +145,15 @@ def _one_place(session: Session, instance: InstanceRow, residence: ResidenceRow,
     found = running[0]
     _refuse_place(session, instance, residence, found)
     return found
+
+
+def _nowhere(name: str, residence: ResidenceRow, message: m.FollowInstance) -> NotMovedError:
+    answers = any(each.host == residence.host for each in message.reports)
+    again = f"evacuate instance {'start' if answers else 'evacuate'} {name}"
+    return NotMovedError(
+        f"no host that answers has {name} running",
+        remedy=f"if it was migrated, have the worker of that host started, and ask again; if it runs nowhere: {again}",
+    )
 
 
 def _runs(guest: m.GuestState, instance: InstanceRow) -> bool:

@@ -320,6 +320,15 @@ def test_residence_stays_where_it_is(world: World, why: str, found: Callable[[Wo
     assert world.snapshot() == before
 
 
+@pytest.mark.parametrize(("who", "then"), [("cmp-1", "start"), ("cmp-3", "evacuate")])
+def test_guest_that_is_nowhere_is_started_where_its_host_answers_and_evacuated_where_not(
+    world: World, who: str, then: str
+) -> None:
+    with pytest.raises(NotMovedError) as refused:
+        follow(world, world.report(who))
+    assert refused.value.remedy.endswith(f"evacuate instance {then} web-01")
+
+
 def test_guest_without_a_mark_is_that_of_the_first_epoch(moved: World) -> None:
     follow(moved, moved.report("cmp-3", guests=(guest(moved, 0),)))
     assert live(moved) == [("cmp-3", 1)]
