@@ -103,7 +103,7 @@ def _table(cells: Mapping[str, Sequence[str]], room: int, title: str | None) -> 
 
 
 def _widths(cells: Mapping[str, Sequence[str]], room: int) -> dict[str, int]:
-    """What they take at least; what is left goes to the texts, to each as much as to the others, if it wants so much."""
+    """What they take at least; what is left goes to the texts, in equal parts, if they want so much."""
     from rich.cells import cell_len
 
     widths = {name: _least(name, texts) for name, texts in cells.items()}
