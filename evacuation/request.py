@@ -137,7 +137,8 @@ def _check_instance(request: EvacuationRequest, facts: CheckFacts) -> None:
             f"{instance.name} is {instance.vm_state}: only active, stopped and error instances are evacuated",
             remedy="reset its state first, if its host is lost",
         )
-    if facts.seen:
+    if facts.seen and facts.open is None:
+        # What a closed run has left open is ended first, by whoever takes it over: nothing starts on the way.
         raise misplaced(instance.name, instance.source, facts.seen)
     if request.target_state == "active" and instance.vm_state == VmState.STOPPED:
         raise ContradictoryOptionsError(

@@ -18,6 +18,7 @@ from evacuation.model import (
 )
 from evacuation.ports import CheckFacts
 from evacuation.request import check, refuse_answering_source, refuse_unfenced
+from evacuation.sightings import Sighting
 
 FLAVOR = Flavor(vcpus=1, memory_mb=512, disk_gb=5)
 LEFT_OPEN = OpenEvacuation(evacuation_id="evacuation-1", owner="run-1")
@@ -251,3 +252,9 @@ def test_unfenced_source_is_refused_when_nothing_proves_it_off_and_nothing_could
 )
 def test_unfenced_source_is_not_refused_when_there_is(asked: dict[str, object], known: CheckFacts, can_fence: bool):
     assert refuse_unfenced(request(**asked), accept(request(**asked), known, can_fence=can_fence)) is None
+
+
+def test_misplaced_instance_is_refused_but_what_a_closed_run_has_left_open_of_it_can_be_ended() -> None:
+    seen = (Sighting(host="cmp-3", incarnation="boot-3", epoch=1, state="running"),)
+    assert isinstance(refused(request(), facts(seen=seen)), e.InstanceMisplacedError)
+    assert accept(request(), facts(seen=seen, open=LEFT_OPEN)).adopts == LEFT_OPEN
