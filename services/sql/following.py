@@ -108,8 +108,8 @@ def _require_at_rest(session: Session, instance: InstanceRow) -> ResidenceRow:
     if open_evacuation(session, instance.id) is not None:
         raise EvacuationRunningError(
             f"an evacuation of {instance.name} is open, and decides where it runs",
-            remedy=f"end it first: evacuate instance cancel {instance.name}; if nobody runs it, evacuate instance evacuate"
-            f" {instance.name}",
+            remedy=f"end it first: evacuate instance cancel {instance.name}; if nobody runs it, let a new run do that:"
+            f" evacuate instance evacuate {instance.name}",
         )
     residence = unproven_residence(session, instance.id)
     if residence is None:
