@@ -20,8 +20,9 @@ class Power:
         self._root = root
         self._file = root / "bmc.yaml"
         self.settings = {"EVACUATE_FENCING": "redfish", "EVACUATE_BMC_FILE": str(self._file)}
+        self._address = f"https://127.0.0.1:{port}"
         entry = {
-            "address": f"https://127.0.0.1:{port}",
+            "address": self._address,
             "username": USERNAME,
             "password": PASSWORD,
             "ca_file": str(authority),
@@ -38,14 +39,28 @@ class Power:
 
     def lose_bmc(self, name: str) -> None:
         """Its BMC died with it: nobody listens at its address."""
-        entries = yaml.safe_load(self._file.read_text())
-        entries[name]["address"] = "https://127.0.0.1:1"
-        self._save(entries)
+        self._say(name, "https://127.0.0.1:1")
+
+    def restore_bmc(self, name: str) -> None:
+        self._say(name, self._address)
+
+    def lie(self, name: str, answers: int) -> None:
+        """So many times its BMC says off, whatever the host is."""
+        Machine(self._root, name).lies.write_text(str(answers))
+
+    def be_honest(self) -> None:
+        for path in self._root.glob("*.lies"):
+            path.unlink()
 
     def orders(self) -> list[str]:
         """Every order that a BMC was given, as "HOST STATE"."""
         path = self._root / "orders"
         return path.read_text().splitlines() if path.exists() else []
+
+    def _say(self, name: str, address: str) -> None:
+        entries = yaml.safe_load(self._file.read_text())
+        entries[name]["address"] = address
+        self._save(entries)
 
     def _save(self, entries: dict[str, dict[str, str]]) -> None:
         fresh = self._file.with_suffix(".new")

@@ -3,6 +3,10 @@
 In each round a host loses its power, its worker, or everybody's sight of it (partitioned: its guests write on), its
 guests are evacuated, and something else may go wrong meanwhile; then every host comes back. After each round every
 guest runs once, in one place, and its disk has one writer after the other and no lost record.
+
+With --beside somebody else works on the fleet, too: guests are migrated, saved, destroyed, defined anew and started by
+themselves, libvirtd and the storage daemon are started again, BMCs restart and lie. Then, whatever is not as the store
+has it, `check` names it; and once that is mended as `check` says, everything is whole again.
 """
 
 import argparse
@@ -14,13 +18,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from services.hypervisors.process.disk import breaches, runs
+from tests.libvirt.beside import Beside
 from tests.libvirt.conftest import missing
 from tests.libvirt.lab.lab import lab_of
 from tests.libvirt.lab.shell import until
 from tests.libvirt.power import power_of
-from tests.libvirt.stack import LibvirtStack, stack_on
+from tests.libvirt.stack import LibvirtStack, running
+from tests.libvirt.storage import StorageStack
 from tests.support.ending import end_early_when_told
 
 PATIENCE = 170.0
@@ -33,28 +40,67 @@ LATEST = 4.0
 
 
 class Rounds:
-    def __init__(self, stack: LibvirtStack, seed: str) -> None:
+    def __init__(self, stack: LibvirtStack, seed: str, *, beside: bool = False) -> None:
         self._stack = stack
         self._random = random.Random(seed)
+        self._beside = Beside(stack, self._random) if beside else None
         self.moves: Counter[str] = Counter()
 
     def play(self) -> str:
         """How the evacuations ended. Raises AssertionError, TimeoutError: something is not as it must be."""
         source = self._random.choice(sorted({each.host or "" for each in self._stack.instances()}))
         loss, trouble = self._random.choice(LOSSES), self._random.choice(TROUBLES)
+        act = self._random.choice(self._beside.names) if self._beside else "nothing"
         lost = [each.name for each in self._stack.instances() if each.host == source]
         print(f"{source} with {', '.join(lost)}: {loss}; {trouble}", end="", flush=True)
+        if self._beside and act in self._beside.before:
+            self._act(act, source)
         self._lose(source, loss)
         asked = [self._stack.begin_evacuation(name) for name in lost]
+        if self._beside and act not in self._beside.before:
+            self._act(act, source)
         time.sleep(self._random.uniform(0.5, LATEST))
         struck = self._make(trouble, source)
         outcomes = Counter(outcome(process) for process in asked)
         if struck is not None:
             self._evacuate_what_was_on(struck)
         self._bring_everything_back()
+        if self._beside:
+            self._mend(self._beside)
         self._look()
         self.moves.update({loss: 1, trouble: 1} | outcomes)
         return ", ".join(f"{count} {name}" for name, count in outcomes.items())
+
+    def _act(self, act: str, source: str) -> None:
+        assert self._beside is not None
+        print(f"; {act}: {self._beside.do(act, source) or '-'}", end="", flush=True)
+        self.moves[act] += 1
+
+    def _mend(self, beside: Beside) -> None:
+        """Once everything has come to rest: what is not as the store has it is named first. Raises AssertionError."""
+        assert self._stack.power is not None
+        self._stack.power.be_honest()
+        until(self._is_at_rest, "every host is up and nothing is under way", within=PATIENCE)
+        wrong = self._misplaced()
+        if wrong:
+            said = self._stack.check()
+            unnamed = [name for name in wrong if name not in said]
+            assert not unnamed, f"check does not name {unnamed}: {said}; {self._places()}"
+        if done := beside.mend():
+            print(f"; mended: {', '.join(done)}", end="", flush=True)
+
+    def _is_at_rest(self) -> bool:
+        at_rest = all(each.task_state is None for each in self._stack.instances())
+        return at_rest and all(host.state == "up" for host in self._stack.hosts())
+
+    def _misplaced(self) -> list[str]:
+        """Names of the guests that do not run just once, where the store has them, as it has them."""
+        running = {name: Counter(host.guest_names()) for name, host in self._stack.lab.hosts.items()}
+
+        def places(name: str) -> list[str]:
+            return [host for host, found in running.items() for _ in range(found[name])]
+
+        return [each.name for each in self._stack.instances() if places(each.name) != [each.host]]
 
     def _lose(self, name: str, loss: str) -> None:
         host = self._stack.lab.hosts[name]
@@ -109,16 +155,13 @@ class Rounds:
 
     def _is_whole(self) -> bool:
         """Every host is up; guests run where the store has them, and nowhere else."""
-        instances = self._stack.instances()
-        counts = {name: len(host.guests()) for name, host in self._stack.lab.hosts.items()}
-        wanted = Counter(each.host for each in instances)
         up = all(host.state == "up" for host in self._stack.hosts())
-        settled = up and all((each.vm_state, each.power_state, each.task_state) == RUNS for each in instances)
-        return settled and all(counts[name] == wanted[name] for name in counts)
+        states = [(each.vm_state, each.power_state, each.task_state) for each in self._stack.instances()]
+        return up and all(each == RUNS for each in states) and not self._misplaced()
 
     def _places(self) -> str:
         states = [f"{e.name} {e.vm_state} {e.task_state} on {e.host}" for e in self._stack.instances()]
-        counts = {name: len(host.guests()) for name, host in self._stack.lab.hosts.items()}
+        counts = {name: host.guest_names() for name, host in self._stack.lab.hosts.items()}
         return f"{states}, {[f'{host.name} {host.state}' for host in self._stack.hosts()]}, guests {counts}"
 
 
@@ -147,17 +190,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--guests", type=int, default=4)
     parser.add_argument("--seed", default="1", help="of all that is random")
+    parser.add_argument("--beside", action="store_true", help="somebody else works on the fleet, too")
+    parser.add_argument("--volumes", action="store_true", help="disks are network volumes of one storage daemon")
     options = parser.parse_args()
     if why := missing():
         print(f"error: {why}: see deploy/packages.sh", file=sys.stderr)
         return 2
     hosts, began = ("a", "b", "c"), time.monotonic()
-    with (
-        lab_of(*hosts) as lab,
-        power_of(lab) as power,
-        stack_on(lab, placed(options.guests, hosts), power) as stack,
-    ):
-        rounds = Rounds(stack, options.seed)
+    with lab_of(*hosts) as lab, power_of(lab) as power, ExitStack() as ending:
+        made = StorageStack(lab, power, "power") if options.volumes else LibvirtStack(lab, power)
+        stack = ending.enter_context(running(made, placed(options.guests, hosts)))
+        rounds = Rounds(stack, options.seed, beside=options.beside)
         for number in range(1, options.rounds + 1):
             print(f"{time.monotonic() - began:6.1f} s  round {number}: ", end="", flush=True)
             print(f": {rounds.play()}", flush=True)

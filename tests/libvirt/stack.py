@@ -162,6 +162,12 @@ class LibvirtStack:
         assert done.returncode == exit_code, f"{words}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
+    def check(self) -> str:
+        """What `check` says, whatever it finds."""
+        words = [str(EVACUATE), "check"]
+        done = subprocess.run(words, cwd=REPOSITORY, env=self._control, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
     def begin_evacuation(self, instance: str, why: str | None = None) -> "subprocess.Popen[str]":
         """`why`: an operator's word that the source is off."""
         word = ["--source-confirmed-off", why] if why else []

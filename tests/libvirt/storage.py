@@ -13,6 +13,7 @@ from services.volumes.nbd import Layout
 from tests.libvirt.lab import guests
 from tests.libvirt.lab.fabric import NETWORK, STORAGE
 from tests.libvirt.lab.lab import Lab
+from tests.libvirt.lab.shell import run
 from tests.libvirt.power import Power
 from tests.libvirt.stack import LibvirtStack
 
@@ -80,6 +81,11 @@ class StorageStack(LibvirtStack):
         program.chmod(0o755)
         path = f"{place}{os.pathsep}{os.environ['PATH']}"
         self._spawn("storage", [sys.executable, "worker.py", "storage"], self._control | {"PATH": path})
+
+    def daemons(self) -> list[int]:
+        """Pids of what serves the volumes now."""
+        namespace = self.lab.fabric.namespace("st")
+        return [int(pid) for pid in run("ip", "netns", "pids", namespace).split()]
 
     def volume(self, name: str) -> Path:
         volumes = json.loads(self.evacuate("volume", "list", "--json"))

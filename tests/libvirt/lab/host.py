@@ -5,6 +5,7 @@ nobody gets to flush or to clear up. What lies in its directory is its local dis
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -176,6 +177,10 @@ class LabHost:
         """Pids of the QEMUs that are guests: libvirtd also starts some to ask what they can do."""
         return [pid for pid in self.processes("qemu-system-x86") if _is_guest(pid)]
 
+    def guest_names(self) -> list[str]:
+        """Of the guests that run, as QEMU was told them; twice, if two run."""
+        return [name for pid in self.guests() if (name := _guest_name(pid)) is not None]
+
     def inside(self, *command: str, network: bool = True) -> list[str]:
         """The command as it is run in the host; without its network, in the machine's own."""
         assert self._init is not None, f"{self.name} is off"
@@ -248,6 +253,11 @@ def _is_in(pid: int, namespace: Path, command: str | None) -> bool:
 
 
 def _is_guest(pid: int) -> bool:
+    return _guest_name(pid) is not None
+
+
+def _guest_name(pid: int) -> str | None:
     with suppress(OSError):
-        return b"guest=" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
+        found = re.search(r"guest=([^,\0]+)", Path(f"/proc/{pid}/cmdline").read_text())
+        return found.group(1) if found else None
+    return None
