@@ -54,7 +54,7 @@ class Beside:
         for each in self._stack.instances():
             on = [name for name, host in self._stack.lab.hosts.items() if each.name in host.guest_names()]
             if on and each.host not in on:
-                self._stack.evacuate("instance", "moved", each.name, "--yes")
+                self._stack.evacuate("instance", "moved", each.name)
                 done.append(f"{each.name} moved")
             elif not on and each.host is not None and (each.vm_state, each.task_state) == ("active", None):
                 # Its host's own return may be about to.
