@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from services.hypervisors.process.disk import runs
 from tests.libvirt.lab.host import LabHost
 from tests.libvirt.lab.shell import CommandError
 from tests.libvirt.stack import LibvirtStack
@@ -42,6 +43,12 @@ class Beside:
         self.before = tuple(before)
         """These are done while the source still lives; a guest that was moved is reported before it is lost."""
         self.names = tuple(self._acts)
+        self._migrated: dict[str, tuple[int, str]] = {}
+
+    def started_on(self, guest: str, epoch: int) -> str | None:
+        """The host that a guest which was migrated takes itself to be on."""
+        known = self._migrated.get(guest)
+        return known[1] if known is not None and known[0] == epoch else None
 
     def do(self, name: str, source: str) -> str:
         """What was done to whom; empty: there was nothing to do it to."""
@@ -84,6 +91,8 @@ class Beside:
             host.run("virsh", "-q", "migrate", *how)
         except CommandError as error:
             return f"{guest} does not migrate: {error}"
+        last = runs(self._stack.journal(guest))[-1]
+        self._migrated[guest] = (last.epoch, last.host)
         time.sleep(SETTLES)
         return f"{guest} from {name} to {to.name}"
 

@@ -150,7 +150,10 @@ class Rounds:
             until(lambda each=each, n=before: len(self._stack.journal(each.name)) > n, f"{each.name} writes")
             journal = self._stack.journal(each.name)
             assert breaches(journal) == [], breaches(journal)
-            assert runs(journal)[-1].host == each.host, f"{each.name} is on {each.host}, and {runs(journal)[-1]} writes"
+            last = runs(journal)[-1]
+            # Somebody who was migrated goes on under the host and the epoch that it was started with.
+            writes = self._beside.started_on(each.name, last.epoch) if self._beside else None
+            assert last.host in (each.host, writes), f"{each.name} is on {each.host}, and {last} writes"
         self._stack.evacuate("check")
 
     def _is_whole(self) -> bool:
