@@ -37,7 +37,8 @@ def note_guests(
 ) -> None:
     """That host, in that boot, has these guests and no others; `about`: of these instances. What is where it may be is
     no sighting, and neither is what belongs to no instance."""
-    astray = {key: seen for key, seen in found.items() if key in _astray(session, host, incarnation, found)}
+    open_to = _astray(session, host, incarnation, found)
+    astray = {key: seen for key, seen in found.items() if key in open_to}
     known = {row.instance_id: row for row in _on(session, host) if about is None or row.instance_id in about}
     for instance_id in known.keys() - astray.keys():
         session.delete(known[instance_id])

@@ -138,6 +138,21 @@ def test_preflight_asks_for_every_host_once(world: World) -> None:
     assert found and statements.count <= 12 + 8 * len(found)
 
 
+def test_report_of_many_guests_asks_as_often_as_one_of_few(world: World) -> None:
+    ids = [each.id for each in world.services.views.instances("cmp-0001")]
+    assert len(ids) > 4
+    statements, counts = Statements(world.services), set[int]()
+    for year, some in ((2031, ids[:2]), (2032, ids)):
+        domains = [{"id": each, "name": each[:8], "active": True, "epoch": 1} for each in some]
+        report = {"host": "cmp-0001", "incarnation": BOOT, "capabilities": {"domains": domains}}
+        statements.forget()
+        world.services.hosts.record_report(
+            m.HypervisorReport.model_validate(report | {"at": evidence().at.replace(year=year)})
+        )
+        counts.add(statements.count)
+    assert len(counts) == 1, counts
+
+
 def test_load_writes_each_table_by_one_statement(services: SqlServices) -> None:
     statements = Statements(services)
     services.fleet.load(fleet_of(SIZE))
