@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
+from evacuation.epochs import has_mark_of
 from evacuation.invariants.breach import Case, Rule, case
 from evacuation.invariants.seen import SeenGuest, SeenResidence, SeenSighting
 from evacuation.invariants.world import World
 from evacuation.messages import AttemptPhase
 from evacuation.model import EvidenceKind, VmState
-
-UNMARKED, FIRST = 0, 1
-"""Epochs: of a guest without a mark, and of the residence that loading a fleet writes."""
 
 
 def copies(world: World) -> Iterator[Case]:
@@ -48,7 +46,7 @@ def _what_to_do(world: World, guest: SeenGuest) -> str:
     """Only a copy beside another one, of an epoch that this store has given, is a leftover for sure."""
     row = world.instances.get(guest.instance_id)
     alone = sum(each.writes for each in world.guests_of[guest.instance_id]) == 1
-    if alone and any(_is_of(each, guest.epoch) for each in world.unproven.get(guest.instance_id, [])):
+    if alone and any(has_mark_of(each.epoch, guest.epoch) for each in world.unproven.get(guest.instance_id, [])):
         moved = f"evacuate instance moved {world.name(guest.instance_id)}"
         return f"it is the only copy that is seen: if it was migrated: {moved}; else ask its owner"
     if alone:
@@ -61,7 +59,7 @@ def _what_to_do(world: World, guest: SeenGuest) -> str:
 def _is_allowed(world: World, guest: SeenGuest) -> bool:
     """By a residence of that very boot: one of an older boot is proven empty by the newer one."""
     return any(
-        row.host == guest.host and _is_of(row, guest.epoch) and row.incarnation in (None, guest.incarnation)
+        row.host == guest.host and has_mark_of(row.epoch, guest.epoch) and row.incarnation in (None, guest.incarnation)
         for row in world.unproven.get(guest.instance_id, [])
     )
 
@@ -72,11 +70,6 @@ def _has_lost_its_disks(world: World, guest: SeenGuest) -> bool:
     if row is None or row.proof != EvidenceKind.STORAGE_REVOKED or world.is_in_service(guest.host):
         return False
     return (row.host, row.incarnation) == (guest.host, guest.incarnation)
-
-
-def _is_of(row: SeenResidence, epoch: int) -> bool:
-    """A guest that was there before Evacuate has no mark until its host has come back once."""
-    return epoch == row.epoch or (epoch, row.epoch) == (UNMARKED, FIRST)
 
 
 def unproven_past(world: World) -> Iterator[Case]:

@@ -7,11 +7,12 @@ from uuid import uuid4
 from sqlmodel import Session, col, delete, select
 
 from evacuation.adoption import Adopted, AdoptedHost, AdoptedInstance, AdoptedPort
+from evacuation.epochs import UNMARKED, has_mark_of
 from evacuation.errors import DuplicateInstanceError, PowerUnreadError
 from evacuation.model import Evidence, PortStatus, TaskState, VmState
 from services.sql.allocations import Allocations
 from services.sql.evidence import usable_evidence
-from services.sql.following import gone_from, has_mark_of, move
+from services.sql.following import gone_from, move
 from services.sql.holdings import bind_ports, drop_other_bindings, ports_of
 from services.sql.reports import keep
 from services.sql.rows import lock_instance, next_position, open_evacuation, unproven_residence
@@ -116,7 +117,12 @@ def _follow_here(
 def _runs_with_mark_of(older: ResidenceRow, instance_id: str, host: str, every: Sequence[AdoptedHost]) -> bool:
     here = next(each for each in every if each.name == host)
     seen = next((each for each in here.capabilities.domains if each.id == instance_id), None)
-    return seen is not None and seen.active and seen.state == "running" and has_mark_of(older, seen.epoch or 0)
+    return (
+        seen is not None
+        and seen.active
+        and seen.state == "running"
+        and has_mark_of(older.epoch, seen.epoch or UNMARKED)
+    )
 
 
 def _active_on(host: AdoptedHost) -> set[str]:

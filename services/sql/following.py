@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sqlmodel import Session, col, or_, select
 
 from evacuation import messages as m
+from evacuation.epochs import has_mark_of
 from evacuation.errors import EvacuationRunningError, InstanceNotFoundError, NotMovedError
 from evacuation.model import Evidence, EvidenceKind, HostState, PowerState, VmState
 from services.sql.allocations import Allocations
@@ -17,8 +18,6 @@ from services.sql.sightings import forget, hosts_of
 from services.sql.statements import change
 from services.sql.tables import AttachmentRow, HostRow, InstanceRow, ResidenceRow, utc_now
 
-FIRST_EPOCH, UNMARKED = 1, 0
-"""Of a guest that was there before its fleet was loaded, which has no mark; and of what has none."""
 ASK_AGAIN = "ask again"
 STARTED = (VmState.ACTIVE, VmState.STOPPED, VmState.ERROR)
 """A guest that runs makes these active. Every other one is somebody's own business."""
@@ -100,10 +99,6 @@ def gone_from(residence: ResidenceRow, who: str, why: str) -> Evidence:
     )
 
 
-def has_mark_of(residence: ResidenceRow, epoch: int) -> bool:
-    return epoch == residence.epoch or (epoch, residence.epoch) == (UNMARKED, FIRST_EPOCH)
-
-
 def _require_at_rest(session: Session, instance: InstanceRow) -> ResidenceRow:
     if open_evacuation(session, instance.id) is not None:
         raise EvacuationRunningError(
@@ -167,7 +162,7 @@ def _refuse_place(session: Session, instance: InstanceRow, residence: ResidenceR
         raise NotMovedError(f"{name} runs on {host.name}, where it is recorded", remedy="there is nothing to do")
     if host.state is not HostState.UP or host.incarnation != found.report.incarnation:
         raise NotMovedError(f"{name} runs on {host.name}, which is not in service", remedy="wait until it is up")
-    if not has_mark_of(residence, found.guest.epoch):
+    if not has_mark_of(residence.epoch, found.guest.epoch):
         raise NotMovedError(
             f"{name} runs on {host.name} with the mark of epoch {found.guest.epoch}, and the guest that may run is of "
             f"epoch {residence.epoch}: it is a copy",

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from sqlmodel import Session, col, or_, select
 
 from evacuation import messages as m
+from evacuation.epochs import FIRST_EPOCH, has_mark_of
 from evacuation.ledger import Witness
 from evacuation.model import HostState, MigrationStatus, PowerState, VmState
 from services.sql.burying import note_memory, to_bury
 from services.sql.cutting import is_being_cut
 from services.sql.evidence import name_incarnation, void
-from services.sql.following import has_mark_of
 from services.sql.guard import MAY_RUN
 from services.sql.identity import identify
 from services.sql.ledger import require_sound
@@ -31,8 +31,6 @@ from services.sql.taken import bereft_on
 
 KEPT = (VmState.ACTIVE, VmState.STOPPED)
 DISKS_TAKEN = "its disks were taken away"
-FIRST_EPOCH = 1
-"""Of the residence that loading a fleet writes."""
 
 
 def register(session: Session, report: m.HostReport) -> m.ReturnPlan:
@@ -153,7 +151,7 @@ class _Reconciliation:
         guest, lives = self._reported.get(row.id), unproven_residence(self._session, row.id)
         if guest is None or lives is None or guest.power_state is not PowerState.RUNNING:
             return False
-        return lives.host != self._host and has_mark_of(lives, guest.epoch)
+        return lives.host != self._host and has_mark_of(lives.epoch, guest.epoch)
 
     def _quarantine(self) -> Iterable[m.GuestKey]:
         """But for what an evacuation has started here in this boot: that is its guest."""

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from evacuation.adoption import AdoptedHost
+from evacuation.epochs import UNMARKED
 from evacuation.errors import HypervisorUnableError, NotAdoptableError
 from evacuation.model import Frozen
 from services.hypervisors.libvirt.adopted import adopted_host
@@ -17,7 +18,6 @@ from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains
 from services.hypervisors.libvirt.failures import unavailable
 from services.hypervisors.libvirt.markers import mark_all
-from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.survey import Survey, survey_of
 
 URI = re.compile(r"(qemu|test)(\+[a-z0-9]+)?://.*", re.IGNORECASE | re.DOTALL)

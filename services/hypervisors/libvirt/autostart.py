@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from evacuation.capabilities import PutOff
+from evacuation.epochs import UNMARKED
 from evacuation.errors import HypervisorUnavailableError
 from evacuation.model import Frozen
 from evacuation.texts import shorten
 from services.hypervisors.documents import read, write
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.metadata import UNMARKED, epoch_in
+from services.hypervisors.libvirt.metadata import epoch_in
 from services.hypervisors.libvirt.survey import Survey, SurveyedDomain
 
 KEPT, MOST, LONGEST = timedelta(days=7), 200, 200

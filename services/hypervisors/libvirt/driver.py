@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from evacuation import messages as m
+from evacuation.epochs import FIRST_EPOCH, UNMARKED
 from evacuation.errors import DestinationUnableError, SignalPatternError, SpawnFailedError
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
@@ -21,13 +22,10 @@ from services.hypervisors.libvirt.identity import Identity
 from services.hypervisors.libvirt.live_disks import has_volumes
 from services.hypervisors.libvirt.locality import Locality
 from services.hypervisors.libvirt.lost import Lost, LostGuests
-from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.plain import find_root_disk
 from services.hypervisors.memory import GuestFiles, GuestMemory
 
-FIRST_EPOCH = 1
-"""Of the residence that loading a fleet writes: its guest was there before Evacuate, so that it has no mark yet."""
 START_WAIT = 30.0
 SETTLE_WAIT = 10.0
 PAUSE_WAIT = 10.0

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 
+from evacuation.epochs import UNMARKED
 from evacuation.errors import (
     DestinationUnableError,
     HypervisorUnableError,
@@ -17,7 +18,6 @@ from evacuation.errors import (
 from services.hypervisors.documents import read
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains, Seen
-from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.processes import Processes, Qemu
 from services.hypervisors.libvirt.signals import AwaitedSignal

@@ -2,11 +2,9 @@
 
 from xml.etree import ElementTree
 
+from evacuation.epochs import UNMARKED
 from services.hypervisors.libvirt.names import MARK, NAMESPACE, PREFIX, SIGNAL, tag
 from services.hypervisors.libvirt.trees import LARGEST, number_in
-
-UNMARKED = 0
-"""The epoch of a domain that carries no mark: older than every one that was ever given."""
 
 ElementTree.register_namespace(PREFIX, NAMESPACE)
 

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from evacuation.epochs import UNMARKED
 from evacuation.errors import HypervisorUnavailableError, MalformedDefinitionError, SignalPatternError
 from evacuation.messages import StoredDefinition
 from evacuation.model import Frozen
@@ -11,7 +12,6 @@ from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.failures import unavailable
 from services.hypervisors.libvirt.live_sources import as_it_runs
-from services.hypervisors.libvirt.metadata import UNMARKED
 from services.hypervisors.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.patterns import require_sound
 
