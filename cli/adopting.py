@@ -61,7 +61,7 @@ def adopt_fleet(
 ) -> None:
     """Take hosts and their domains into the store as they are; adopted again, what has changed is brought up to date.
 
-    On the hosts, each domain's metadata gets Evacuate's mark, and libvirtd no longer starts it on its own account.
+    On the hosts, each domain's metadata gets Evacuate's mark, and libvirtd no longer starts it by itself.
     Nothing else is changed there, and nothing at all if anything is refused."""
     from services.hypervisors.libvirt.adopt import AdoptOptions, read_hosts
 

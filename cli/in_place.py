@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from cli.instances import find_instance
 from cli.output import print_one, say
 from cli.requests import SHORTLY, refuse_other
 from evacuation.errors import EvacuateError
-from evacuation.messages import Done, FollowInput, InPlaceInput
+from evacuation.messages import Done, FollowInput, InPlaceInput, Tuning
 from evacuation.names import (
     CONTROL_QUEUE,
     FOLLOW_INSTANCE,
@@ -43,14 +43,27 @@ def stop_instance(settings: Settings, asked: str, *, as_json: bool) -> None:
 
 def follow_instance(settings: Settings, asked: str, *, as_json: bool) -> None:
     """Prints the instance as it is then. Raises EvacuateError."""
-    _carry_out(settings, FOLLOW_INSTANCE, asked, as_json=as_json)
+    _carry_out(settings, FOLLOW_INSTANCE, asked, as_json=as_json, input_of=_follow)
 
 
-def _carry_out(settings: Settings, kind: str, asked: str, *, as_json: bool) -> None:
+def _in_place(instance: InstanceView, tuning: Tuning) -> InPlaceInput:
+    return InPlaceInput(instance_id=instance.id, name=instance.name, tuning=tuning)
+
+
+def _follow(instance: InstanceView, tuning: Tuning) -> FollowInput:
+    return FollowInput(instance_id=instance.id, name=instance.name, who=operator(), tuning=tuning)
+
+
+def _carry_out(
+    settings: Settings,
+    kind: str,
+    asked: str,
+    *,
+    as_json: bool,
+    input_of: Callable[[InstanceView, Tuning], FollowInput | InPlaceInput] = _in_place,
+) -> None:
     async def run(instance: InstanceView) -> None:
-        input = InPlaceInput(instance_id=instance.id, name=instance.name, tuning=settings.tuning)
-        follow = FollowInput(**dict(input), who=operator())
-        await _ask(await connect(settings), kind, instance, follow if kind == FOLLOW_INSTANCE else input)
+        await _ask(await connect(settings), kind, instance, input_of(instance, settings.tuning))
 
     with errors_as_json(as_json=as_json):
         instance = find_instance(asked)

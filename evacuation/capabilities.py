@@ -51,7 +51,7 @@ class Unreported(Frozen):
 
 
 class PutOff(Frozen):
-    """A followed guest that libvirtd would have started on its own account, when that was last found, and why that is
+    """A followed guest that libvirtd would have started by itself, when that was last found, and why that is
     still so; empty: it is off."""
 
     id: str

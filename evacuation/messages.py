@@ -3,6 +3,7 @@
 Every message of an evacuation carries its `AttemptRef`, the key under which the effect is idempotent.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -570,6 +571,10 @@ class HostReport(Answered):
     @property
     def identity(self) -> Identity:
         return Identity(hypervisor_uuid=self.hypervisor_uuid, machine_id=self.machine_id)
+
+    def about(self, instances: Collection[str]) -> "HostReport":
+        """What it says of these, and of no others."""
+        return self.model_copy(update={"guests": tuple(each for each in self.guests if each.instance_id in instances)})
 
 
 class ReturnHostInput(Frozen):

@@ -4,7 +4,7 @@ ago serves many who ask."""
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -69,17 +69,17 @@ class SharedFinder:
 
     async def look(self, instances: Collection[str], since: datetime) -> tuple[HostReport, ...]:
         """As `find`, in the loop."""
-        asked = datetime.now(UTC)
+        asked, mine = datetime.now(UTC), frozenset(instances)
         # Another clock may be ahead: what is asked from here on is of now.
         survey = await self._survey(
             max(min(since, asked), asked - timedelta(seconds=FRESH * self._settings.time_scale))
         )
-        found = [_only(each, instances) for each in survey.reports]
+        found = [each.about(mine) for each in survey.reports]
         having = [each.host for each in found if each.guests]
         if having and survey.began < asked:
             about = f"{ONE_AGAIN}/{min(instances)}"
             again = await self._ask(about, 0, [each for each in await self._up() if each.host in having])
-            newer = {each.host: _only(each, instances) for each in again}
+            newer = {each.host: each.about(mine) for each in again}
             found = [newer.get(each.host, each) for each in found]
         return tuple(found)
 
@@ -132,8 +132,3 @@ class SharedFinder:
             log.warning("hosts could not be asked for guests", hosts=len(hosts), cause=str(error))
             return ()
         return tuple(each.report for each in answers if each.report is not None)
-
-
-def _only(report: HostReport, instances: Iterable[str]) -> HostReport:
-    mine = frozenset(instances)
-    return report.model_copy(update={"guests": tuple(each for each in report.guests if each.instance_id in mine)})

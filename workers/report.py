@@ -72,7 +72,7 @@ class LeftOut:
 
 
 class Restless:
-    """Names followed guests that could have been started, or gone on, on another account than ours: each time anew."""
+    """Names followed guests that could have been started, or gone on, by somebody else than us: each time again."""
 
     def __init__(self) -> None:
         self._named: frozenset[object] = frozenset()

@@ -49,9 +49,4 @@ async def _ask(plan: m.FollowPlan, input: m.FollowInput) -> tuple[m.HostReport, 
             return (await ask_host(request, questions)).report
 
     answers = await asyncio.gather(*(one(each) for each in plan.hosts))
-    return tuple(_only(each, input.instance_id) for each in answers if each is not None)
-
-
-def _only(report: m.HostReport, instance_id: str) -> m.HostReport:
-    mine = tuple(each for each in report.guests if each.instance_id == instance_id)
-    return report.model_copy(update={"guests": mine})
+    return tuple(each.about((input.instance_id,)) for each in answers if each is not None)

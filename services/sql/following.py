@@ -13,7 +13,15 @@ from services.sql.endings import settle_on
 from services.sql.evidence import revoked_attachments, usable_evidence
 from services.sql.guard import refuse_deleted
 from services.sql.ledger import require_sound
-from services.sql.rows import lock_host, lock_hosts, lock_instance, note_start, open_evacuation, unproven_residence
+from services.sql.rows import (
+    lock_host,
+    lock_hosts,
+    lock_instance,
+    note_start,
+    open_evacuation,
+    questions,
+    unproven_residence,
+)
 from services.sql.sightings import forget, hosts_of
 from services.sql.statements import change
 from services.sql.tables import AttachmentRow, HostRow, InstanceRow, ResidenceRow, utc_now
@@ -36,12 +44,8 @@ def plan_follow(session: Session, instance_id: str) -> m.FollowPlan:
         raise InstanceNotFoundError(f"instance {instance.name if instance else instance_id} is deleted")
     residence = _require_at_rest(session, instance)
     asked = {residence.host, *hosts_of(session, instance_id)}
-    where = or_(HostRow.state == HostState.UP, col(HostRow.name).in_(asked))
-    rows = session.exec(select(HostRow).where(where).order_by(col(HostRow.position))).all()
-    return m.FollowPlan(
-        residence=_named(residence),
-        hosts=tuple(m.ProbeRequest(host=row.name, hypervisor_uuid=row.hypervisor_uuid) for row in rows),
-    )
+    hosts = questions(session, or_(HostRow.state == HostState.UP, col(HostRow.name).in_(asked)))
+    return m.FollowPlan(residence=_named(residence), hosts=hosts)
 
 
 def follow(session: Session, message: m.FollowInstance) -> None:

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, func, select
 
 from evacuation.ledger import LedgerMark
 from evacuation.messages import ProbeRequest, Reconcile, Reconciled
@@ -11,6 +11,7 @@ from evacuation.views import LedgerView
 from services.sql.database import Database
 from services.sql.ledger import current_mark, require_owner, require_sound
 from services.sql.reconciling import reconcile
+from services.sql.rows import questions
 from services.sql.tables import IS_OPEN, EvacuationRow, HostRow, InstanceRow, LedgerRow, utc_now
 
 
@@ -62,15 +63,11 @@ def _show(session: Session) -> LedgerView:
 
 
 def _to_be_asked(session: Session) -> tuple[tuple[ProbeRequest, ...], LedgerMark]:
-    rows = session.exec(select(HostRow.name, HostRow.hypervisor_uuid).order_by(col(HostRow.position))).all()
-    mark = current_mark(session)
-    return tuple(ProbeRequest(host=name, hypervisor_uuid=uuid) for name, uuid in rows), mark
+    return questions(session), current_mark(session)
 
 
 def _hosts_up(session: Session) -> tuple[ProbeRequest, ...]:
-    up = select(HostRow.name, HostRow.hypervisor_uuid).where(HostRow.state == HostState.UP)
-    rows = session.exec(up.order_by(col(HostRow.position))).all()
-    return tuple(ProbeRequest(host=name, hypervisor_uuid=uuid) for name, uuid in rows)
+    return questions(session, HostRow.state == HostState.UP)
 
 
 def _claim(session: Session, owner: str) -> None:

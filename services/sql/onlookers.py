@@ -2,14 +2,14 @@
 
 from collections.abc import Collection
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from evacuation.errors import WrongMachineError
 from evacuation.messages import FenceRequest, ProbeRequest
 from evacuation.model import HostState
 from services.sql.candidates import FEW
 from services.sql.database import Database
-from services.sql.rows import lock_host
+from services.sql.rows import lock_host, questions
 from services.sql.tables import CutRow, FenceRow, HostRow
 
 MOST = 64
@@ -67,16 +67,11 @@ def alarms(session: Session, hosts: Collection[str]) -> dict[tuple[str, str], st
 
 def _around(session: Session, host: str) -> tuple[ProbeRequest, ...]:
     here = session.get_one(HostRow, host).position
-    others = select(HostRow.name, HostRow.hypervisor_uuid).where(HostRow.name != host, HostRow.state == HostState.UP)
-    nearest = others.order_by(func.abs(col(HostRow.position) - here), col(HostRow.position)).limit(MOST)
-    return tuple(ProbeRequest(host=name, hypervisor_uuid=uuid) for name, uuid in session.exec(nearest).all())
+    return questions(session, HostRow.name != host, HostRow.state == HostState.UP, near=here, most=MOST)
 
 
 def _concerned(session: Session, host: str) -> tuple[ProbeRequest, ...]:
-    names = [host, *seen_before(session, host)]
-    found = select(HostRow.name, HostRow.hypervisor_uuid).where(col(HostRow.name).in_(names))
-    rows = session.exec(found.order_by(col(HostRow.position))).all()
-    return tuple(ProbeRequest(host=name, hypervisor_uuid=uuid) for name, uuid in rows)
+    return questions(session, col(HostRow.name).in_([host, *seen_before(session, host)]))
 
 
 def _note_seen(session: Session, host: str, by: str, names: Collection[str]) -> None:

@@ -7,11 +7,11 @@ transaction itself is the lock.
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import ColumnElement, bindparam
 from sqlmodel import Session, col, func, select
 
 from evacuation.errors import AmbiguousNameError, HostNotFoundError, InstanceNotFoundError
-from evacuation.messages import Destination
+from evacuation.messages import Destination, ProbeRequest
 from evacuation.model import HostState, PowerState
 from evacuation.names import as_id
 from services.sql.statements import change, write
@@ -90,6 +90,15 @@ def host_called(session: Session, name: str) -> str:
     if session.get(HostRow, name) is None:
         raise _no_host(name)
     return name
+
+
+def questions(
+    session: Session, *where: ColumnElement[bool] | bool, near: int = 0, most: int | None = None
+) -> tuple[ProbeRequest, ...]:
+    """To the workers of those hosts, in the order of their positions; the nearest to one of these first, so many."""
+    asked = select(HostRow.name, HostRow.hypervisor_uuid).where(*where)
+    asked = asked.order_by(func.abs(col(HostRow.position) - near), col(HostRow.position)).limit(most)
+    return tuple(ProbeRequest(host=name, hypervisor_uuid=uuid) for name, uuid in session.exec(asked).all())
 
 
 def hosts_up(session: Session) -> frozenset[str]:

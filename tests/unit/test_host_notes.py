@@ -1,4 +1,4 @@
-"""What is told of a host that could start guests on its own account."""
+"""What is told of a host that could start guests by itself."""
 
 from datetime import UTC, datetime
 

@@ -112,7 +112,7 @@ def _require_known_skips(found: Sequence[Survey], skip: Sequence[str]) -> None:
 
 
 def mark_guests(uri: str, epochs: dict[str, int], *, timeout: float) -> bool:
-    """Each of these domains carries its epoch, if it carried none, and is not started by libvirtd on its own account,
+    """Each of these domains carries its epoch, if it carried none, and is not started by libvirtd by itself,
     also if that was set since; whether one carried none. Raises HypervisorUnavailableError, HypervisorUnableError."""
     with closing(LibvirtConnection(uri, uri, timeout=timeout)) as connection:
         domains = Domains(connection)

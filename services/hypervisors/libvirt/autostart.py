@@ -1,4 +1,4 @@
-"""No guest of ours is started by libvirtd on its own account: whoever set its autostart, each report puts it off."""
+"""No guest of ours is started by libvirtd by itself: whoever set its autostart, each report puts it off."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,7 +41,7 @@ class Autostarts:
             self._found = {each.id: each for each in kept.guests} if kept else {}
 
     def put_off(self, survey: Survey) -> tuple[Survey, tuple[PutOff, ...]]:
-        """The survey as it is afterwards, and whose autostart was on of late. Guests without our mark are left alone.
+        """The survey as it is afterwards, and whose autostart was on lately. Guests without our mark are left alone.
         Raises HypervisorUnavailableError."""
         on = [each for each in survey.domains if each.autostart and _is_followed(each)]
         for domain in on:

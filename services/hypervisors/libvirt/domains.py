@@ -61,15 +61,15 @@ class Domains:
         return bool(self._connection.reading("autostart", instance_id))
 
     def put_off_autostart(self, instance_id: str) -> None:
-        """It is not started by libvirtd on its own account."""
+        """It is not started by libvirtd by itself."""
         self._connection.run("set_autostart", instance_id, False)
 
     def define(self, xml: str) -> None:
-        """Defined, and never started by libvirtd on its own account."""
+        """Defined, and never started by libvirtd by itself."""
         self._connection.run("define", xml)
 
     def mark(self, instance_id: str, epoch: int) -> None:
-        """The domain carries this epoch, running or not, and is not started by libvirtd on its own account."""
+        """The domain carries this epoch, running or not, and is not started by libvirtd by itself."""
         seen = self.find(instance_id)
         text = mark_text(instance_id, epoch, seen.mark if seen else None)
         self.put_off_autostart(instance_id)

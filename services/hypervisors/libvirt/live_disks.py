@@ -5,10 +5,10 @@ from it what it has written since. What it has beside its volumes (media, what w
 
 from collections.abc import Iterable
 from typing import NamedTuple
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from evacuation import messages as m
+from services.hypervisors.libvirt.trees import number_in, tree_of
 
 NBD_PORT = 10809
 
@@ -36,7 +36,8 @@ def wanted_sources(disks: Iterable[m.GuestDisk]) -> frozenset[Source]:
 
 
 def live_sources(live: str) -> frozenset[Source]:
-    found = ElementTree.fromstring(live).findall("devices/disk/source[@protocol]")
+    """Raises MalformedDefinitionError."""
+    found = tree_of(live).findall("devices/disk/source[@protocol]")
     return frozenset(source for each in found if (source := _source(each)) is not None)
 
 
@@ -44,5 +45,5 @@ def _source(element: Element) -> Source | None:
     server = element.find("host")
     if server is None:
         return None
-    port = int(server.get("port") or NBD_PORT)
-    return Source(element.get("protocol", ""), element.get("name", ""), server.get("name", ""), port)
+    port = number_in(server.get("port") or str(NBD_PORT))
+    return Source(element.get("protocol", ""), element.get("name", ""), server.get("name", ""), port or 0)

@@ -64,7 +64,7 @@ class Processes:
         return any(state not in DEAD for state in self._states(qemu))
 
     def end(self, qemu: Qemu) -> bool:
-        """Whether it is gone. One that is stopped heeds nothing else than to be killed."""
+        """Whether it is gone. One that is stopped can only be killed."""
         for number, within in ENDS[1:] if qemu.stopped else ENDS:
             self._signal(qemu, number)
             if self._becomes(qemu, DEAD, within=within):

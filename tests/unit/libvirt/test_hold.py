@@ -1,4 +1,4 @@
-"""Before libvirtd starts: what would start guests of ours on its own account is taken away, and nothing else."""
+"""Before libvirtd starts: what would start guests of ours by itself is taken away, and nothing else."""
 
 import importlib.util
 import re

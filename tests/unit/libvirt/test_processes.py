@@ -67,7 +67,7 @@ def test_qemu_is_found_and_ended_by_being_asked_to(fake: Qemus, instance: str) -
     assert of(instance) == []
 
 
-def test_qemu_that_does_not_heed_is_killed(fake: Qemus, instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_qemu_that_does_not_end_is_killed(fake: Qemus, instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "ENDS", ((signal.SIGTERM, 0.1), (signal.SIGKILL, 5.0)))
     process = fake.start(instance, does=IGNORES)
     assert HOST.end(of(instance)[0])
