@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 import pytest
 from temporalio import activity
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from embedded.host_observer import ask_all
@@ -16,6 +18,13 @@ from tests.workflows.fakes import hang
 from workflows.ask_hosts import AskHosts
 
 QUICK = Settings(time_scale=0.2)
+
+
+@pytest.fixture
+def env(env: WorkflowEnvironment) -> Iterator[WorkflowEnvironment]:
+    """Its clock goes by itself: what is measured is who answers within the limits, not who is skipped past them."""
+    with env.auto_time_skipping_disabled():
+        yield env
 
 
 def requests(number: int) -> tuple[m.ProbeRequest, ...]:
