@@ -1,4 +1,4 @@
-"""What the commands ask of Temporal: start, join, cancel and follow an evacuation; delete an instance."""
+"""What the commands ask of Temporal for an evacuation: it is started, joined, found again, and cancelled."""
 
 import asyncio
 from contextlib import suppress
@@ -12,7 +12,6 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
-    WorkflowFailureError,
     WorkflowHandle,
     WorkflowUpdateFailedError,
 )
@@ -32,7 +31,6 @@ from evacuation.errors import EvacuationRunningError, Refusal
 from evacuation.ledger import StartMark
 from evacuation.messages import (
     Acceptance,
-    DeleteInstanceInput,
     EvacuateInstanceInput,
     EvacuationOutcome,
     EvacuationRequest,
@@ -40,7 +38,6 @@ from evacuation.messages import (
 )
 from evacuation.names import (
     CONTROL_QUEUE,
-    DELETE_INSTANCE,
     EVACUATE_INSTANCE,
     FOLLOW_INSTANCE,
     LEDGER_MEMO,
@@ -48,7 +45,6 @@ from evacuation.names import (
     REQUEST_ID_MEMO,
     START_INSTANCE,
     STOP_INSTANCE,
-    delete_instance_id,
     evacuate_instance_id,
 )
 from evacuation.views import InstanceView
@@ -260,19 +256,3 @@ async def cancel_running(client: Client, instance_id: str) -> Handle | None:
                 raise
             return None
     return _handle(client, instance_id, described.run_id)
-
-
-async def delete(client: Client, instance: InstanceView, tuning: Tuning) -> None:
-    """The instance is deleted; a deletion that runs already is joined. Raises TemporalUnavailableError."""
-    try:
-        with answered():
-            await client.execute_workflow(
-                DELETE_INSTANCE,
-                DeleteInstanceInput(instance_id=instance.id, name=instance.name, tuning=tuning),
-                id=delete_instance_id(instance.id),
-                task_queue=CONTROL_QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                static_summary=f"delete {instance.name}",
-            )
-    except WorkflowFailureError as error:
-        raise error_of(error.cause) from error

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.requests import delete
+from cli.deletions import delete
 from embedded.faults import keys_of, read_faults
 from embedded.state import StateDir, settings_for
 from evacuation.messages import EvacuationOutcome

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.requests import delete
+from cli.deletions import delete
 from embedded.state import settings_for
 from evacuation.views import InstanceView
 from services.temporal import connect

@@ -8,7 +8,7 @@ from contextlib import suppress
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from cli.requests import delete
+from cli.deletions import delete
 from embedded.state import settings_for
 from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome
