@@ -3,6 +3,7 @@ says, is told as HypervisorUnavailableError: it proves nothing about the guests.
 
 import os
 import threading
+import uuid
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,17 +41,34 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def _write_synced(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_durably(path: Path, text: str) -> None:
     """The file has the whole text, or what it had before; after the return it survives a power loss."""
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_synced(temporary, text)
         temporary.replace(path)
         sync_directory(path.parent)
+
+
+def write_first(path: Path, text: str) -> None:
+    """The file has a whole text, which the first to come wrote: of many at once, one. Its directory must be there."""
+    with told(path):
+        fresh = path.with_name(f".{path.name}.{uuid.uuid4()}")
+        try:
+            _write_synced(fresh, text)
+            with suppress(FileExistsError):
+                os.link(fresh, path)
+            sync_directory(path.parent)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def remove_durably(path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from evacuation.errors import HypervisorUnavailableError
 from evacuation.model import Frozen
 from services.hypervisors.documents import read, told, write
+from services.hypervisors.locks import LockHeldError, file_lock
 
 MARK = "memory.json"
 """The file, where a host keeps what is its own."""
+LOCK_WAIT = 15.0
 
 
 class Mark(Frozen):
@@ -29,7 +31,7 @@ class LastingMemory:
     def mark(self) -> str:
         """Made, where there is none; lasting then. Raises HypervisorUnavailableError."""
         if self._known is None:
-            self._known = _found(self._path) or _made(self._path)
+            self._known = _found(self._path) or self._made()
         if self._known is None:
             raise self._gone()
         return self._known
@@ -44,6 +46,17 @@ class LastingMemory:
         """Raises HypervisorUnavailableError."""
         if self.is_lost():
             raise self._gone()
+
+    def _made(self) -> str | None:
+        """By the first to come, of many at once: what replaced a mark would have lost what the mark stood for."""
+        lock = self._path.with_suffix(".lock")
+        try:
+            with told(lock), file_lock(lock, wait=LOCK_WAIT):
+                if not self._path.exists():
+                    write(self._path, Mark(id=str(uuid.uuid4())))
+                return _found(self._path)
+        except LockHeldError as error:
+            raise HypervisorUnavailableError(f"somebody else holds {lock}") from error
 
     def _gone(self) -> HypervisorUnavailableError:
         return HypervisorUnavailableError(
@@ -60,8 +73,3 @@ def _found(path: Path) -> str | None:
     with told(path):
         place = path.stat()
     return f"{mark.id}/{place.st_dev}/{place.st_ino}/{place.st_ctime_ns}"
-
-
-def _made(path: Path) -> str | None:
-    write(path, Mark(id=str(uuid.uuid4())))
-    return _found(path)

@@ -1,6 +1,7 @@
 """What a host remembers is known to be what it remembered: another directory, a wiped one, and a copy are not."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from evacuation.errors import HypervisorUnavailableError, StaleEpochError
 from services.hypervisors.lasting import MARK, LastingMemory
 from services.hypervisors.locks import LockHeldError, machine_lock
 from services.hypervisors.memory import GuestFiles, GuestMemory
+from services.hypervisors.process.layout import ProcessRoot
 
 WEB = "11111111-1111-4111-8111-111111111111"
 
@@ -20,6 +22,27 @@ def memory(path: Path) -> GuestMemory:
 def test_memory_is_the_same_for_every_worker_of_its_directory(tmp_path: Path) -> None:
     assert memory(tmp_path / "a").mark() == memory(tmp_path / "a").mark()
     assert memory(tmp_path / "a").mark() != memory(tmp_path / "b").mark()
+
+
+def test_first_who_comes_makes_the_mark_for_all_who_come_at_once(tmp_path: Path) -> None:
+    for attempt in range(30):
+        folder = tmp_path / str(attempt)
+        with ThreadPoolExecutor(8) as pool:
+            known = list(pool.map(lambda memory: (memory.mark(), memory), [LastingMemory(folder) for _ in range(8)]))
+        assert len({mark for mark, _ in known}) == 1
+        assert not any(memory.is_lost() for _, memory in known)
+
+
+def test_shared_directory_gets_one_name_from_all_who_come_at_once(tmp_path: Path) -> None:
+    for attempt in range(30):
+        root = ProcessRoot(tmp_path / str(attempt))
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(_named, [root] * 8))) == 1
+
+
+def _named(root: ProcessRoot) -> str:
+    root.create()
+    return root.marker.read_text()
 
 
 def test_memory_that_was_wiped_copied_or_restored_is_another(tmp_path: Path) -> None:

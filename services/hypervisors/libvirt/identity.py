@@ -1,6 +1,5 @@
 """Who a libvirt host is, and which boot of it."""
 
-import os
 import uuid
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,7 +7,7 @@ from xml.etree import ElementTree
 from evacuation.errors import EvacuateError, HypervisorUnableError, HypervisorUnavailableError
 from evacuation.model import Frozen
 from evacuation.ports import HostIdentity
-from services.hypervisors.documents import read, write
+from services.hypervisors.documents import read, write, write_first
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.machine import boot_id, machine_id
@@ -67,12 +66,6 @@ def incarnation(path: Path | None) -> str:
     if path is None:
         return boot_id()
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{uuid.uuid4()}")
-    fresh.write_text(str(uuid.uuid4()), encoding="ascii")
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+    if not path.exists():
+        write_first(path, str(uuid.uuid4()))
     return path.read_text(encoding="ascii").strip()

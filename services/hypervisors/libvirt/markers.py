@@ -1,13 +1,13 @@
 """Shared directories prove themselves by a marker: hosts that read the same one see the same directory."""
 
-import os
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from evacuation.capabilities import SharedDirectory
-from services.hypervisors.documents import sync_directory
+from evacuation.errors import HypervisorUnavailableError
+from services.hypervisors.documents import write_first
 
 MARKER = ".evacuate-shared"
 LONGEST = 200
@@ -17,9 +17,9 @@ def mark_shared(directory: Path) -> SharedDirectory | None:
     """The directory with its marker, which the first to come writes; None: it is not there, or not to be written to.
 
     Two that come at once read one marker: a file gets its name only once it is whole."""
-    with suppress(OSError):
+    with suppress(OSError, HypervisorUnavailableError):
         if not (directory / MARKER).exists():
-            _write(directory)
+            write_first(directory / MARKER, f"{uuid.uuid4()}\n")
         return SharedDirectory(path=str(directory), marker=_read(directory / MARKER))
     return None
 
@@ -27,20 +27,6 @@ def mark_shared(directory: Path) -> SharedDirectory | None:
 def mark_all(directories: Iterable[Path]) -> tuple[SharedDirectory, ...]:
     found = [mark_shared(each) for each in directories]
     return tuple(each for each in found if each is not None)
-
-
-def _write(directory: Path) -> None:
-    fresh = directory / f"{MARKER}.{uuid.uuid4()}"
-    try:
-        with fresh.open("w", encoding="ascii") as file:
-            file.write(f"{uuid.uuid4()}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(fresh, directory / MARKER)
-        sync_directory(directory)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> str:

@@ -21,7 +21,7 @@ from evacuation.errors import HostNotFoundError
 from evacuation.messages import GuestSpec
 from evacuation.model import Frozen
 from evacuation.names import is_name
-from services.hypervisors.documents import read, sync_directory, write_durably
+from services.hypervisors.documents import read, sync_directory, write_first
 from services.hypervisors.ledger import MARK
 from services.hypervisors.memory import GuestFiles
 from services.hypervisors.process.making import make_disk
@@ -85,7 +85,7 @@ class ProcessRoot:
         """The shared directory exists and has a name; it keeps the one that it has."""
         self.disks.mkdir(parents=True, exist_ok=True)
         if not self.marker.exists():
-            write_durably(self.marker, str(uuid.uuid4()))
+            write_first(self.marker, str(uuid.uuid4()))
 
     def make_disks(self, instance_ids: Iterable[str]) -> None:
         """Each of them has a disk; the one that it has is left as it is."""
