@@ -16,7 +16,7 @@ from evacuation import names
 from evacuation.messages import AskHostsInput, HostAnswers, ProbeRequest
 from services.settings import Settings
 from workflows.ask_hosts import AskHosts
-from workflows.policies import PROBE
+from workflows.engine.policies import PROBE
 
 log = structlog.stdlib.get_logger("worker")
 SOON, LEAST_SOON = 1.0, 0.3

@@ -18,7 +18,7 @@ from evacuation.model import build_values
 from services.settings import Settings
 from services.temporal import connect
 from workers.stuck import Running, end_when_stuck
-from workflows.sandbox import RUNNER
+from workflows.engine.sandbox import RUNNER
 
 log = structlog.stdlib.get_logger("worker")
 

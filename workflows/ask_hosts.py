@@ -8,9 +8,9 @@ from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from evacuation.names import probe_queue
-from workflows.calls import call
-from workflows.failures import failure_of
-from workflows.policies import LIVE, PROBE
+from workflows.engine.calls import call
+from workflows.engine.failures import failure_of
+from workflows.engine.policies import LIVE, PROBE
 
 with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities

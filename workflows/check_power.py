@@ -7,10 +7,10 @@ from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from evacuation.power_check import PowerCheck, PowerLook, judged
-from workflows.calls import call
-from workflows.failures import failure_of
-from workflows.policies import LOOK
-from workflows.probing import probe
+from workflows.engine.calls import call
+from workflows.engine.failures import failure_of
+from workflows.engine.policies import LOOK
+from workflows.engine.probing import probe
 
 with workflow.unsafe.imports_passed_through():
     from activities.power_checks import PowerCheckActivities

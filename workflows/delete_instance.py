@@ -5,11 +5,11 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 
 from evacuation import messages as m
 from evacuation.names import evacuate_instance_id, host_queue
-from workflows.asking import is_heard
-from workflows.calls import call
+from workflows.engine.calls import call
+from workflows.engine.failures import failure_of
+from workflows.engine.policies import COMPENSATION, HOST
 from workflows.evacuate_instance import EvacuateInstance
-from workflows.failures import failure_of
-from workflows.policies import COMPENSATION, HOST
+from workflows.evacuating.asking import is_heard
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities

@@ -14,20 +14,20 @@ from evacuation import messages as m
 from evacuation.model import EvidenceKind
 from evacuation.request import refuse_unfenced
 from evacuation.transitions import EndingCause
-from workflows.asking import ask_host, note_answer, refused
-from workflows.attempts import FINAL_CAUSES, NO_HOST, Attempts
-from workflows.backward import AFTER_REFUSED_CAPACITY, Backward
-from workflows.compensation import Shield
-from workflows.display import Display
-from workflows.endings import Closing, Ended, as_error, cancelled, deleted
-from workflows.failures import Failure, StepFailed, failure_of, failure_of_refusal
-from workflows.forward import Forward
+from workflows.engine.compensation import Shield
+from workflows.engine.display import Display
+from workflows.engine.failures import Failure, StepFailed, failure_of, failure_of_refusal
+from workflows.engine.policies import COMPENSATION, CONTROL
+from workflows.engine.steps import Steps
+from workflows.evacuating.asking import ask_host, note_answer, refused
+from workflows.evacuating.attempts import FINAL_CAUSES, NO_HOST, Attempts
+from workflows.evacuating.backward import AFTER_REFUSED_CAPACITY, Backward
+from workflows.evacuating.endings import Closing, Ended, as_error, cancelled, deleted
+from workflows.evacuating.forward import Forward
+from workflows.evacuating.renewal import Renewal
+from workflows.evacuating.source_fence import SourceFence
+from workflows.evacuating.state import State
 from workflows.in_place import stop_afterwards
-from workflows.policies import COMPENSATION, CONTROL
-from workflows.renewal import Renewal
-from workflows.state import State
-from workflows.steps import Steps
-from workflows.waiting import SourceFence
 
 
 @workflow.defn

@@ -4,10 +4,10 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
-from workflows.calls import call
-from workflows.endings import as_error
-from workflows.failures import failure_of
-from workflows.policies import CONTROL, FENCE
+from workflows.engine.calls import call
+from workflows.engine.failures import failure_of
+from workflows.engine.policies import CONTROL, FENCE
+from workflows.evacuating.endings import as_error
 
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities

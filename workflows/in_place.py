@@ -12,15 +12,15 @@ from evacuation.errors import HostDownError, HostSlowError
 from evacuation.ledger import Witness
 from evacuation.model import PowerState, VmState
 from evacuation.names import host_queue
-from workflows.calls import call
-from workflows.compensation import Shield
-from workflows.endings import as_error
-from workflows.failures import Failure, StepFailed, failure_of, failure_of_refusal
-from workflows.patience import SETTING, is_slow
-from workflows.policies import COMPENSATION, CONTROL, HOST, SPAWN, Policy
-from workflows.probing import ask, is_there
-from workflows.state import State
-from workflows.written import write_down
+from workflows.engine.calls import call
+from workflows.engine.compensation import Shield
+from workflows.engine.failures import Failure, StepFailed, failure_of, failure_of_refusal
+from workflows.engine.patience import SETTING, is_slow
+from workflows.engine.policies import COMPENSATION, CONTROL, HOST, SPAWN, Policy
+from workflows.engine.probing import ask, is_there
+from workflows.engine.written import write_down
+from workflows.evacuating.endings import as_error
+from workflows.evacuating.state import State
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities

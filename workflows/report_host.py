@@ -3,8 +3,8 @@
 from temporalio import workflow
 
 from evacuation import messages as m
-from workflows.calls import call
-from workflows.policies import CONTROL
+from workflows.engine.calls import call
+from workflows.engine.policies import CONTROL
 
 with workflow.unsafe.imports_passed_through():
     from activities.hosts import HostActivities

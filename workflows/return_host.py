@@ -13,12 +13,12 @@ from evacuation import messages as m
 from evacuation.ledger import LedgerMark
 from evacuation.model import PowerState
 from evacuation.names import evacuate_instance_id, return_queue
-from workflows.calls import call
-from workflows.endings import as_error
-from workflows.failures import Failure, failure_of
-from workflows.patience import WAITS_FOR_SLOW, is_slow
-from workflows.policies import COMPENSATION, HOST, SPAWN
-from workflows.probing import ask, counts, is_there
+from workflows.engine.calls import call
+from workflows.engine.failures import Failure, failure_of
+from workflows.engine.patience import WAITS_FOR_SLOW, is_slow
+from workflows.engine.policies import COMPENSATION, HOST, SPAWN
+from workflows.engine.probing import ask, counts, is_there
+from workflows.evacuating.endings import as_error
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities

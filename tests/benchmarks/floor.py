@@ -8,8 +8,8 @@ from temporalio.common import SearchAttributeKey
 from evacuation.messages import Done, Tuning
 from evacuation.model import Frozen
 from evacuation.names import CONTROL_QUEUE, host_queue
-from workflows.calls import call
-from workflows.policies import COMPENSATION, CONTROL, FENCE, HOST, SPAWN, Policy
+from workflows.engine.calls import call
+from workflows.engine.policies import COMPENSATION, CONTROL, FENCE, HOST, SPAWN, Policy
 
 PHASE = SearchAttributeKey.for_keyword("EvacuatePhase")
 DESTINATION = SearchAttributeKey.for_keyword("EvacuateDestination")

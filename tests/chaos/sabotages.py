@@ -47,7 +47,7 @@ def stale_evidence() -> None:
 
 def unshielded_unwinding() -> None:
     """A cancel tears whatever is under way."""
-    from workflows.compensation import Shield
+    from workflows.engine.compensation import Shield
 
     async def run(self: object, work: Coroutine[Any, Any, Any], *, pass_on: bool = False) -> Any:
         return await work
@@ -57,7 +57,7 @@ def unshielded_unwinding() -> None:
 
 def compensation_left_out() -> None:
     """Ports stay where the last attempt bound them."""
-    from workflows.backward import Backward
+    from workflows.evacuating.backward import Backward
 
     async def leave(self: object) -> None:
         pass
@@ -92,8 +92,8 @@ def lying_fence() -> None:
 
 def errors_are_silence() -> None:
     """A worker that answers with an error is taken for one that does not answer."""
-    from workflows import probing
-    from workflows.failures import Failure
+    from workflows.engine import probing
+    from workflows.engine.failures import Failure
 
     ask = probing.ask
 

@@ -41,7 +41,7 @@ def test_matrix_has_every_activity_of_an_evacuation():
     """All that its modules name; a step that comes to be is missed here."""
     own = {"delete_instance", "return_host", "report_host", "in_place"}
     others = own | {"probe_host", "fence_host", "accept_host", "ask_hosts", "check_power", "follow_instance"}
-    modules = [path for path in Path(workflows.__file__).parent.glob("*.py") if path.stem not in others]
+    modules = [path for path in Path(workflows.__file__).parent.rglob("*.py") if path.stem not in others]
     named = {name for path in modules for name in re.findall(r"Activities\.([a-z_]+)", path.read_text())}
     planned = {step for steps in STEPS.values() for step in steps}
     assert named == planned | NOT_STRUCK.keys()

@@ -18,8 +18,8 @@ from services.temporal import connect
 from tests.cli.conftest import called
 from tests.cli.interference import NAME, asked, begin, connect_before, end, instance, nothing, serving, silence
 from tests.support.stack import Answer
-from workflows.endings import as_error
-from workflows.failures import failure_of_refusal
+from workflows.engine.failures import failure_of_refusal
+from workflows.evacuating.endings import as_error
 
 
 @workflow.defn(name="EvacuateInstance")

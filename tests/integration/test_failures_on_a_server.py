@@ -26,8 +26,8 @@ from evacuation.model import Rejection
 from evacuation.texts import FAILURE_LIMIT, is_cut
 from services.settings import Settings
 from services.temporal import connect
-from workflows.endings import as_error
-from workflows.failures import Failure, failure_of
+from workflows.engine.failures import Failure, failure_of
+from workflows.evacuating.endings import as_error
 
 QUEUE = "failures"
 MESSAGE, REMEDY = "m" * 20_000, "r" * 20_000

@@ -19,7 +19,7 @@ from services.temporal import DATA_CONVERTER, connect
 from tests.races.stage import STEPS, evacuate_all, fleet, holding, instances_of, nothing_is_broken
 from tests.support.stack import Stack
 from workflows.all import ALL
-from workflows.sandbox import RUNNER
+from workflows.engine.sandbox import RUNNER
 
 HELD = tuple(step for step in STEPS if step not in ("check_request", "prepare_destination", "spawn_guest"))
 

@@ -9,7 +9,7 @@ from temporalio.worker import Replayer
 
 from services.temporal import DATA_CONVERTER
 from workflows.all import ALL
-from workflows.sandbox import RUNNER
+from workflows.engine.sandbox import RUNNER
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 SHAPES = {

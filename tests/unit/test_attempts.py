@@ -5,8 +5,8 @@ import pytest
 from evacuation.errors import BY_NAME, FenceFailedError
 from evacuation.messages import Destination, Tuning
 from evacuation.transitions import EndingCause
-from workflows.attempts import FINAL_CAUSES, Attempts
-from workflows.failures import Failure
+from workflows.engine.failures import Failure
+from workflows.evacuating.attempts import FINAL_CAUSES, Attempts
 
 FAILED = Failure(type="SpawnFailedError", message="the hypervisor failed")
 REFUSED = Failure(type="DestinationUnableError", message="a foreign guest is there", retryable=False)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from workflows.compensation import Compensations, Shield
+from workflows.engine.compensation import Compensations, Shield
 
 
 class Record:

@@ -7,8 +7,8 @@ import pytest
 from temporalio.workflow import ActivityCancellationType
 
 from evacuation.messages import Tuning
-from workflows import policies
-from workflows.policies import Policy
+from workflows.engine import policies
+from workflows.engine.policies import Policy
 
 ALL = {name: each for name, each in vars(policies).items() if isinstance(each, Policy)}
 ON_A_HOST = {"HOST", "SPAWN", "LIVE"}

@@ -15,7 +15,7 @@ from temporalio.exceptions import (
 
 from activities.failures import application_error
 from evacuation.errors import BY_NAME, EvacuateError, FenceFailedError, SourceNotFencedError
-from workflows.failures import Failure, failure_of, failure_of_refusal
+from workflows.engine.failures import Failure, failure_of, failure_of_refusal
 
 
 def as_received(error: EvacuateError) -> ApplicationError:

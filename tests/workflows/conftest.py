@@ -20,8 +20,8 @@ from evacuation.names import CONTROL_QUEUE, evacuate_instance_id, host_queue, pr
 from tests.support.temporal import time_skipping
 from tests.workflows.fakes import INSTANCE, FakeCloud, FakeProbe
 from workflows.all import ALL
+from workflows.engine.sandbox import RUNNER
 from workflows.evacuate_instance import EvacuateInstance
-from workflows.sandbox import RUNNER
 
 
 @pytest.fixture

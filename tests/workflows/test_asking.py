@@ -9,8 +9,8 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from evacuation import messages as m
 from tests.workflows.conftest import Run
 from tests.workflows.fakes import FakeCloud
-from workflows.asking import GRACE
-from workflows.policies import PROBE
+from workflows.engine.policies import PROBE
+from workflows.evacuating.asking import GRACE
 
 WHOLE_SILENCE = timedelta(seconds=PROBE.start_to_close)
 

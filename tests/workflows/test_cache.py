@@ -12,8 +12,8 @@ from services.settings import Settings
 from tests.workflows.fakes import FakeCloud, Hang
 from workers.serving import serving
 from workflows.all import ALL
+from workflows.engine.sandbox import ContextFree
 from workflows.evacuate_instance import EvacuateInstance
-from workflows.sandbox import ContextFree
 
 KEPT = 3
 RUNS = 12

@@ -3,9 +3,9 @@
 import pytest
 
 from evacuation.messages import ProbeAnswer, ProbeRequest, Tuning
-from workflows import probing
-from workflows.failures import Failure
-from workflows.probing import ANOTHER_BOOT, ERRORS_ANSWER, counts, is_there
+from workflows.engine import probing
+from workflows.engine.failures import Failure
+from workflows.engine.probing import ANOTHER_BOOT, ERRORS_ANSWER, counts, is_there
 
 ANSWER = ProbeAnswer(host="cmp-2", incarnation="boot-1", in_service=True)
 ERROR = Failure(type="HypervisorError", message="the disk of the system is dying")

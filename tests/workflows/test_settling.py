@@ -11,8 +11,8 @@ from evacuation import messages as m
 from evacuation.errors import FenceDeclinedError, GuestBusyError, HypervisorUnavailableError
 from tests.workflows.conftest import Run
 from tests.workflows.fakes import FakeCloud, Silence
-from workflows.display import PHASE
-from workflows.policies import HOST
+from workflows.engine.display import PHASE
+from workflows.engine.policies import HOST
 
 TICK = timedelta(milliseconds=100)
 CANNOT_TELL = GuestBusyError("somebody else has it")

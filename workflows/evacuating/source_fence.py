@@ -8,14 +8,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation.transitions import EndingCause
-from workflows.asking import note_answer, refused
-from workflows.attempts import FENCE_FAILURES
-from workflows.endings import Ended, deleted
-from workflows.failures import failure_of
-from workflows.forward import Forward
-from workflows.openly import FIRST_WAIT, LONGEST_WAIT
-from workflows.state import State
-from workflows.steps import Steps
+from workflows.engine.failures import failure_of
+from workflows.engine.steps import Steps
+from workflows.evacuating.asking import note_answer, refused
+from workflows.evacuating.attempts import FENCE_FAILURES
+from workflows.evacuating.endings import Ended, deleted
+from workflows.evacuating.forward import Forward
+from workflows.evacuating.openly import FIRST_WAIT, LONGEST_WAIT
+from workflows.evacuating.state import State
 
 T = TypeVar("T")
 AWAITED = frozenset({*FENCE_FAILURES, "SourceNotFencedError"})

@@ -10,10 +10,10 @@ from evacuation import messages as m
 from evacuation.errors import ErrorDetail
 from evacuation.model import MigrationStatus
 from evacuation.transitions import ENDINGS, EndingCause
-from workflows.attempts import NO_HOST, Attempts
-from workflows.failures import Failure, failure_of
-from workflows.state import State
-from workflows.steps import Steps
+from workflows.engine.failures import Failure, failure_of
+from workflows.engine.steps import Steps
+from workflows.evacuating.attempts import NO_HOST, Attempts
+from workflows.evacuating.state import State
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import final_error

@@ -8,11 +8,11 @@ from temporalio.exceptions import ActivityError
 from evacuation.messages import CheckedRequest, PowerQuery, ProbeAnswer, Tuning
 from evacuation.model import PowerReading
 from evacuation.request import refuse_answering_source
-from workflows.calls import call
-from workflows.failures import Failure, failure_of_refusal
-from workflows.policies import CONTROL, PROBE
-from workflows.probing import probe
-from workflows.steps import Steps
+from workflows.engine.calls import call
+from workflows.engine.failures import Failure, failure_of_refusal
+from workflows.engine.policies import CONTROL, PROBE
+from workflows.engine.probing import probe
+from workflows.engine.steps import Steps
 
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities

@@ -5,7 +5,7 @@ from collections import Counter
 from evacuation.errors import BY_NAME, FenceFailedError
 from evacuation.messages import AttemptResult, CarriedOn, Destination, Tuning
 from evacuation.transitions import EndingCause
-from workflows.failures import Failure
+from workflows.engine.failures import Failure
 
 NO_HOST = frozenset({"NoValidHostError", "CapacityNotYetError"})
 

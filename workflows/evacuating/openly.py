@@ -10,9 +10,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation.errors import PoisonousStartError
-from workflows.failures import Failure, failure_of
-from workflows.state import State
-from workflows.steps import Steps
+from workflows.engine.failures import Failure, failure_of
+from workflows.engine.steps import Steps
+from workflows.evacuating.state import State
 
 T = TypeVar("T")
 FIRST_WAIT = 5.0

@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from evacuation.messages import Tuning
 from evacuation.names import CONTROL_QUEUE
-from workflows.policies import Policy
+from workflows.engine.policies import Policy
 
 M = TypeVar("M")
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from temporalio.exceptions import ActivityError
 
 from evacuation.errors import DestinationBusyError, GuestBusyError, HostSlowError
 from evacuation.messages import Destination, Tuning
-from workflows.display import Display
-from workflows.failures import Failure, StepFailed, failure_of, failure_of_refusal
-from workflows.probing import is_there
+from workflows.engine.display import Display
+from workflows.engine.failures import Failure, StepFailed, failure_of, failure_of_refusal
+from workflows.engine.probing import is_there
 
 WAITS_FOR_SLOW = "a-slow-host-is-asked-again"
 """Patch: runs from before it took what was not done in time for a failed attempt."""

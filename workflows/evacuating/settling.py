@@ -10,13 +10,13 @@ from evacuation.fencing import is_voidable
 from evacuation.messages import Destination, EvidenceQuery, FenceRequest, GuestCall, Settled
 from evacuation.model import Evidence, EvidenceKind
 from evacuation.request import MOST_OF_AN_ERROR, answered_with_error
-from workflows.asking import note_answer
-from workflows.failures import Failure, failure_of
-from workflows.patience import WAITS_FOR_SLOW, is_slow
-from workflows.policies import CONTROL, FENCE, HOST
-from workflows.probing import counts, is_there
-from workflows.state import State
-from workflows.steps import Steps, call_to
+from workflows.engine.failures import Failure, failure_of
+from workflows.engine.patience import WAITS_FOR_SLOW, is_slow
+from workflows.engine.policies import CONTROL, FENCE, HOST
+from workflows.engine.probing import counts, is_there
+from workflows.engine.steps import Steps, call_to
+from workflows.evacuating.asking import note_answer
+from workflows.evacuating.state import State
 
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities

@@ -9,15 +9,15 @@ from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from evacuation.errors import InstanceDeletedError
-from workflows.attempts import NO_HOST
-from workflows.backward import Backward
-from workflows.failures import Failure, failure_of, failure_of_refusal
-from workflows.openly import Openly
-from workflows.patience import Patience
-from workflows.policies import AUTHORIZE, CONTROL, FENCE, SPAWN, WAIT_FOR_CAPACITY
-from workflows.state import State
-from workflows.steps import Steps, call_to
-from workflows.written import write_down
+from workflows.engine.failures import Failure, failure_of, failure_of_refusal
+from workflows.engine.patience import Patience
+from workflows.engine.policies import AUTHORIZE, CONTROL, FENCE, SPAWN, WAIT_FOR_CAPACITY
+from workflows.engine.steps import Steps, call_to
+from workflows.engine.written import write_down
+from workflows.evacuating.attempts import NO_HOST
+from workflows.evacuating.backward import Backward
+from workflows.evacuating.openly import Openly
+from workflows.evacuating.state import State
 
 with workflow.unsafe.imports_passed_through():
     from activities.block_devices import BlockDeviceActivities

@@ -8,9 +8,9 @@ from temporalio.exceptions import ActivityError
 
 from evacuation.messages import ProbeAnswer, ProbeRequest, Tuning
 from evacuation.names import probe_queue
-from workflows.calls import call
-from workflows.failures import Failure, failure_of
-from workflows.policies import PROBE
+from workflows.engine.calls import call
+from workflows.engine.failures import Failure, failure_of
+from workflows.engine.policies import PROBE
 
 with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities

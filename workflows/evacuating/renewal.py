@@ -5,10 +5,10 @@ from datetime import timedelta
 from temporalio import workflow
 
 from evacuation import messages as m
-from workflows.attempts import Attempts
-from workflows.compensation import Shield
-from workflows.state import State
-from workflows.steps import Steps
+from workflows.engine.compensation import Shield
+from workflows.engine.steps import Steps
+from workflows.evacuating.attempts import Attempts
+from workflows.evacuating.state import State
 
 RENEWS = "evacuation-continues-as-new"
 """Patch: a run that had come past the suggested length before it stays what it is."""

@@ -19,12 +19,12 @@ from evacuation.messages import (
     Tuning,
 )
 from evacuation.names import CONTROL_QUEUE, host_queue
-from workflows.calls import call
-from workflows.display import Display
-from workflows.failures import Failure, failure_of
-from workflows.patience import Patience
-from workflows.policies import ALARM_AFTER, COMPENSATION, HOST, Policy
-from workflows.probing import counts, probe
+from workflows.engine.calls import call
+from workflows.engine.display import Display
+from workflows.engine.failures import Failure, failure_of
+from workflows.engine.patience import Patience
+from workflows.engine.policies import ALARM_AFTER, COMPENSATION, HOST, Policy
+from workflows.engine.probing import counts, probe
 
 T = TypeVar("T")
 M = TypeVar("M")

@@ -7,11 +7,11 @@ from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from evacuation.model import Evidence, EvidenceKind
-from workflows.compensation import Compensations
-from workflows.failures import StepFailed, failure_of
-from workflows.settling import Settling
-from workflows.state import State
-from workflows.steps import Steps, call_to
+from workflows.engine.compensation import Compensations
+from workflows.engine.failures import StepFailed, failure_of
+from workflows.engine.steps import Steps, call_to
+from workflows.evacuating.settling import Settling
+from workflows.evacuating.state import State
 
 with workflow.unsafe.imports_passed_through():
     from activities.block_devices import BlockDeviceActivities

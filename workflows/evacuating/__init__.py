@@ -1,0 +1,1 @@
+"""The parts of one evacuation: forward, backward, attempts, the fence of the source, endings."""
