@@ -22,8 +22,8 @@ import structlog
 
 from embedded.state import settings_for
 from evacuation.errors import EvacuateError
-from services.exits import error_line, exit_code
-from services.logs import configure_logs
+from services.runtime.exits import error_line, exit_code
+from services.runtime.logs import configure_logs
 from workers.memory import hold_little, keep_tidy
 
 EXAMPLES = """examples:

@@ -16,7 +16,7 @@ from evacuation.identity import Identity, SeenIdentity
 from evacuation.messages import AcceptHostInput, AcceptIdentity, HostReport
 from evacuation.statements import require_statement
 from evacuation.views import HostView
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workflows.accept_host import AcceptHost
 
 TIMEOUT = timedelta(seconds=30)

@@ -11,7 +11,7 @@ from evacuation.names import is_name
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from services.settings import Settings
+    from services.runtime.settings import Settings
     from services.sql import SqlServices
 
 
@@ -58,7 +58,7 @@ def _require_file(url: str) -> None:
 
 async def connect(settings: "Settings") -> "Client":
     """Nothing but what the command prints gets to stdout. Raises TemporalUnavailableError."""
-    from services.temporal import connect
+    from services.runtime.temporal import connect
 
     silence_client()
     return await connect(settings)

@@ -12,7 +12,7 @@ from cli import demonstration, hosts, instances, records, stacks, stores, tracin
 from cli.access import quoted
 from cli.options import StateDirOption, examples
 from evacuation.errors import EvacuateError, MalformedRequestError, TemporalUnavailableError
-from services.exits import INTERRUPTED, REFUSED, error_line, exit_code
+from services.runtime.exits import INTERRUPTED, REFUSED, error_line, exit_code
 
 LONGEST_LINE = 2500
 """Characters of an error: what was typed may be quoted in it."""
@@ -56,7 +56,7 @@ def root(
 
 
 def main() -> None:
-    """Console script `evacuate`. Exit codes are those of `services.exits`."""
+    """Console script `evacuate`. Exit codes are those of `services.runtime.exits`."""
     gc.set_threshold(FEW_COLLECTIONS)
     code = run()
     sys.stdout.flush()

@@ -12,7 +12,7 @@ from cli.access import connect
 from cli.failures import error_of
 from evacuation.errors import NotReadyError, TemporalUnavailableError
 from evacuation.names import CONTROL_QUEUE
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 
 async def done_by_control(

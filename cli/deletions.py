@@ -15,7 +15,7 @@ from cli.output import print_one
 from evacuation.messages import DeleteInstanceInput, Tuning
 from evacuation.names import CONTROL_QUEUE, DELETE_INSTANCE, delete_instance_id
 from evacuation.views import InstanceView
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 
 def delete_instance(settings: Settings, asked: str, *, yes: bool, as_json: bool) -> None:

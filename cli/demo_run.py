@@ -14,9 +14,9 @@ from embedded.stack import UpOptions, bring_up
 from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
-from services.fleet_file import write_fleet
 from services.hypervisors.process import ProcessHost
-from services.settings import Settings
+from services.runtime.fleet_file import write_fleet
+from services.runtime.settings import Settings
 
 DEAD = "cmp-1"
 SHOWN = tuple(column for column in COLUMNS if column not in ("id", "fault", "priority", "project"))

@@ -26,7 +26,7 @@ from evacuation.model import PowerState
 from evacuation.names import evacuate_instance_id
 from evacuation.request import accept_remedy, answered_with_error
 from evacuation.statements import require_statement
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workflows.fence_host import FenceHost
 
 WORD_TIMEOUT = timedelta(seconds=30)

@@ -14,8 +14,8 @@ from cli.watching import follow
 from evacuation.errors import EvacuateError, NotRunningError, Refusal, TooLateError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
-from services.exits import DONE, INTERRUPTED, NOT_RECOVERED, REFUSED
-from services.settings import Settings
+from services.runtime.exits import DONE, INTERRUPTED, NOT_RECOVERED, REFUSED
+from services.runtime.settings import Settings
 
 CODES = {"recovered": DONE, "not_recovered": NOT_RECOVERED, "cancelled": NOT_RECOVERED, "refused": REFUSED}
 

@@ -10,7 +10,7 @@ from cli.access import open_store, require_name, settings
 from cli.options import HostArgument, JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, print_rows, say
 from evacuation.errors import ContradictoryOptionsError
-from services.exits import NOT_RECOVERED
+from services.runtime.exits import NOT_RECOVERED
 
 if TYPE_CHECKING:
     from evacuation.views import HostView

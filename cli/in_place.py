@@ -28,7 +28,7 @@ from evacuation.names import (
     evacuate_instance_id,
 )
 from evacuation.views import InstanceView
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 
 def start_instance(settings: Settings, asked: str, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from cli.in_place import errors_as_json
 from cli.instances import find_instance
 from cli.output import print_one, say
 from evacuation.statements import require_statement
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 
 def retry(settings: Settings, asked: str, statement: str, *, as_json: bool) -> None:

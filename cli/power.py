@@ -7,7 +7,7 @@ from cli.output import say
 from embedded.stack import require_stack
 from evacuation.errors import NotTheStackError
 from services.hypervisors.process import ProcessHost
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 RETURN_TIMEOUT = 60.0
 

@@ -17,7 +17,7 @@ from evacuation.messages import CheckPowerInput, ProbeRequest
 from evacuation.model import PowerReading
 from evacuation.names import CONTROL_QUEUE
 from evacuation.power_check import PowerCheck
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workflows.check_power import CheckPower
 
 PAGE, LONGEST = 32, timedelta(minutes=3)

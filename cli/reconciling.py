@@ -13,10 +13,10 @@ from cli.failures import answered
 from evacuation.errors import NotReadyError
 from evacuation.ledger import LedgerMark, StartMark
 from evacuation.messages import HostAnswer, ProbeRequest, Reconcile, Reconciled
-from services.settings import Settings
+from services.runtime.settings import Settings
+from services.runtime.temporal import namespace_id
 from services.sql import SqlServices
 from services.sql.witnesses import Witnesses
-from services.temporal import namespace_id
 from workers.asking import ask_hosts
 
 AT_ONCE = 20

@@ -10,8 +10,8 @@ from evacuation.model import TaskState
 from evacuation.names import delete_instance_id, evacuate_instance_id
 from evacuation.retries import Retrying
 from evacuation.views import InstanceView, ShownInstance
-from services.retrying import retrying
-from services.settings import Settings
+from services.runtime.retrying import retrying
+from services.runtime.settings import Settings
 
 
 def shown(settings: Settings, instance: InstanceView) -> ShownInstance:

@@ -11,8 +11,8 @@ from evacuation.model import HostState
 from evacuation.names import probe_queue
 from evacuation.silence import Heard, guest_seen, seen
 from evacuation.views import HostView, InstanceView
-from services.polls import last_polls
-from services.settings import Settings
+from services.runtime.polls import last_polls
+from services.runtime.settings import Settings
 
 
 def seen_hosts(settings: Settings, hosts: Sequence[HostView]) -> tuple[HostView, ...]:

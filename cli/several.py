@@ -17,8 +17,8 @@ from evacuation.errors import EvacuateError, Refusal, StoreUnavailableError
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import Frozen
 from evacuation.views import InstanceView
-from services.exits import DONE, INTERRUPTED, NOT_RECOVERED, REFUSED, UNREACHABLE, exit_code
-from services.settings import Settings
+from services.runtime.exits import DONE, INTERRUPTED, NOT_RECOVERED, REFUSED, UNREACHABLE, exit_code
+from services.runtime.settings import Settings
 
 AT_ONCE = 16
 """Requests that wait for their decision."""

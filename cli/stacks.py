@@ -17,7 +17,7 @@ from cli.output import counted, print_table, say, stderr
 from evacuation.errors import StoreBehindError, StoreOwnedError
 
 if TYPE_CHECKING:
-    from services.settings import Settings
+    from services.runtime.settings import Settings
 
 fleet_app = new_group("fleet", "The fleet: hosts, networks, volumes, server groups, instances.")
 
@@ -119,7 +119,7 @@ def down(state_dir: StateDirOption = None) -> None:
 def load_fleet(file: FileArgument, state_dir: StateDirOption = None) -> None:
     """Load a fleet into an empty store; the same fleet again changes nothing."""
     from embedded.fleets import load
-    from services.fleet_file import read_fleet
+    from services.runtime.fleet_file import read_fleet
 
     fleet = read_fleet(file)
     with open_store() as services:
@@ -130,7 +130,7 @@ def load_fleet(file: FileArgument, state_dir: StateDirOption = None) -> None:
 @fleet_app.command("export", epilog=examples("fleet export > fleet.yaml"))
 def export_fleet(state_dir: StateDirOption = None) -> None:
     """The fleet as the store has it now, as a fleet file on stdout."""
-    from services.fleet_file import write_fleet
+    from services.runtime.fleet_file import write_fleet
 
     with open_store() as services:
         typer.echo(write_fleet(services.fleet.export()), nl=False)

@@ -100,7 +100,7 @@ def _confirm(yes: bool) -> None:
 
 async def _namespace() -> str:
     from cli.failures import answered
-    from services.temporal import namespace_id
+    from services.runtime.temporal import namespace_id
 
     client = await connect(settings())
     with answered():

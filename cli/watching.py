@@ -16,7 +16,7 @@ from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome, Progress
 from evacuation.names import PROGRESS
 from evacuation.retries import Retrying
-from services.retrying import retries_in
+from services.runtime.retrying import retries_in
 
 INTERVAL = 1.0
 """Seconds between two questions to an evacuation. Its end is waited for beside them, and is known at once."""

@@ -6,7 +6,7 @@ from embedded.subjects import write_names
 from evacuation.fleet import Fleet
 from evacuation.model import VmState
 from services.hypervisors.process import ProcessRoot
-from services.settings import Settings
+from services.runtime.settings import Settings
 from services.sql import SqlServices
 
 

@@ -13,7 +13,7 @@ from evacuation.messages import GuestState, HostAnswer, HostReport, ProbeRequest
 from evacuation.model import Frozen, PowerState
 from evacuation.names import as_id
 from evacuation.observing import Sight
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -57,7 +57,7 @@ class HostObserver:
         return rows, sight_of(rows, Answers(answers=(*told, *self._silent), why_no_more=self._why_no_more))
 
     async def _ask(self) -> Answers:
-        from services.temporal import connect
+        from services.runtime.temporal import connect
 
         try:
             client = await connect(self._settings)

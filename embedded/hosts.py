@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from embedded.processes import guest_processes
-from services.hypervisors.locks import LockHeldError, file_lock
 from services.hypervisors.process import ProcessHost
+from services.runtime.locks import LockHeldError, file_lock
 
 
 def boot_hosts(state_dir: Path, hosts: Iterable[str]) -> None:

@@ -11,8 +11,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from evacuation.errors import TemporalUnavailableError
 from evacuation.names import SEARCH_ATTRIBUTES
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 
 
 async def wait_until_ready(settings: Settings, *, timeout: float) -> None:

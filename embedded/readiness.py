@@ -19,9 +19,9 @@ from evacuation.names import CONTROL_QUEUE
 from evacuation.request import MOST_OF_AN_ERROR
 from evacuation.views import HostView, InstanceView
 from services.hypervisors.process import ProcessHost
-from services.settings import Settings
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect, namespace_id
 from services.sql import SqlServices, open_services
-from services.temporal import connect, namespace_id
 from workflows.probe_host import ProbeHost
 
 TIMEOUT = 115.0

@@ -8,10 +8,10 @@ from evacuation.invariants import Breach, Rows
 from evacuation.model import Frozen, HostState, TaskState
 from evacuation.names import delete_instance_id, evacuate_instance_id, return_host_id
 from evacuation.retries import Retrying
-from services.retrying import retrying
-from services.settings import Settings
-from services.temporal import connect
-from services.temporal_address import unavailable
+from services.runtime.retrying import retrying
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
+from services.runtime.temporal_address import unavailable
 
 AT_ONCE = 16
 """Workflows that are asked for at the same time."""

@@ -17,8 +17,8 @@ from embedded.temporal_server import PARTITIONS, binary, free_address
 from evacuation.errors import NotTheStackError, StateDirInUseError
 from evacuation.fleet import Fleet
 from evacuation.model import Frozen
-from services.fleet_file import read_fleet
-from services.settings import Settings
+from services.runtime.fleet_file import read_fleet
+from services.runtime.settings import Settings
 
 DEFAULT_FLEET = Path(__file__).with_name("default_fleet.yaml")
 STOP_TIMEOUT = 45.0

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from evacuation.model import Frozen
-from services.hypervisors.documents import write_durably
-from services.settings import Settings
+from services.runtime.durable_files import write_durably
+from services.runtime.settings import Settings
 
 
 class StackRecord(Frozen):

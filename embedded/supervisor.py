@@ -18,7 +18,7 @@ from embedded.temporal_server import command as temporal_command
 from embedded.temporal_server import environment as temporal_environment
 from evacuation.errors import EvacuateError, FenceFailedError
 from services.hypervisors.process import ProcessHost, ProcessRoot
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 POLL = 0.1
 CALM = 5.0

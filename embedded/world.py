@@ -14,7 +14,7 @@ from evacuation.model import Frozen, HostState, TaskState
 from evacuation.names import delete_instance_id, evacuate_instance_id, return_host_id
 from evacuation.observing import Observer
 from services.hypervisors.process import ProcessHost
-from services.settings import Settings
+from services.runtime.settings import Settings
 from services.sql import SqlServices
 
 LOOKS = 3
@@ -100,8 +100,8 @@ async def _ask(settings: Settings, workflows: Workflows) -> frozenset[str]:
     from temporalio.client import WorkflowExecutionStatus
     from temporalio.service import RPCError, RPCStatusCode
 
-    from services.temporal import connect
-    from services.temporal_address import unavailable
+    from services.runtime.temporal import connect
+    from services.runtime.temporal_address import unavailable
 
     client = await connect(settings)
     running: set[str] = set()

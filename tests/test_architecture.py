@@ -52,6 +52,15 @@ def test_services_import_nothing_that_uses_them():
         assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
 
 
+def test_store_imports_no_hypervisor():
+    """Nor do services, and what is said of definitions: they must be able to stand where no hypervisor is."""
+    for package in ("services/sql", "services/definitions"):
+        for path in modules(package):
+            for node in ast.walk(ast.parse(path.read_text())):
+                named = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+                assert not named.startswith(("services.hypervisors", "services.fencing")), path
+
+
 def test_nothing_imports_the_tests():
     for package in OWN - {"starter", "worker"}:
         for path in modules(package):

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from evacuation import names
 from evacuation.errors import StoreUnavailableError
 from evacuation.messages import AskHostsInput, HostAnswer, ProbeRequest
-from services.settings import Settings
+from services.runtime.settings import Settings
 from services.sql import SqlServices
 from services.sql.witnesses import Witnesses
 from workers.contact import until_back

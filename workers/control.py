@@ -21,12 +21,12 @@ from activities.power import PowerReader
 from activities.power_checks import PowerCheckActivities
 from activities.sightings import SightingActivities
 from evacuation import names
+from services.cloud.volume_services import volume_services
 from services.fencing import fencing_driver
-from services.settings import Settings
+from services.runtime.settings import Settings
+from services.runtime.temporal import namespace_id
 from services.sql import SqlServices, open_services
 from services.sql.witnesses import Witnesses
-from services.temporal import namespace_id
-from services.volumes import volume_services
 from workers.asking import keep_asking
 from workers.finding import SharedFinder
 from workers.onlookers import AskingAround

@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 
 from evacuation.errors import StoreUnavailableError
 from evacuation.messages import HostReport, ProbeRequest
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workers.asking import LONGEST as LONGEST_QUESTION
 from workers.asking import SLOWER, ask_page
 

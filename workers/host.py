@@ -29,8 +29,8 @@ from evacuation.errors import (
 from evacuation.messages import HostReport, ReturnHostInput
 from evacuation.ports import HostIdentity, Hypervisor, LedgerMemory, Looking
 from services.hypervisors.ledger import MARK, HostLedger
-from services.hypervisors.locks import LockHeldError, file_lock
-from services.settings import Settings
+from services.runtime.locks import LockHeldError, file_lock
+from services.runtime.settings import Settings
 from workers.contact import Doubt
 from workers.report import keep_reporting
 from workers.serving import connect_patiently, serving

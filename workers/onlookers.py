@@ -14,7 +14,7 @@ from temporalio.service import RPCError
 from activities.onlooking import Boots
 from evacuation import names
 from evacuation.messages import AskHostsInput, HostAnswers, ProbeRequest
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workflows.ask_hosts import AskHosts
 from workflows.engine.policies import PROBE
 

@@ -15,7 +15,7 @@ from evacuation.messages import DefinedGuest, HypervisorReport, ReportHostInput,
 from evacuation.ports import Hypervisor, Reporter
 from evacuation.remarks import is_saved
 from evacuation.texts import size
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workers.serving import forever
 from workflows.report_host import ReportHost
 

@@ -15,8 +15,8 @@ from temporalio.worker import Interceptor, PollerBehaviorSimpleMaximum, Worker
 from activities.failures import Boot, FailureInterceptor
 from evacuation.errors import TemporalUnavailableError
 from evacuation.model import build_values
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from workers.stuck import Running, end_when_stuck
 from workflows.engine.sandbox import RUNNER
 

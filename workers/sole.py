@@ -12,8 +12,8 @@ import structlog
 from evacuation.errors import HostAlreadyServedError, HypervisorUnavailableError
 from evacuation.ports import HostIdentity
 from services.hypervisors.lasting import LastingMemory
-from services.hypervisors.locks import LockHeldError, machine_lock
-from services.settings import Settings
+from services.runtime.locks import LockHeldError, machine_lock
+from services.runtime.settings import Settings
 from workers.stuck import EXIT_CODE
 
 log = structlog.stdlib.get_logger("worker")

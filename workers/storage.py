@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import structlog
 
 from evacuation.errors import EvacuateError, StateDirInUseError
-from services.hypervisors.locks import LockHeldError, file_lock
-from services.settings import Settings
+from services.cloud.nbd import Exports, StorageService, exports_of
+from services.runtime.locks import LockHeldError, file_lock
+from services.runtime.settings import Settings
 from services.sql import open_services
-from services.volumes.nbd import Exports, StorageService, exports_of
 
 POLL = 0.5
 LONGEST_PAUSE = 10.0

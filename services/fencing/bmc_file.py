@@ -13,7 +13,7 @@ from evacuation.errors import BmcFileError
 from evacuation.fleet_rules import Problem
 from evacuation.model import Frozen
 from evacuation.system_uuid import system_uuid
-from services.documents import Kind, read_document, read_private
+from services.runtime.documents import Kind, read_document, read_private
 
 BmcDriver = Literal["redfish", "ipmi"]
 Text = Annotated[str, Strict(), Field(min_length=1)]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from evacuation.errors import HypervisorUnavailableError
 from evacuation.model import Frozen
-from services.hypervisors.documents import read, told, write
-from services.hypervisors.locks import LockHeldError, file_lock
+from services.runtime.durable_files import read, told, write
+from services.runtime.locks import LockHeldError, file_lock
 
 MARK = "memory.json"
 """The file, where a host keeps what is its own."""

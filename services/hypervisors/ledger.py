@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from evacuation.ledger import LedgerMark
-from services.hypervisors.documents import read, write
+from services.runtime.durable_files import read, write
 
 MARK = "ledger.json"
 """The file, where a host keeps what is its own."""

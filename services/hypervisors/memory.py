@@ -13,9 +13,9 @@ from pathlib import Path
 from evacuation import messages as m
 from evacuation.errors import GuestBusyError, StaleEpochError
 from evacuation.model import Frozen
-from services.hypervisors.documents import read, told, write
 from services.hypervisors.lasting import LastingMemory
-from services.hypervisors.locks import LockHeldError, file_lock
+from services.runtime.durable_files import read, told, write
+from services.runtime.locks import LockHeldError, file_lock
 
 LOCK_WAIT = 15.0
 

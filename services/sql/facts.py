@@ -8,8 +8,7 @@ from evacuation.messages import InstanceSnapshot, OpenEvacuation
 from evacuation.model import Candidate, PlacementRequest, VmState
 from evacuation.ports import CheckFacts
 from evacuation.sizes import require_travels
-from services.hypervisors.libvirt.definition import parse_definition
-from services.hypervisors.libvirt.files import disk_files
+from services.definitions.libvirt.definition import disk_files, parse_definition
 from services.sql.block_devices import mappings_of
 from services.sql.choosing import choose
 from services.sql.evidence import current_evidence

@@ -10,8 +10,8 @@ from sqlmodel import Session, col, select
 from evacuation.capabilities import HostCapabilities
 from evacuation.errors import EvacuateError
 from evacuation.sizes import require_travels
-from services.hypervisors.libvirt.definition import Definition, parse_definition
-from services.hypervisors.libvirt.obstacles import Destination, Obstacle, duplicates, surely_not
+from services.definitions.libvirt.definition import Definition, parse_definition
+from services.definitions.libvirt.obstacles import Destination, Obstacle, duplicates, surely_not
 from services.sql.statements import execute
 from services.sql.tables import HostRow, InstanceRow
 

@@ -11,8 +11,8 @@ from evacuation.ports import CheckFacts
 from evacuation.remarks import notes_of_guest, notes_of_host
 from evacuation.request import check
 from evacuation.sizes import require_travels
-from services.hypervisors.libvirt.definition import parse_definition
-from services.hypervisors.libvirt.obstacles import why_not, why_nowhere
+from services.definitions.libvirt.definition import parse_definition
+from services.definitions.libvirt.obstacles import why_not, why_nowhere
 from services.sql.candidates import all_candidates
 from services.sql.choosing import request_of
 from services.sql.facts import facts_of

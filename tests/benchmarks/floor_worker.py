@@ -4,8 +4,8 @@ import asyncio
 import sys
 
 from evacuation.names import CONTROL_QUEUE, host_queue
-from services.logs import configure_logs
-from services.settings import Settings
+from services.runtime.logs import configure_logs
+from services.runtime.settings import Settings
 from tests.benchmarks.floor import Floor, FloorActivities
 from worker import until_stopped
 from workers.serving import connect_patiently, forever, serving

@@ -19,7 +19,7 @@ from cli.requests import new_request_id, request_evacuation
 from evacuation.messages import Done, EvacuationRequest
 from evacuation.names import CONTROL_QUEUE, REQUEST_ID_MEMO
 from evacuation.views import InstanceView
-from services.settings import Settings
+from services.runtime.settings import Settings
 from services.sql import SqlServices, migrate, open_services
 from tests.benchmarks.fleet import DESTINATIONS, SOURCE, fleet_of, power_off_evidence
 from tests.benchmarks.floor import Floor, FloorInput

@@ -15,8 +15,8 @@ from embedded.namespace import wait_until_ready
 from embedded.state import StateDir
 from embedded.temporal_server import command, environment, free_address
 from evacuation.model import Frozen
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from tests.benchmarks.measure import Measured, measure, median, percentile
 from tests.benchmarks.processes import Processes, processes
 from tests.benchmarks.sides import Baseline, Real, Side, settings_of

@@ -21,8 +21,8 @@ from embedded.namespace import wait_until_ready
 from embedded.temporal_server import DYNAMIC
 from evacuation.errors import CapacityNotYetError
 from evacuation.model import Frozen
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from tests.support.stack import temporal_server
 from tests.workflows.conftest import Run, serve
 from tests.workflows.fakes import FakeCloud

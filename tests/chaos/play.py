@@ -15,7 +15,7 @@ from embedded.state import StateDir, settings_for
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import Frozen
 from evacuation.views import InstanceView
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.chaos import gone, restored
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.plan import HASTY, PRELUDE, Cell, Key

@@ -15,7 +15,7 @@ from cli.app import run
 from embedded.namespace import wait_until_ready
 from embedded.stack import DEFAULT_FLEET
 from embedded.state import StateDir, settings_for
-from services.fleet_file import read_fleet
+from services.runtime.fleet_file import read_fleet
 from services.sql import migrate, open_services
 from tests.support.stack import Answer
 

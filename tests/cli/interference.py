@@ -13,7 +13,7 @@ from embedded.state import settings_for
 from evacuation.messages import EvacuateInstanceInput, EvacuationRequest
 from evacuation.names import CONTROL_QUEUE, REQUEST_ID_MEMO, evacuate_instance_id
 from evacuation.views import InstanceView
-from services.temporal import connect
+from services.runtime.temporal import connect
 from workflows.evacuate_instance import EvacuateInstance
 
 NAME = "web-01"

@@ -7,7 +7,7 @@ import pytest
 from embedded.state import StateDir, settings_for
 from evacuation.messages import Done, InPlaceInput
 from evacuation.names import CONTROL_QUEUE, evacuate_instance_id
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.cli.conftest import called
 from tests.cli.interference import NAME, begin, instance
 

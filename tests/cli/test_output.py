@@ -11,7 +11,7 @@ from cli.instances import COLUMNS as INSTANCE_COLUMNS
 from cli.output import print_table, say
 from embedded.stack import DEFAULT_FLEET
 from evacuation.invariants import Breach
-from services.fleet_file import read_fleet
+from services.runtime.fleet_file import read_fleet
 from services.sql import migrate, open_services
 
 UUID = "aaa1577d-9f73-4bb1-b908-2f5474fd4d44"

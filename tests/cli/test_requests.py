@@ -14,7 +14,7 @@ from embedded.state import StateDir, settings_for
 from evacuation.errors import EvacuationRunningError, SourceAnswersError, TemporalUnavailableError
 from evacuation.messages import Acceptance, EvacuateInstanceInput, EvacuationRequest
 from evacuation.names import evacuate_instance_id
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.cli.conftest import called
 from tests.cli.interference import NAME, asked, begin, connect_before, end, instance, nothing, serving, silence
 from tests.support.stack import Answer

@@ -10,7 +10,7 @@ import pytest
 
 from embedded.state import StateDir, settings_for
 from evacuation import silence
-from services import polls
+from services.runtime import polls
 from tests.cli.conftest import Command, called
 from tests.cli.test_preflight import bring_up
 from tests.cli.test_stack import stack_in

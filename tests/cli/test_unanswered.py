@@ -18,8 +18,8 @@ from embedded.state import StateDir, settings_for
 from evacuation import messages as m
 from evacuation.errors import TemporalUnavailableError
 from evacuation.names import evacuate_instance_id
+from services.runtime.temporal import connect
 from services.sql import open_services
-from services.temporal import connect
 from tests.cli.conftest import Command, called, unserved_at
 from tests.cli.interference import NAME, Happening, absence, begin, connect_before, instance, serving, silence
 from tests.cli.test_refusals import is_one_line

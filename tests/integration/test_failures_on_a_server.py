@@ -24,8 +24,8 @@ from evacuation.errors import BY_NAME
 from evacuation.messages import AttemptResult, EvacuationOutcome
 from evacuation.model import Rejection
 from evacuation.texts import FAILURE_LIMIT, is_cut
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from workflows.engine.failures import Failure, failure_of
 from workflows.evacuating.endings import as_error
 

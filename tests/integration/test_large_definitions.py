@@ -15,8 +15,8 @@ from evacuation import messages as m
 from evacuation.capabilities import HostCapabilities
 from evacuation.names import CONTROL_QUEUE
 from evacuation.sizes import DEFINITION_LIMIT, MARK_ROOM
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from tests.unit.test_report_news import NOW
 from tests.workflows.conftest import OPTIONS, serve
 from tests.workflows.fakes import FakeCloud

@@ -18,8 +18,8 @@ import psutil
 from cli.requests import new_request_id, request_evacuation
 from evacuation.messages import EvacuationRequest
 from evacuation.model import Frozen
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from tests.libvirt.conftest import missing
 from tests.libvirt.lab import guests
 from tests.libvirt.lab.lab import Lab, lab_of

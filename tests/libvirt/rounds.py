@@ -46,8 +46,9 @@ class Rounds:
         self._beside = Beside(stack, self._random) if beside else None
         self.moves: Counter[str] = Counter()
 
-    def play(self) -> str:
-        """How the evacuations ended. Raises AssertionError, TimeoutError: something is not as it must be."""
+    def play(self) -> None:
+        """Says what is done, and how the evacuations ended. Raises AssertionError, TimeoutError: something is not as
+        it must be."""
         source = self._random.choice(sorted({each.host or "" for each in self._stack.instances()}))
         loss, trouble = self._random.choice(LOSSES), self._random.choice(TROUBLES)
         act = self._random.choice(self._beside.names) if self._beside else "nothing"
@@ -62,6 +63,7 @@ class Rounds:
         time.sleep(self._random.uniform(0.5, LATEST))
         struck = self._make(trouble, source)
         outcomes = Counter(outcome(process) for process in asked)
+        print(f": {', '.join(f'{count} {name}' for name, count in outcomes.items())}", end="", flush=True)
         if struck is not None:
             self._evacuate_what_was_on(struck)
         self._bring_everything_back()
@@ -69,7 +71,6 @@ class Rounds:
             self._mend(self._beside)
         self._look()
         self.moves.update({loss: 1, trouble: 1} | outcomes)
-        return ", ".join(f"{count} {name}" for name, count in outcomes.items())
 
     def _act(self, act: str, source: str) -> None:
         assert self._beside is not None
@@ -77,17 +78,22 @@ class Rounds:
         self.moves[act] += 1
 
     def _mend(self, beside: Beside) -> None:
-        """Once everything has come to rest: what is not as the store has it is named first. Raises AssertionError."""
+        """Once everything has come to rest: what is not as the store has it is named first. A host that the store has
+        not yet heard of since its power came back is no rest, and looks like one. Raises AssertionError."""
         assert self._stack.power is not None
         self._stack.power.be_honest()
         until(self._is_at_rest, "every host is up and nothing is under way", within=PATIENCE)
-        wrong = self._misplaced()
-        if wrong:
-            said = self._stack.check()
-            unnamed = [name for name in wrong if name not in said]
-            assert not unnamed, f"check does not name {unnamed}: {said}; {self._places()}"
+        try:
+            until(lambda: not self._unnamed() and self._is_at_rest(), "check names what is wrong", within=PATIENCE)
+        except TimeoutError:
+            raise AssertionError(f"check does not name {self._unnamed()}: {self._places()}") from None
         if done := beside.mend():
             print(f"; mended: {', '.join(done)}", end="", flush=True)
+
+    def _unnamed(self) -> list[str]:
+        wrong = self._misplaced()
+        said = self._stack.check() if wrong else ""
+        return [name for name in wrong if name not in said]
 
     def _is_at_rest(self) -> bool:
         at_rest = all(each.task_state is None for each in self._stack.instances())
@@ -201,12 +207,13 @@ def main() -> int:
         return 2
     hosts, began = ("a", "b", "c"), time.monotonic()
     with lab_of(*hosts) as lab, power_of(lab) as power, ExitStack() as ending:
-        made = StorageStack(lab, power, "power") if options.volumes else LibvirtStack(lab, power)
+        made = StorageStack(lab, power, "1 of power") if options.volumes else LibvirtStack(lab, power)
         stack = ending.enter_context(running(made, placed(options.guests, hosts)))
         rounds = Rounds(stack, options.seed, beside=options.beside)
         for number in range(1, options.rounds + 1):
             print(f"{time.monotonic() - began:6.1f} s  round {number}: ", end="", flush=True)
-            print(f": {rounds.play()}", flush=True)
+            rounds.play()
+            print(flush=True)
         print(f"{options.rounds} rounds, no guest ran twice, no write lost: {dict(rounds.moves)}")
     return 0
 

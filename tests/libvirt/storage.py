@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from services.cloud.nbd import Layout
 from services.hypervisors.process.disk import Record
-from services.volumes.nbd import Layout
 from tests.libvirt.lab import guests
 from tests.libvirt.lab.fabric import NETWORK, STORAGE
 from tests.libvirt.lab.lab import Lab

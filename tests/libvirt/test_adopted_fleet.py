@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.hypervisors.libvirt.definition import parse_definition
+from services.definitions.libvirt.definition import parse_definition
 from services.sql import open_services
 from tests.libvirt.adopted import AdoptingStack, Foreign, adopting_stack
 from tests.libvirt.lab import guests

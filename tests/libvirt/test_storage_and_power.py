@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.hypervisors.libvirt.metadata import replace_mark
+from services.definitions.libvirt.metadata import replace_mark
 from services.hypervisors.process.disk import breaches, interleaved, runs
 from services.sql import open_services
 from tests.libvirt.lab import guests

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ASK = """
 import sys
 from evacuation.errors import EvacuateError
-from services.exits import error_line, exit_code
+from services.runtime.exits import error_line, exit_code
 from services.hypervisors.libvirt.connection import LibvirtConnection
 try:
     print(LibvirtConnection(sys.argv[1], "t", timeout=float(sys.argv[2])).run("version"))

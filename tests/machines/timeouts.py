@@ -6,8 +6,8 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import PayloadConverter
 from temporalio.exceptions import ApplicationError, TimeoutError, TimeoutType
 
-from services.small_failures import SmallFailures
-from services.temporal import DATA_CONVERTER
+from services.runtime.small_failures import SmallFailures
+from services.runtime.temporal import DATA_CONVERTER
 
 
 class Timeouts(SmallFailures):

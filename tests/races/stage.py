@@ -13,7 +13,7 @@ from embedded.state import StateDir, settings_for
 from evacuation.errors import Refusal
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.support.stack import PATIENCE, Stack
 
 STEPS = (

@@ -7,7 +7,7 @@ import pytest
 from cli.deletions import delete
 from embedded.state import settings_for
 from evacuation.views import InstanceView
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.races.stage import STEPS, evacuate_all, fleet, holding, instances_of, nothing_is_broken
 from tests.support.stack import Stack
 

@@ -12,7 +12,7 @@ from embedded.state import settings_for
 from evacuation.errors import EvacuationRunningError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.races.stage import evacuate, fleet, instances_of, nothing_is_broken
 from tests.support.stack import Stack
 

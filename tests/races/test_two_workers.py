@@ -15,7 +15,7 @@ from embedded.processes import stack_processes
 from embedded.state import settings_for
 from evacuation.names import evacuate_instance_id
 from evacuation.views import InstanceView
-from services.temporal import DATA_CONVERTER, connect
+from services.runtime.temporal import DATA_CONVERTER, connect
 from tests.races.stage import STEPS, evacuate_all, fleet, holding, instances_of, nothing_is_broken
 from tests.support.stack import Stack
 from workflows.all import ALL

@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
-from services.temporal import DATA_CONVERTER
+from services.runtime.temporal import DATA_CONVERTER
 from workflows.all import ALL
 from workflows.engine.sandbox import RUNNER
 

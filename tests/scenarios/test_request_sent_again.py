@@ -10,7 +10,7 @@ from cli.requests import Accepted, new_request_id, request_evacuation
 from embedded.state import settings_for
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.scenarios.scenario import HERE
 
 SLOW = {"activity": "set_up_network", "at": "before", "do": "delay 2s", "times": 1}

@@ -15,7 +15,7 @@ from evacuation.messages import EvacuationOutcome
 from evacuation.model import HostState
 from evacuation.views import HostView, InstanceView
 from services.hypervisors.process import ProcessHost
-from services.settings import Settings
+from services.runtime.settings import Settings
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.verify import how_it_ended
 from tests.soak.chance import Ask, Death, ask, deaths

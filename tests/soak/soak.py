@@ -10,7 +10,7 @@ from typing import Any
 from embedded.state import settings_for
 from evacuation.invariants import World
 from evacuation.model import Frozen
-from services.temporal import connect
+from services.runtime.temporal import connect
 from tests.chaos.servers import Postgres
 from tests.chaos.verify import invariants, not_up
 from tests.soak.leftovers import Longest, histories, longest, rows_left, table_sizes, unbounded

@@ -28,8 +28,8 @@ from embedded.temporal_server import command, free_address
 from embedded.world import gather
 from evacuation.invariants import World
 from evacuation.names import evacuate_instance_id
+from services.runtime.temporal import connect
 from services.sql import SqlServices, open_services
-from services.temporal import connect
 from workflows.evacuate_instance import EvacuateInstance
 
 SCALE = "0.25"

@@ -12,7 +12,7 @@ from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
 
 from evacuation.names import SEARCH_ATTRIBUTES
-from services.temporal import DATA_CONVERTER
+from services.runtime.temporal import DATA_CONVERTER
 
 
 def binary(name: str) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from evacuation.errors import MalformedDefinitionError
-from services.hypervisors.libvirt.definition import Definition, parse_definition
+from services.definitions.libvirt.definition import Definition, parse_definition
 
 DOMAINS = Path(__file__).parent / "domains"
 

@@ -6,9 +6,9 @@ import pytest
 
 from evacuation.errors import FenceFailedError, HypervisorUnavailableError
 from services.fencing import ProcessFencing
-from services.hypervisors.documents import read, remove_durably, write
 from services.hypervisors.memory import GuestFiles, GuestMemory, Tombstone
 from services.hypervisors.process import ProcessHost
+from services.runtime.durable_files import read, remove_durably, write
 
 
 def test_document_is_read_as_it_was_written_and_is_none_where_there_is_none(tmp_path: Path):

@@ -11,7 +11,7 @@ import pytest
 from evacuation import messages as m
 from evacuation.errors import StoreUnavailableError
 from evacuation.model import PowerState
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workers import finding
 from workers.finding import ALL, LONGEST, SharedFinder
 

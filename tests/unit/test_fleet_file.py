@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from evacuation.errors import FleetError
 from evacuation.fleet import Fleet, FleetHost
 from evacuation.model import GroupPolicy, RootDisk, TaskState, VmState
-from services.fleet_file import read_fleet, write_fleet
+from services.runtime.fleet_file import read_fleet, write_fleet
 
 GOOD = """\
 hosts:

@@ -8,9 +8,9 @@ import pytest
 
 from evacuation.errors import HypervisorUnavailableError, StaleEpochError
 from services.hypervisors.lasting import MARK, LastingMemory
-from services.hypervisors.locks import LockHeldError, machine_lock
 from services.hypervisors.memory import GuestFiles, GuestMemory
 from services.hypervisors.process.layout import ProcessRoot
+from services.runtime.locks import LockHeldError, machine_lock
 
 WEB = "11111111-1111-4111-8111-111111111111"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from evacuation.errors import VolumeImageGoneError
+from services.cloud.nbd import Exports
+from services.cloud.nbd.layout import Layout, make_images
 from services.sql.exports import WantedExport
-from services.volumes.nbd import Exports
-from services.volumes.nbd.layout import Layout, make_images
 
 
 class Store:

@@ -1,7 +1,7 @@
 import pytest
 
 from evacuation.capabilities import HostCapabilities, SeenDomain, SharedDirectory
-from services.hypervisors.libvirt.obstacles import Destination, why_not
+from services.definitions.libvirt.obstacles import Destination, why_not
 from tests.unit.test_definition import definition
 
 SHARED = SharedDirectory(path="/srv/vms", marker="m-1")

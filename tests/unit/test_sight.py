@@ -10,7 +10,7 @@ from evacuation.capabilities import SeenDomain, SharedDirectory
 from evacuation.invariants import World, find_breaches
 from evacuation.ledger import LedgerMark, Witness
 from evacuation.model import PowerState
-from services.settings import Settings
+from services.runtime.settings import Settings
 from tests.unit.worlds import host, instance, residence, world
 
 NAS = (SharedDirectory(path="/nas", marker="the nas"),)

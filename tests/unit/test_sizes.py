@@ -6,7 +6,7 @@ from evacuation import messages as m
 from evacuation.errors import MalformedDefinitionError
 from evacuation.model import Flavor, PowerState, RootDisk
 from evacuation.sizes import DEFINITION_LIMIT, MARK_ROOM, require_small, require_travels
-from services.temporal import DATA_CONVERTER
+from services.runtime.temporal import DATA_CONVERTER
 
 SERVER_LIMIT = 2 * 1024 * 1024
 """Bytes of a payload that Temporal refuses."""

@@ -11,7 +11,7 @@ import pytest
 from evacuation.errors import HostAlreadyServedError
 from evacuation.ports import HostIdentity
 from services.hypervisors.lasting import LastingMemory
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workers.sole import only_worker_there
 from workers.stuck import EXIT_CODE
 
@@ -20,7 +20,7 @@ import asyncio, shutil, sys
 from pathlib import Path
 from evacuation.ports import HostIdentity
 from services.hypervisors.lasting import LastingMemory
-from services.settings import Settings
+from services.runtime.settings import Settings
 from workers.sole import only_worker_there
 
 async def serve(folder):

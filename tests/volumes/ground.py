@@ -9,8 +9,8 @@ from evacuation import messages as m
 from evacuation.fencing import FencingPolicy
 from evacuation.fleet import Fleet
 from evacuation.ports import Attachment
+from services.cloud.nbd import Exports, Layout, NbdHosts, NbdStorageFence, NbdVolumes, StorageService
 from services.sql import migrate, open_services
-from services.volumes.nbd import Exports, Layout, NbdHosts, NbdStorageFence, NbdVolumes, StorageService
 from tests.integration.sql.world import HOSTS, Evacuation, World, host, instance
 from tests.volumes.client import Client, first_byte
 

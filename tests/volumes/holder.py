@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from services.volumes.nbd.daemon import daemon
-from services.volumes.nbd.layout import Layout
+from services.cloud.nbd.daemon import daemon
+from services.cloud.nbd.layout import Layout
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from evacuation.errors import MalformedRequestError, StorageNotRevokedError, VolumeImageGoneError, VolumeServiceError
-from services.volumes.nbd import StorageService, health, service
-from services.volumes.nbd.layout import Layout, make_images
+from services.cloud.nbd import StorageService, health, service
+from services.cloud.nbd.layout import Layout, make_images
 from tests.volumes.ground import Ground
 from tests.volumes.test_exports import attached, exported
 
@@ -120,11 +120,11 @@ def test_directory_that_is_too_deep_for_a_socket_is_refused(tmp_path: Path) -> N
 POINTS = [
     "services.sql.exports.SqlExports.release",
     "services.sql.exports.SqlExports.record_detached",
-    "services.volumes.nbd.daemon.Daemon.close_exports",
-    "services.volumes.nbd.daemon.Daemon.close_node",
-    "services.volumes.nbd.daemon.Daemon.open_export",
-    "services.volumes.nbd.daemon.Daemon._open_node",
-    "services.volumes.nbd.exports.Exports.apply",
+    "services.cloud.nbd.daemon.Daemon.close_exports",
+    "services.cloud.nbd.daemon.Daemon.close_node",
+    "services.cloud.nbd.daemon.Daemon.open_export",
+    "services.cloud.nbd.daemon.Daemon._open_node",
+    "services.cloud.nbd.exports.Exports.apply",
     "services.sql.volumes.SqlVolumes.delete",
     "services.sql.volumes.SqlVolumes.complete",
     "services.sql.volumes.SqlVolumes.reserve",
@@ -150,8 +150,8 @@ def test_move_of_a_volume_goes_on_from_wherever_it_was_killed(volumes: Ground, p
     "point",
     [
         "services.sql.exports.SqlExports.take_away",
-        "services.volumes.nbd.daemon.Daemon.close_exports",
-        "services.volumes.nbd.exports.Exports.apply",
+        "services.cloud.nbd.daemon.Daemon.close_exports",
+        "services.cloud.nbd.exports.Exports.apply",
         "services.sql.exports.SqlExports.record_revoked",
     ],
     ids=lambda point: ".".join(point.split(".")[-2:]),
@@ -170,7 +170,7 @@ def test_service_makes_good_what_nobody_comes_back_to(
     old = volumes.attachment("root-1").id
     if work == "move":
         volumes.ready()
-    dies(volumes, work, "services.volumes.nbd.exports.Exports.apply", "before")
+    dies(volumes, work, "services.cloud.nbd.exports.Exports.apply", "before")
     monkeypatch.setattr(service, "EVERY", 0.0)
     assert volumes.service.look()
     assert (old in exported(volumes)) == any(

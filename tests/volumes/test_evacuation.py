@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from evacuation import messages as m
+from services.cloud.nbd import Layout
 from services.sql import open_services
-from services.volumes.nbd import Layout
 from tests.benchmarks.processes import Processes, processes
 from tests.support.stack import Stack, temporal_server
 from tests.volumes.client import Client, first_byte, names

@@ -4,10 +4,10 @@ import pytest
 
 from evacuation import messages as m
 from evacuation.errors import DiskLockedError, StorageNotRevokedError
-from services.settings import Settings
+from services.cloud.nbd.daemon import daemon
+from services.cloud.volume_services import volume_services
+from services.runtime.settings import Settings
 from services.sql import open_services
-from services.volumes import volume_services
-from services.volumes.nbd.daemon import daemon
 from tests.volumes.client import names
 from tests.volumes.ground import Ground
 

@@ -13,10 +13,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from evacuation.errors import StorageNotRevokedError, VolumeServiceError
-from services.hypervisors.locks import file_lock
-from services.volumes.nbd import health, service
-from services.volumes.nbd.change_lock import change_lock, holder_of
-from services.volumes.nbd.health import Silence, gives_a_sign
+from services.cloud.nbd import health, service
+from services.cloud.nbd.change_lock import change_lock, holder_of
+from services.cloud.nbd.health import Silence, gives_a_sign
+from services.runtime.locks import file_lock
 from tests.volumes.ground import Ground, free_address
 from tests.volumes.holder import frozen_holder
 from tests.volumes.test_daemon import kill, pid_of
@@ -32,7 +32,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "HUNG", 0.0)
     monkeypatch.setattr(service, "EVERY", 0.0)
     monkeypatch.setattr(health, "PATIENCE", 0.3)
-    monkeypatch.setattr("services.volumes.nbd.daemon.LOCK_WAIT", 0.1)
+    monkeypatch.setattr("services.cloud.nbd.daemon.LOCK_WAIT", 0.1)
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def test_full_disk_keeps_nobody_from_taking_the_lock(tmp_path: Path, monkeypatch
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("services.volumes.nbd.change_lock.os.pwrite", full)
+    monkeypatch.setattr("services.cloud.nbd.change_lock.os.pwrite", full)
     with change_lock(tmp_path / "lock", wait=0):
         assert holder_of(tmp_path / "lock") is None
 
@@ -157,6 +157,6 @@ def test_lock_is_refused_to_who_waited_for_one_that_was_replaced(
 ) -> None:
     lock = tmp_path / "lock"
     lock.touch()
-    monkeypatch.setattr("services.volumes.nbd.change_lock.os.fstat", lambda fd: tmp_path.stat())
+    monkeypatch.setattr("services.cloud.nbd.change_lock.os.fstat", lambda fd: tmp_path.stat())
     with pytest.raises(VolumeServiceError, match="replaced meanwhile"), change_lock(lock, wait=0):
         pass

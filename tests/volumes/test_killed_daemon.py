@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evacuation.errors import StorageNotRevokedError, VolumeServiceError
-from services.volumes.nbd.qmp import Qmp
+from services.cloud.nbd.qmp import Qmp
 from tests.volumes.ground import Ground
 from tests.volumes.test_exports import exported
 

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
+from services.cloud.nbd import Exports, Layout, StorageService, service
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.sql.exports import WantedExport
-from services.volumes.nbd import Exports, Layout, StorageService, service
 from tests.volumes.ground import Ground, free_address
 from tests.volumes.test_daemon import kill
 from workers import storage

@@ -10,8 +10,8 @@ from typing import Any
 
 from evacuation import messages as m
 from evacuation.fencing import FencingPolicy
+from services.cloud.nbd import Exports, Layout, NbdStorageFence, NbdVolumes
 from services.sql import SqlServices, open_services
-from services.volumes.nbd import Exports, Layout, NbdStorageFence, NbdVolumes
 from tests.integration.sql.world import Evacuation
 
 

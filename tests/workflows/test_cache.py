@@ -8,7 +8,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from evacuation import messages as m
 from evacuation.names import CONTROL_QUEUE, evacuate_instance_id
-from services.settings import Settings
+from services.runtime.settings import Settings
 from tests.workflows.fakes import FakeCloud, Hang
 from workers.serving import serving
 from workflows.all import ALL

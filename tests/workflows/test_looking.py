@@ -12,7 +12,7 @@ from temporalio.worker import Worker
 from embedded.host_observer import ask_all
 from evacuation import messages as m
 from evacuation.names import CONTROL_QUEUE, probe_queue
-from services.settings import Settings
+from services.runtime.settings import Settings
 from tests.workflows.conftest import OPTIONS
 from tests.workflows.fakes import hang
 from workflows.ask_hosts import AskHosts

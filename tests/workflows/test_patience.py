@@ -13,8 +13,8 @@ from temporalio.testing import WorkflowEnvironment
 from embedded.namespace import wait_until_ready
 from evacuation import messages as m
 from evacuation.errors import DestinationBusyError, GuestBusyError, InstanceDeletedError, SourceReturnedError
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from tests.workflows.conftest import Run, serve
 from tests.workflows.fakes import FakeCloud, Silence
 from tests.workflows.test_endings import UNDO

@@ -16,8 +16,8 @@ from temporalio.testing import WorkflowEnvironment
 from embedded.namespace import prepare_namespace
 from evacuation import messages as m
 from evacuation.errors import FenceDeclinedError, GuestBusyError, SpawnFailedError
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from tests.support.stack import temporal_server
 from tests.workflows.conftest import Run, serve
 from tests.workflows.fakes import INSTANCE, NOW, FakeCloud

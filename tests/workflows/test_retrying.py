@@ -14,9 +14,9 @@ from cli.watching import Failing
 from embedded.namespace import wait_until_ready
 from evacuation.errors import AttachmentLostError, CapacityNotYetError, SpawnFailedError, VolumeServiceError
 from evacuation.retries import TOLD_AFTER, Retrying
-from services.retrying import retrying
-from services.settings import Settings
-from services.temporal import connect
+from services.runtime.retrying import retrying
+from services.runtime.settings import Settings
+from services.runtime.temporal import connect
 from tests.benchmarks.waits import Server
 from tests.workflows.conftest import Run, serve
 from tests.workflows.fakes import FakeCloud

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from services.settings import Settings
+from services.runtime.settings import Settings
 from tests.benchmarks.waits import SETTING, embedded_time_shift, rounds_of, server
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -8,10 +8,10 @@ from evacuation.adoption import AdoptedHost, AdoptedInstance, AdoptedPort, not_a
 from evacuation.capabilities import SharedDirectory
 from evacuation.errors import MalformedDefinitionError, NotAdoptableError
 from evacuation.model import Flavor, PowerState, RootDisk, VmState
+from services.definitions.libvirt.definition import Definition, parse_definition
+from services.definitions.libvirt.obstacles import local_disks
 from services.hypervisors.libvirt.api import CRASHED, IO_ERROR, MIGRATING, state_word
 from services.hypervisors.libvirt.capabilities import capabilities_of
-from services.hypervisors.libvirt.definition import Definition, parse_definition
-from services.hypervisors.libvirt.obstacles import local_disks
 from services.hypervisors.libvirt.survey import Survey, SurveyedDomain, stored_of
 
 

@@ -10,11 +10,11 @@ from evacuation.epochs import UNMARKED
 from evacuation.errors import HypervisorUnavailableError
 from evacuation.model import Frozen
 from evacuation.texts import shorten
-from services.hypervisors.documents import read, write
+from services.definitions.libvirt.metadata import epoch_in
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.metadata import epoch_in
 from services.hypervisors.libvirt.survey import Survey, SurveyedDomain
+from services.runtime.durable_files import read, write
 
 KEPT, MOST, LONGEST = timedelta(days=7), 200, 200
 """How long what was found is told of, of how many guests, and bytes of why one cannot be put off."""

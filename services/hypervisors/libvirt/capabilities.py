@@ -5,10 +5,10 @@ from xml.etree import ElementTree
 from evacuation.capabilities import HostCapabilities, SeenDomain
 from evacuation.epochs import UNMARKED
 from evacuation.errors import MalformedDefinitionError
+from services.definitions.libvirt.definition import Disk, parse_definition
+from services.definitions.libvirt.metadata import epoch_in
 from services.hypervisors.libvirt.api import state_word
-from services.hypervisors.libvirt.definition import Disk, parse_definition
 from services.hypervisors.libvirt.live_sources import named_instead
-from services.hypervisors.libvirt.metadata import epoch_in
 from services.hypervisors.libvirt.survey import LiveDomain, Survey, SurveyedDomain
 
 

@@ -10,11 +10,11 @@ from xml.etree.ElementTree import Element, SubElement
 
 from evacuation.errors import DestinationUnableError, MalformedDefinitionError
 from evacuation.messages import GuestSpec
+from services.definitions.libvirt.metadata import replace_mark
+from services.definitions.libvirt.trees import tree_of
 from services.hypervisors.libvirt.devices import place_disks, place_nics
-from services.hypervisors.libvirt.metadata import replace_mark
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.plain import plain_definition
-from services.hypervisors.libvirt.trees import tree_of
 
 EMULATED_CPU = "maximum"
 OF_THE_PROCESSOR = ("host-passthrough", "host-model")

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from evacuation.epochs import UNMARKED
+from services.definitions.libvirt.metadata import epoch_in, mark_text
+from services.definitions.libvirt.names import NAMESPACE, PREFIX
 from services.hypervisors.libvirt.api import CRASHED, IO_ERROR, STARTING, State, state_word
 from services.hypervisors.libvirt.calls import no_beat
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.metadata import epoch_in, mark_text
-from services.hypervisors.libvirt.names import NAMESPACE, PREFIX
 
 
 @dataclass(frozen=True)

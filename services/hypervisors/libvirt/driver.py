@@ -9,14 +9,13 @@ from evacuation.epochs import FIRST_EPOCH, UNMARKED
 from evacuation.errors import DestinationUnableError, SignalPatternError, SpawnFailedError
 from evacuation.model import PowerState, RootDisk
 from evacuation.ports import HostIdentity
+from services.definitions.libvirt.definition import disk_files, parse_definition
 from services.hypervisors.libvirt.ability import Ability, own_address
 from services.hypervisors.libvirt.api import MIGRATING, LibvirtError
 from services.hypervisors.libvirt.calls import no_beat
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.definition import parse_definition
 from services.hypervisors.libvirt.domains import Domains, Seen
 from services.hypervisors.libvirt.failures import unavailable
-from services.hypervisors.libvirt.files import disk_files
 from services.hypervisors.libvirt.guests import LibvirtGuests
 from services.hypervisors.libvirt.identity import Identity
 from services.hypervisors.libvirt.live_disks import has_volumes

@@ -5,30 +5,11 @@ Source: QEMU's qcow2 format (docs/interop/qcow2.txt): a header that names the fi
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from xml.etree.ElementTree import Element
-
-from services.hypervisors.libvirt.definition import Disk, disks_of
 
 MAGIC = b"QFI\xfb"
 _BASE = struct.Struct(">QI")
 """Where in the image the name of its base is, and how long it is."""
 DEEPEST = 32
-
-
-def disk_files(disks: Iterable[Disk]) -> tuple[str, ...]:
-    """What must be there for the guest to start. A medium in a drive is not written to, and may be ejected."""
-    return tuple(
-        disk.path
-        for disk in disks
-        if disk.path is not None
-        and disk.type in ("file", "block")
-        and disk.device in ("disk", "lun")
-        and not disk.optional
-    )
-
-
-def files_in(domain: Element) -> tuple[str, ...]:
-    return disk_files(disks_of(domain))
 
 
 def why_unusable(paths: Iterable[str]) -> str | None:

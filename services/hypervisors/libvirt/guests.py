@@ -11,7 +11,7 @@ import structlog
 from evacuation import messages as m
 from evacuation.errors import HypervisorUnavailableError, SpawnFailedError
 from evacuation.model import PowerState
-from services.hypervisors.documents import read, remove_durably, write
+from services.definitions.libvirt.definition import disk_files, disks_of
 from services.hypervisors.libvirt.ability import Ability
 from services.hypervisors.libvirt.announce import announce
 from services.hypervisors.libvirt.api import ASLEEP, IO_ERROR, MIGRATING, LibvirtError
@@ -19,11 +19,11 @@ from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
 from services.hypervisors.libvirt.failures import spawn_failure
-from services.hypervisors.libvirt.files import files_in
 from services.hypervisors.libvirt.lost import LostGuests
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited_signal
 from services.hypervisors.memory import GuestFiles
+from services.runtime.durable_files import read, remove_durably, write
 
 Beat = Callable[[str], None]
 log = structlog.stdlib.get_logger("hypervisor")
@@ -56,7 +56,7 @@ class LibvirtGuests:
         SpawnFailedError, SignalPatternError, HypervisorUnavailableError, HypervisorUnableError."""
         old = self._domains.definition(guest.instance_id) if before else None
         domain = domain_for(guest, self._options, local=old)
-        self._ability.require_files(guest.name, files_in(domain))
+        self._ability.require_files(guest.name, disk_files(disks_of(domain)))
         awaited = awaited_signal(domain, guest, self._options)
         self._signals.require_sound(awaited, beat)
         try:

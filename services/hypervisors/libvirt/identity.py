@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 from evacuation.errors import EvacuateError, HypervisorUnableError, HypervisorUnavailableError
 from evacuation.model import Frozen
 from evacuation.ports import HostIdentity
-from services.hypervisors.documents import read, write, write_first
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.machine import boot_id, machine_id
+from services.runtime.durable_files import read, write, write_first
 
 
 class KnownHypervisor(Frozen):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from evacuation import messages as m
-from services.hypervisors.libvirt.trees import number_in, tree_of
+from services.definitions.libvirt.trees import number_in, tree_of
 
 NBD_PORT = 10809
 

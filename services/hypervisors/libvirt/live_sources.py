@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from evacuation.errors import MalformedDefinitionError
-from services.hypervisors.libvirt.definition import disk_of
-from services.hypervisors.libvirt.trees import tree_of
+from services.definitions.libvirt.definition import disk_of
+from services.definitions.libvirt.trees import tree_of
 
 WRITTEN = ("disk", "lun")
 OF_THIS_RUN = ("backingStore", "mirror")

@@ -15,13 +15,13 @@ from evacuation.errors import (
     HypervisorUnavailableError,
     SpawnFailedError,
 )
-from services.hypervisors.documents import read
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains, Seen
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.processes import Processes, Qemu
 from services.hypervisors.libvirt.signals import AwaitedSignal
 from services.hypervisors.memory import GuestFiles, GuestMemory
+from services.runtime.durable_files import read
 
 Result = TypeVar("Result")
 END_TIMEOUT = 5.0

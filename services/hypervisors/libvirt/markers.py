@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evacuation.capabilities import SharedDirectory
 from evacuation.errors import HypervisorUnavailableError
-from services.hypervisors.documents import write_first
+from services.runtime.durable_files import write_first
 
 MARKER = ".evacuate-shared"
 LONGEST = 200

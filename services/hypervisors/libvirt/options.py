@@ -8,7 +8,7 @@ from typing import Literal
 from evacuation.errors import HypervisorUnableError, HypervisorUnavailableError, SignalPatternError
 from evacuation.messages import GuestSignal
 from services.hypervisors.libvirt.patterns import PATTERN_REMEDY, require_sound
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 STATE_DIR = Path("/var/lib/evacuate")
 

@@ -17,8 +17,8 @@ from xml.etree.ElementTree import Element, SubElement
 from evacuation.errors import DestinationUnableError
 from evacuation.messages import GuestSignal, GuestSpec
 from evacuation.model import Frozen
+from services.definitions.libvirt.metadata import signal_of
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.metadata import signal_of
 from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.libvirt.patterns import Matcher, require_sound
 

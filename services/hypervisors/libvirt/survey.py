@@ -7,12 +7,12 @@ from evacuation.errors import HypervisorUnavailableError, MalformedDefinitionErr
 from evacuation.messages import StoredDefinition
 from evacuation.model import Frozen
 from evacuation.sizes import MARK_ROOM, require_small
+from services.definitions.libvirt.definition import Definition, parse_definition
+from services.definitions.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.definition import Definition, parse_definition
 from services.hypervisors.libvirt.failures import unavailable
 from services.hypervisors.libvirt.live_sources import as_it_runs
-from services.hypervisors.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.patterns import require_sound
 
 

@@ -21,10 +21,10 @@ from evacuation.errors import HostNotFoundError
 from evacuation.messages import GuestSpec
 from evacuation.model import Frozen
 from evacuation.names import is_name
-from services.hypervisors.documents import read, sync_directory, write_first
 from services.hypervisors.ledger import MARK
 from services.hypervisors.memory import GuestFiles
 from services.hypervisors.process.making import make_disk
+from services.runtime.durable_files import read, sync_directory, write_first
 
 
 class Power(Frozen):

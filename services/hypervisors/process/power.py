@@ -8,11 +8,11 @@ from pathlib import Path
 import psutil
 
 from evacuation.errors import CutOverError, FenceFailedError, HostNotFoundError, HostOffError
-from services.hypervisors.documents import read, write
-from services.hypervisors.locks import LockHeldError, file_lock
 from services.hypervisors.machine import boot_id
 from services.hypervisors.process.layout import Power, ProcessRoot
 from services.hypervisors.process.table import guests_of, includes_caller, kill_until_gone, processes_of
+from services.runtime.durable_files import read, write
+from services.runtime.locks import LockHeldError, file_lock
 
 
 def _nothing() -> None:

@@ -4,9 +4,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from evacuation import messages as m
-from services.hypervisors.documents import read, remove_durably, write
 from services.hypervisors.memory import GuestMemory
 from services.hypervisors.process.layout import Definition, HostLayout
+from services.runtime.durable_files import read, remove_durably, write
 
 
 class GuestRecords(GuestMemory):

@@ -14,10 +14,10 @@ import pytest
 
 from evacuation.errors import CutOverError, DestinationUnableError, FenceFailedError, HostOffError
 from services.fencing import OperatorFencing, ProcessFencing, fencing_driver
-from services.hypervisors.documents import write
-from services.hypervisors.locks import LockHeldError, file_lock
 from services.hypervisors.process import ProcessHost
 from services.hypervisors.process.table import processes_of
+from services.runtime.durable_files import write
+from services.runtime.locks import LockHeldError, file_lock
 from tests.integration.hypervisors.worlds import ProcessWorld, eventually, process_world, spawn, spec
 
 WORKER = """

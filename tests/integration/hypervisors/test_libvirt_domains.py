@@ -18,12 +18,12 @@ from evacuation.errors import (
     SpawnFailedError,
 )
 from evacuation.model import PowerState, RootDisk
+from services.definitions.libvirt.metadata import epoch_of
+from services.definitions.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.domains import Domains
 from services.hypervisors.libvirt.driver import LibvirtHypervisor
 from services.hypervisors.libvirt.look import LibvirtLook
-from services.hypervisors.libvirt.metadata import epoch_of
-from services.hypervisors.libvirt.names import NAMESPACE
 from tests.integration.hypervisors.worlds import INSTANCE, OTHER, LibvirtWorld, call, eventually, spawn, spec
 
 BOTH = (INSTANCE, OTHER)

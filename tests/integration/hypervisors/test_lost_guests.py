@@ -17,11 +17,11 @@ from evacuation.errors import (
     SpawnFailedError,
 )
 from evacuation.model import PowerState, RootDisk
-from services.hypervisors.documents import write
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.driver import LibvirtHypervisor
 from services.hypervisors.libvirt.look import LibvirtLook
 from services.hypervisors.libvirt.signals import AwaitedSignal
+from services.runtime.durable_files import write
 from tests.integration.hypervisors.worlds import LibvirtWorld, eventually, spawn, spec
 from tests.support.qemus import IGNORES, Qemus, qemus
 

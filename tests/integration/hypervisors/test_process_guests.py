@@ -14,9 +14,9 @@ import pytest
 from evacuation import messages as m
 from evacuation.errors import DestinationUnableError, HostOffError, NobodyWaitsError, SpawnFailedError
 from evacuation.model import RootDisk
-from services.hypervisors.documents import remove_durably, write
 from services.hypervisors.process import ProcessHost, ProcessHypervisor, launch
 from services.hypervisors.process.disk import breaches, runs
+from services.runtime.durable_files import remove_durably, write
 from tests.integration.hypervisors import drive
 from tests.integration.hypervisors.worlds import INSTANCE, ProcessWorld, call, eventually, spawn, spec
 

@@ -8,12 +8,12 @@ import pytest
 
 from evacuation.errors import DestinationUnableError, SpawnFailedError
 from evacuation.model import PowerState
+from services.definitions.libvirt.metadata import mark_text
+from services.definitions.libvirt.names import NAMESPACE, PREFIX
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
 from services.hypervisors.libvirt.driver import LibvirtHypervisor
 from services.hypervisors.libvirt.helper import Operations
-from services.hypervisors.libvirt.metadata import mark_text
-from services.hypervisors.libvirt.names import NAMESPACE, PREFIX
 from tests.integration.hypervisors.worlds import INSTANCE, LibvirtWorld, call, spawn, spec
 
 RUNNING, SHUT_DOWN = PowerState.RUNNING, PowerState.SHUTDOWN

@@ -10,7 +10,7 @@ import pytest
 from embedded.world import check, gather
 from evacuation.ledger import LedgerMark, Witness
 from services.hypervisors.ledger import HostLedger
-from services.settings import Settings
+from services.runtime.settings import Settings
 from services.sql import SqlServices, migrate, open_services
 from tests.integration.hypervisors.worlds import ProcessWorld, spawn, spec
 from tests.integration.sql.world import World

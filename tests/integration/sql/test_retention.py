@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select, update
 from evacuation.errors import StaleAttemptError
 from evacuation.invariants import World as Picture
 from evacuation.invariants import find_breaches
-from services.settings import Settings
+from services.runtime.settings import Settings
 from services.sql import SqlServices, retention
 from services.sql.database import RETENTION
 from services.sql.tables import ActionEventRow, ActionRow, EvacuationRow

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from services.hypervisors.libvirt.names import NAMESPACE
+from services.definitions.libvirt.names import NAMESPACE
 from services.hypervisors.process.disk import Record
 from services.hypervisors.process.disk import records as parse
 from tests.libvirt.lab.guest_image import GuestImage

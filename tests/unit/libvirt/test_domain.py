@@ -7,12 +7,12 @@ import pytest
 
 from evacuation.errors import DestinationUnableError
 from evacuation.model import RootDisk
+from services.definitions.libvirt.metadata import epoch_in, epoch_of, mark_text
+from services.definitions.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.domain import domain_for, text_of
-from services.hypervisors.libvirt.metadata import epoch_in, epoch_of, mark_text
-from services.hypervisors.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.options import options_of
 from services.hypervisors.libvirt.signals import awaited_signal
-from services.settings import Settings
+from services.runtime.settings import Settings
 from tests.unit.libvirt.world import INSTANCE, MAC, STORED, disk, guest, nic, options
 
 

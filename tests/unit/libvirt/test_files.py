@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.hypervisors.libvirt.definition import Disk
-from services.hypervisors.libvirt.files import MAGIC, disk_files, why_unusable
+from services.definitions.libvirt.definition import Disk, disk_files
+from services.hypervisors.libvirt.files import MAGIC, why_unusable
 
 
 def qcow2(path: Path, base: str = "") -> Path:

@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from services.definitions.libvirt.names import MARK, NAMESPACE
 from services.hypervisors.libvirt.hold import is_held
-from services.hypervisors.libvirt.names import MARK, NAMESPACE
 
 SYSTEMD = Path(__file__).resolve().parents[3] / "deploy" / "systemd"
 PROGRAM, UNIT = SYSTEMD / "evacuate-hold", SYSTEMD / "evacuate-hold.service"

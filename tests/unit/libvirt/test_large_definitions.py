@@ -13,13 +13,13 @@ from evacuation.capabilities import HostCapabilities
 from evacuation.errors import NotAdoptableError
 from evacuation.messages import HypervisorReport
 from evacuation.sizes import DEFINITION_LIMIT
+from services.definitions.libvirt.metadata import mark_text
 from services.hypervisors.libvirt.adopted import adopted_host
 from services.hypervisors.libvirt.capabilities import capabilities_of
-from services.hypervisors.libvirt.metadata import mark_text
 from services.hypervisors.libvirt.report import MOST, guests_of
 from services.hypervisors.libvirt.survey import Survey, SurveyedDomain
-from services.settings import Settings
-from services.temporal import DATA_CONVERTER
+from services.runtime.settings import Settings
+from services.runtime.temporal import DATA_CONVERTER
 from tests.unit.libvirt.world import INSTANCE, STORED
 from tests.unit.test_report_news import NOW, report
 from tests.unit.test_sizes import SERVER_LIMIT

@@ -5,7 +5,7 @@ import pytest
 from evacuation.capabilities import SeenDomain
 from evacuation.messages import HostReport
 from services.hypervisors.libvirt.look import DISKS_LIMIT, NAME_LIMIT, bounded
-from services.temporal import DATA_CONVERTER
+from services.runtime.temporal import DATA_CONVERTER
 
 MESSAGE_LIMIT = 2_097_152
 PAGE_OF_HOSTS = 4

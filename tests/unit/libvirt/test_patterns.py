@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from evacuation.errors import HypervisorUnableError, NotAdoptableError, SignalPatternError
+from services.definitions.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt import patterns
 from services.hypervisors.libvirt.matcher import LONGEST_LINE, TAIL
-from services.hypervisors.libvirt.names import NAMESPACE
 from services.hypervisors.libvirt.options import options_of
 from services.hypervisors.libvirt.patterns import LONGEST_PATTERN, Matcher, require_sound
 from services.hypervisors.libvirt.report import guests_of
 from services.hypervisors.libvirt.survey import SurveyedDomain
-from services.settings import Settings
+from services.runtime.settings import Settings
 from tests.unit.libvirt.test_large_definitions import adopted, domain, survey
 from tests.unit.libvirt.world import STORED
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from services.definitions.libvirt.metadata import mark_text
 from services.hypervisors.libvirt.api import state_word
 from services.hypervisors.libvirt.capabilities import seen_domain
-from services.hypervisors.libvirt.metadata import mark_text
 from services.hypervisors.libvirt.survey import SurveyedDomain
 from tests.unit.libvirt.world import INSTANCE, STORED
 

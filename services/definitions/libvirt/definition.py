@@ -3,15 +3,16 @@
 Source: libvirt's domain format (https://libvirt.org/formatdomain.html). Memory is in MiB, rounded up.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 from xml.etree.ElementTree import Element
 
 from evacuation.errors import MalformedDefinitionError
 from evacuation.messages import GuestSignal
 from evacuation.model import Frozen
-from services.hypervisors.libvirt.metadata import epoch_of, signal_of
-from services.hypervisors.libvirt.passthrough import Passthrough, passthrough_of
-from services.hypervisors.libvirt.trees import LARGEST, number_in, tree_of
+from services.definitions.libvirt.metadata import epoch_of, signal_of
+from services.definitions.libvirt.passthrough import Passthrough, passthrough_of
+from services.definitions.libvirt.trees import LARGEST, number_in, tree_of
 
 SIGNALS: dict[str, GuestSignal] = {"agent": "agent", "serial": "serial", "ping": "ping", "none": "none"}
 BOOT_FILES = ("os/kernel", "os/initrd", "os/dtb")
@@ -125,6 +126,18 @@ def parse_definition(text: str) -> Definition:
 
 def disks_of(domain: Element) -> tuple[Disk, ...]:
     return tuple(disk_of(each) for each in domain.findall("devices/disk"))
+
+
+def disk_files(disks: Iterable[Disk]) -> tuple[str, ...]:
+    """What must be there for the guest to start. A medium in a drive is not written to, and may be ejected."""
+    return tuple(
+        disk.path
+        for disk in disks
+        if disk.path is not None
+        and disk.type in ("file", "block")
+        and disk.device in ("disk", "lun")
+        and not disk.optional
+    )
 
 
 def _domain(text: str) -> Element:

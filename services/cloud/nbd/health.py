@@ -5,9 +5,9 @@ import time
 from contextlib import suppress
 
 from evacuation.errors import VolumeServiceError
-from services.hypervisors.locks import LockHeldError, file_lock
-from services.volumes.nbd.layout import Layout
-from services.volumes.nbd.qmp import Qmp, QmpError
+from services.cloud.nbd.layout import Layout
+from services.cloud.nbd.qmp import Qmp, QmpError
+from services.runtime.locks import LockHeldError, file_lock
 
 PATIENCE = 2.0
 """Seconds that one witness has."""

@@ -1,11 +1,11 @@
 """A volume service of our own: raw images, exported over NBD by one qemu-storage-daemon."""
 
-from services.settings import Settings
+from services.cloud.nbd.exports import Exports
+from services.cloud.nbd.layout import Layout
+from services.cloud.nbd.service import StorageService
+from services.cloud.nbd.volumes import NbdHosts, NbdStorageFence, NbdVolumes
+from services.runtime.settings import Settings
 from services.sql import SqlServices
-from services.volumes.nbd.exports import Exports
-from services.volumes.nbd.layout import Layout
-from services.volumes.nbd.service import StorageService
-from services.volumes.nbd.volumes import NbdHosts, NbdStorageFence, NbdVolumes
 
 __all__ = ["Exports", "Layout", "NbdHosts", "NbdStorageFence", "NbdVolumes", "StorageService", "exports_of"]
 

@@ -12,7 +12,7 @@ import psutil
 
 from evacuation.errors import VolumeServiceError
 from evacuation.model import Frozen
-from services.hypervisors.locks import LockHeldError, file_lock
+from services.runtime.locks import LockHeldError, file_lock
 
 LONGEST = 80
 """Characters of a program's command line."""

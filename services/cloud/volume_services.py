@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from evacuation.ports import HostStore, StorageFence, Volumes
-from services.settings import Settings
+from services.runtime.settings import Settings
 from services.sql import SqlServices
 
 
@@ -23,7 +23,7 @@ def volume_services(settings: Settings, sql: SqlServices) -> VolumeServices:
         case "sql":
             return VolumeServices(volumes=sql.volumes, hosts=sql.hosts)
         case "nbd":
-            from services.volumes.nbd import NbdHosts, NbdStorageFence, NbdVolumes, exports_of
+            from services.cloud.nbd import NbdHosts, NbdStorageFence, NbdVolumes, exports_of
 
             exports = exports_of(settings, sql)
             # A process guest writes to a file of its own, whatever the fleet calls its root disk.

@@ -7,7 +7,7 @@ import yaml
 from evacuation.errors import FleetError
 from evacuation.fleet import Fleet, problems_of
 from evacuation.fleet_rules import names_like_ids
-from services.documents import Kind, read_document
+from services.runtime.documents import Kind, read_document
 
 FLEET = Kind(
     model=Fleet,

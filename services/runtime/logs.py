@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 
 def configure_logs(settings: Settings, **context: str) -> None:

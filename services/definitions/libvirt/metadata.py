@@ -3,8 +3,8 @@
 from xml.etree import ElementTree
 
 from evacuation.epochs import UNMARKED
-from services.hypervisors.libvirt.names import MARK, NAMESPACE, PREFIX, SIGNAL, tag
-from services.hypervisors.libvirt.trees import LARGEST, number_in
+from services.definitions.libvirt.names import MARK, NAMESPACE, PREFIX, SIGNAL, tag
+from services.definitions.libvirt.trees import LARGEST, number_in
 
 ElementTree.register_namespace(PREFIX, NAMESPACE)
 

@@ -6,11 +6,11 @@ from evacuation.errors import StorageNotRevokedError, VolumeServiceError
 from evacuation.messages import AttemptRef, AuthorizedStart, AuthorizeInPlace, Connector, FenceRequest, HostGuest
 from evacuation.model import AttachmentStatus, Evidence
 from evacuation.ports import Attachment
+from services.cloud.nbd.exports import Exports
 from services.sql.database import Database
 from services.sql.exports import SqlExports
 from services.sql.hosts import SqlHosts
 from services.sql.volumes import SqlVolumes
-from services.volumes.nbd.exports import Exports
 
 
 class NbdVolumes:

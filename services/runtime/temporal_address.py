@@ -3,7 +3,7 @@
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 
 from evacuation.errors import TemporalUnavailableError
-from services.settings import Settings
+from services.runtime.settings import Settings
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 

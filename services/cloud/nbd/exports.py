@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from evacuation.errors import VolumeImageGoneError
+from services.cloud.nbd.daemon import Daemon, daemon
+from services.cloud.nbd.layout import Layout, export_of, make_images, node_of
 from services.sql.exports import WantedExport
-from services.volumes.nbd.daemon import Daemon, daemon
-from services.volumes.nbd.layout import Layout, export_of, make_images, node_of
 
 
 class Wanted(Protocol):

@@ -5,9 +5,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from evacuation.errors import VolumeServiceError
-from services.volumes.nbd.change_lock import change_lock
-from services.volumes.nbd.layout import Layout, export_of, node_of
-from services.volumes.nbd.qmp import REMEDY, Qmp, QmpError
+from services.cloud.nbd.change_lock import change_lock
+from services.cloud.nbd.layout import Layout, export_of, node_of
+from services.cloud.nbd.qmp import REMEDY, Qmp, QmpError
 
 TIMEOUT = 3.0
 """Seconds for one command."""

@@ -20,7 +20,7 @@ from evacuation.errors import ErrorDetail
 from evacuation.messages import Progress
 from evacuation.names import EVACUATE_INSTANCE, PROGRESS
 from evacuation.retries import TOLD_AFTER, Retrying
-from services.temporal import DATA_CONVERTER
+from services.runtime.temporal import DATA_CONVERTER
 
 SHORTLY = timedelta(seconds=2)
 

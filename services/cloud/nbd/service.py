@@ -12,9 +12,9 @@ import psutil
 import structlog
 
 from evacuation.errors import EvacuateError, VolumeServiceError
-from services.volumes.nbd.exports import Exports
-from services.volumes.nbd.health import Silence, gives_a_sign, is_answering
-from services.volumes.nbd.layout import Layout
+from services.cloud.nbd.exports import Exports
+from services.cloud.nbd.health import Silence, gives_a_sign, is_answering
+from services.cloud.nbd.layout import Layout
 
 PROGRAM = "qemu-storage-daemon"
 START = 5.0

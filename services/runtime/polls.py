@@ -12,8 +12,8 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
-from services.settings import Settings
-from services.temporal_address import connect_config, unavailable
+from services.runtime.settings import Settings
+from services.runtime.temporal_address import connect_config, unavailable
 
 AT_ONCE = 16
 LONGEST = 2.0

@@ -9,9 +9,9 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import KeepAliveConfig
 
-from services.settings import Settings
-from services.small_failures import SmallFailures
-from services.temporal_address import connect_config, unavailable
+from services.runtime.settings import Settings
+from services.runtime.small_failures import SmallFailures
+from services.runtime.temporal_address import connect_config, unavailable
 
 DATA_CONVERTER = dataclasses.replace(pydantic_data_converter, failure_converter_class=SmallFailures)
 CONNECT_TIMEOUT = 5.0

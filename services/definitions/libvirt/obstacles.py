@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from evacuation.capabilities import HostCapabilities
 from evacuation.model import Frozen
-from services.hypervisors.libvirt.definition import Definition, Disk, Interface
+from services.definitions.libvirt.definition import Definition, Disk, Interface
 
 SHARE_IT = "put it below a shared directory, or on a network volume"
 

@@ -1,0 +1,1 @@
+"""Capacity, network and volumes, which may be somebody else's: each behind its port."""
