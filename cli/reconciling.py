@@ -16,7 +16,7 @@ from evacuation.messages import HostAnswer, ProbeRequest, Reconcile, Reconciled
 from services.runtime.settings import Settings
 from services.runtime.temporal import namespace_id
 from services.sql import SqlServices
-from services.sql.witnesses import Witnesses
+from services.sql.ledger.witnesses import Witnesses
 from workers.asking import ask_hosts
 
 AT_ONCE = 20

@@ -17,7 +17,7 @@ from evacuation.errors import StoreUnavailableError
 from evacuation.messages import AskHostsInput, HostAnswer, ProbeRequest
 from services.runtime.settings import Settings
 from services.sql import SqlServices
-from services.sql.witnesses import Witnesses
+from services.sql.ledger.witnesses import Witnesses
 from workers.contact import until_back
 from workflows.ask_hosts import AskHosts
 

@@ -26,7 +26,7 @@ from services.fencing import fencing_driver
 from services.runtime.settings import Settings
 from services.runtime.temporal import namespace_id
 from services.sql import SqlServices, open_services
-from services.sql.witnesses import Witnesses
+from services.sql.ledger.witnesses import Witnesses
 from workers.asking import keep_asking
 from workers.finding import SharedFinder
 from workers.onlookers import AskingAround

@@ -21,10 +21,10 @@ from sqlmodel import Session
 
 from evacuation.errors import StoreBehindError, StoreUnavailableError
 from evacuation.ledger import LedgerMark
-from services.sql import ledger
 from services.sql.engines import TIMEOUT, engine_of
+from services.sql.ledger import position
+from services.sql.ledger.witnesses import Witnesses
 from services.sql.refused import is_dangling, refused
-from services.sql.witnesses import Witnesses
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,11 +54,11 @@ class Database:
         self._reading: Engine = engine if self._is_sqlite else engine.execution_options(**_ONE_SNAPSHOT)
         # SQLite has one writer: threads of this process queue here instead of polling its file lock.
         self._writer = threading.Lock()
-        event.listen(engine, "before_cursor_execute", ledger.watch)
+        event.listen(engine, "before_cursor_execute", position.watch)
 
     def serve(self, owner: str, witnesses: Witnesses) -> None:
         """Everything from here on is written for that owner, and compared with what is seen."""
-        self._context |= {ledger.OWNER: owner, Witnesses: witnesses}
+        self._context |= {position.OWNER: owner, Witnesses: witnesses}
 
     def write(self, work: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises StoreUnavailableError, and whatever the work raises; then nothing was written."""
@@ -91,7 +91,7 @@ class Database:
 
     def _write(self, work: Callable[[Session], T], *, mark: bool) -> tuple[T, LedgerMark | None]:
         def transaction(session: Session) -> tuple[T, LedgerMark | None]:
-            return work(session), ledger.close(session, mark=mark)
+            return work(session), position.close(session, mark=mark)
 
         with self._doubts():
             result, left = self._persistently(lambda: self._once(self._writing, transaction))
@@ -111,12 +111,12 @@ class Database:
         except StoreBehindError as error:
             if error.witness is not None:
                 witness = error.witness
-                self._persistently(lambda: self._once(self._writing, lambda s: ledger.note_doubt(s, witness)))
+                self._persistently(lambda: self._once(self._writing, lambda s: position.note_doubt(s, witness)))
             raise
 
     def _once(self, engine: Engine, work: Callable[[Session], T]) -> T:
         session = Session(engine, autoflush=True, expire_on_commit=False, info=self._context)
-        session.info[ledger.SEEN] = self._witnesses.all() if self._witnesses is not None else ()
+        session.info[position.SEEN] = self._witnesses.all() if self._witnesses is not None else ()
         with self._turn(engine), session, session.begin():
             return work(session)
 

@@ -10,19 +10,19 @@ from services.sql.database import RETENTION, Database, connect_database
 from services.sql.schema import check_revision, require_file
 
 if TYPE_CHECKING:
-    from services.sql.adopting import SqlAdoption
-    from services.sql.capacity import SqlCapacity
-    from services.sql.exports import SqlExports
-    from services.sql.fences import SqlEvidence
-    from services.sql.fleet import SqlFleet
-    from services.sql.hosts import SqlHosts
-    from services.sql.identities import SqlIdentities
-    from services.sql.ledgers import SqlLedger
-    from services.sql.network import SqlNetwork
-    from services.sql.onlookers import SqlOnlookers
-    from services.sql.store import SqlStore
-    from services.sql.views import SqlViews
-    from services.sql.volumes import SqlVolumes
+    from services.cloud.sql.capacity import SqlCapacity
+    from services.cloud.sql.exports import SqlExports
+    from services.cloud.sql.network import SqlNetwork
+    from services.cloud.sql.volumes import SqlVolumes
+    from services.sql.fleet.adopting import SqlAdoption
+    from services.sql.fleet.loading import SqlFleet
+    from services.sql.hosts.identities import SqlIdentities
+    from services.sql.hosts.onlookers import SqlOnlookers
+    from services.sql.hosts.store import SqlHosts
+    from services.sql.ledger.fences import SqlEvidence
+    from services.sql.ledger.ledgers import SqlLedger
+    from services.sql.ledger.store import SqlStore
+    from services.sql.read.views import SqlViews
 
 
 class SqlServices:
@@ -33,79 +33,79 @@ class SqlServices:
 
     @cached_property
     def store(self) -> "SqlStore":
-        from services.sql.store import SqlStore
+        from services.sql.ledger.store import SqlStore
 
         return SqlStore(self.database)
 
     @cached_property
     def evidence(self) -> "SqlEvidence":
-        from services.sql.fences import SqlEvidence
+        from services.sql.ledger.fences import SqlEvidence
 
         return SqlEvidence(self.database)
 
     @cached_property
     def onlookers(self) -> "SqlOnlookers":
-        from services.sql.onlookers import SqlOnlookers
+        from services.sql.hosts.onlookers import SqlOnlookers
 
         return SqlOnlookers(self.database)
 
     @cached_property
     def identities(self) -> "SqlIdentities":
-        from services.sql.identities import SqlIdentities
+        from services.sql.hosts.identities import SqlIdentities
 
         return SqlIdentities(self.database)
 
     @cached_property
     def capacity(self) -> "SqlCapacity":
-        from services.sql.capacity import SqlCapacity
+        from services.cloud.sql.capacity import SqlCapacity
 
         return SqlCapacity(self.database)
 
     @cached_property
     def network(self) -> "SqlNetwork":
-        from services.sql.network import SqlNetwork
+        from services.cloud.sql.network import SqlNetwork
 
         return SqlNetwork(self.database)
 
     @cached_property
     def volumes(self) -> "SqlVolumes":
-        from services.sql.volumes import SqlVolumes
+        from services.cloud.sql.volumes import SqlVolumes
 
         return SqlVolumes(self.database)
 
     @cached_property
     def exports(self) -> "SqlExports":
-        from services.sql.exports import SqlExports
+        from services.cloud.sql.exports import SqlExports
 
         return SqlExports(self.database)
 
     @cached_property
     def hosts(self) -> "SqlHosts":
-        from services.sql.hosts import SqlHosts
+        from services.sql.hosts.store import SqlHosts
 
         return SqlHosts(self.database)
 
     @cached_property
     def ledger(self) -> "SqlLedger":
-        from services.sql.ledgers import SqlLedger
+        from services.sql.ledger.ledgers import SqlLedger
 
         return SqlLedger(self.database)
 
     @cached_property
     def fleet(self) -> "SqlFleet":
-        from services.sql.fleet import SqlFleet
+        from services.sql.fleet.loading import SqlFleet
 
         return SqlFleet(self.database)
 
     @cached_property
     def adoption(self) -> "SqlAdoption":
-        from services.sql.adopting import SqlAdoption
+        from services.sql.fleet.adopting import SqlAdoption
 
         return SqlAdoption(self.database)
 
     @cached_property
     def views(self) -> "SqlViews":
-        from services.sql.views import SqlViews
+        from services.sql.read.views import SqlViews
 
         return SqlViews(self.database)
 

@@ -37,7 +37,8 @@ def no_tombstone() -> None:
 
 def stale_evidence() -> None:
     """Evidence about a host that was seen alive since is as good as any."""
-    from services.sql import evidence, returning
+    from services.sql.hosts import returning
+    from services.sql.ledger import evidence
 
     def keep(session: Any, host: str, incarnation: str | None, why: str, **_: Any) -> bool:
         return evidence.current_evidence(session, host, incarnation) is not None
@@ -106,10 +107,10 @@ def errors_are_silence() -> None:
 
 def store_that_nobody_doubts() -> None:
     """What hosts and evacuations have seen of the store is not compared with it."""
-    from services.sql import ledger
+    from services.sql.ledger import position
 
-    ledger.why_not = lambda *_: None
-    ledger.require_sound_for = lambda session, *_: ledger.require_sound(session)
+    position.why_not = lambda *_: None
+    position.require_sound_for = lambda session, *_: position.require_sound(session)
 
 
 def power_that_nobody_reads() -> None:
@@ -122,7 +123,7 @@ def power_that_nobody_reads() -> None:
 
 def begin_that_does_not_look() -> None:
     """It begins in whatever boot the source is by now."""
-    from services.sql import source
+    from services.sql.ledger import source
 
     source._refuse_other_boot = lambda *_: None
 
@@ -130,7 +131,8 @@ def begin_that_does_not_look() -> None:
 def cut_that_asks_nobody() -> None:
     """A host's power is cut whatever boot is there by now, and nobody is held while it is cut."""
     from services.fencing import ProcessFencing
-    from services.sql import cutting, evidence, fences, returning
+    from services.sql.hosts import returning
+    from services.sql.ledger import cutting, evidence, fences
 
     announce, cut = cutting.begin_cut, ProcessFencing.power_off
 
@@ -146,9 +148,9 @@ def cut_that_asks_nobody() -> None:
 
 def store_of_anybody() -> None:
     """Workers of two control planes write to one store."""
-    from services.sql import ledger
+    from services.sql.ledger import position
 
-    ledger._require_owner = lambda row, _: row.owner
+    position._require_owner = lambda row, _: row.owner
 
 
 def start_that_is_forgotten() -> None:
@@ -178,7 +180,7 @@ def disk_made_by_a_spawn() -> None:
 def deletion_that_waits_for_nobody() -> None:
     """What a guest on a silent host may still write to is given to others."""
     from evacuation.messages import HostGuest
-    from services.sql import deleting, holdings
+    from services.sql.instances import deleting, holdings
 
     def proven(session: Any, instance: Any) -> None:
         residence = deleting.unproven_residence(session, instance.id)
@@ -194,7 +196,7 @@ def deletion_that_waits_for_nobody() -> None:
 
 def claim_without_a_look() -> None:
     """A host is taken whether it has room or not."""
-    from services.sql import allocations
+    from services.cloud.sql import allocations
 
     allocations.take_turn = lambda *_: None
     allocations.swap = lambda *_: True

@@ -17,7 +17,7 @@ from evacuation.model import EvidenceKind
 from services.fencing import ProcessFencing
 from services.hypervisors.process import ProcessHost
 from services.sql import SqlServices, open_services
-from services.sql.witnesses import Witnesses
+from services.sql.ledger.witnesses import Witnesses
 from tests.cli.conftest import Command
 from tests.cli.interference import silence
 

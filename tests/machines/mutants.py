@@ -10,11 +10,14 @@ from sqlmodel import Session, col, select
 
 from evacuation import messages as m
 from evacuation.model import Evidence, PortStatus
-from services.sql import allocations, authorize, begin, capacity, endings, guard, holdings, network, returning, volumes
-from services.sql.allocations import Allocations
-from services.sql.evidence import current_evidence
-from services.sql.guard import lock, lock_undo
-from services.sql.holdings import bind_ports
+from services.cloud.sql import allocations, capacity, network, volumes
+from services.cloud.sql.allocations import Allocations
+from services.sql.hosts import returning
+from services.sql.instances import holdings
+from services.sql.instances.holdings import bind_ports
+from services.sql.ledger import authorize, begin, endings, guard
+from services.sql.ledger.evidence import current_evidence
+from services.sql.ledger.guard import lock, lock_undo
 from services.sql.rows import lock_instance
 from services.sql.statements import change
 from services.sql.tables import AllocationRow, EvacuationRow, EvidenceRow, InstanceRow, ResidenceRow

@@ -4,12 +4,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 MODULES = (
-    "services/sql/authorize.py",
-    "services/sql/begin.py",
-    "services/sql/guard.py",
-    "services/sql/evidence.py",
-    "services/sql/returning.py",
-    "services/sql/capacity.py",
+    "services/sql/ledger/authorize.py",
+    "services/sql/ledger/begin.py",
+    "services/sql/ledger/guard.py",
+    "services/sql/ledger/evidence.py",
+    "services/sql/hosts/returning.py",
+    "services/cloud/sql/capacity.py",
     "workflows/evacuating/settling.py",
     "workflows/evacuating/backward.py",
     "workflows/engine/compensation.py",

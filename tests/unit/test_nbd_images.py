@@ -7,7 +7,7 @@ import pytest
 from evacuation.errors import VolumeImageGoneError
 from services.cloud.nbd import Exports
 from services.cloud.nbd.layout import Layout, make_images
-from services.sql.exports import WantedExport
+from services.cloud.sql.exports import WantedExport
 
 
 class Store:

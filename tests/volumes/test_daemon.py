@@ -118,16 +118,16 @@ def test_directory_that_is_too_deep_for_a_socket_is_refused(tmp_path: Path) -> N
 
 
 POINTS = [
-    "services.sql.exports.SqlExports.release",
-    "services.sql.exports.SqlExports.record_detached",
+    "services.cloud.sql.exports.SqlExports.release",
+    "services.cloud.sql.exports.SqlExports.record_detached",
     "services.cloud.nbd.daemon.Daemon.close_exports",
     "services.cloud.nbd.daemon.Daemon.close_node",
     "services.cloud.nbd.daemon.Daemon.open_export",
     "services.cloud.nbd.daemon.Daemon._open_node",
     "services.cloud.nbd.exports.Exports.apply",
-    "services.sql.volumes.SqlVolumes.delete",
-    "services.sql.volumes.SqlVolumes.complete",
-    "services.sql.volumes.SqlVolumes.reserve",
+    "services.cloud.sql.volumes.SqlVolumes.delete",
+    "services.cloud.sql.volumes.SqlVolumes.complete",
+    "services.cloud.sql.volumes.SqlVolumes.reserve",
 ]
 
 
@@ -149,10 +149,10 @@ def test_move_of_a_volume_goes_on_from_wherever_it_was_killed(volumes: Ground, p
 @pytest.mark.parametrize(
     "point",
     [
-        "services.sql.exports.SqlExports.take_away",
+        "services.cloud.sql.exports.SqlExports.take_away",
         "services.cloud.nbd.daemon.Daemon.close_exports",
         "services.cloud.nbd.exports.Exports.apply",
-        "services.sql.exports.SqlExports.record_revoked",
+        "services.cloud.sql.exports.SqlExports.record_revoked",
     ],
     ids=lambda point: ".".join(point.split(".")[-2:]),
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from services.cloud.nbd import Exports, Layout, StorageService, service
+from services.cloud.sql.exports import WantedExport
 from services.hypervisors.libvirt.options import LibvirtOptions
-from services.sql.exports import WantedExport
 from tests.volumes.ground import Ground, free_address
 from tests.volumes.test_daemon import kill
 from workers import storage

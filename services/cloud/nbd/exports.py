@@ -6,7 +6,7 @@ from typing import Protocol
 from evacuation.errors import VolumeImageGoneError
 from services.cloud.nbd.daemon import Daemon, daemon
 from services.cloud.nbd.layout import Layout, export_of, make_images, node_of
-from services.sql.exports import WantedExport
+from services.cloud.sql.exports import WantedExport
 
 
 class Wanted(Protocol):

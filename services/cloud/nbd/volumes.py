@@ -7,10 +7,10 @@ from evacuation.messages import AttemptRef, AuthorizedStart, AuthorizeInPlace, C
 from evacuation.model import AttachmentStatus, Evidence
 from evacuation.ports import Attachment
 from services.cloud.nbd.exports import Exports
+from services.cloud.sql.exports import SqlExports
+from services.cloud.sql.volumes import SqlVolumes
 from services.sql.database import Database
-from services.sql.exports import SqlExports
-from services.sql.hosts import SqlHosts
-from services.sql.volumes import SqlVolumes
+from services.sql.hosts.store import SqlHosts
 
 
 class NbdVolumes:

@@ -22,7 +22,7 @@ from evacuation.invariants import World as Looked
 from evacuation.invariants import find_breaches
 from evacuation.model import EvidenceKind, PowerReading, PowerState, VmState
 from services.sql import SqlServices, open_services
-from services.sql.cutting import begin_cut
+from services.sql.ledger.cutting import begin_cut
 from tests.integration.sql.world import World, evidence, host, instance
 
 OLD = Identity(hypervisor_uuid="uuid-cmp-1", machine_id="machine")

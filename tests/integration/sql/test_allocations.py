@@ -10,8 +10,8 @@ from evacuation import messages as m
 from evacuation.adoption import AdoptedHost, AdoptedInstance
 from evacuation.capabilities import HostCapabilities
 from evacuation.model import Flavor, PowerState, RootDisk, VmState
+from services.cloud.sql.allocations import Allocations
 from services.sql import SqlServices
-from services.sql.allocations import Allocations
 from services.sql.tables import AllocationRow
 from tests.integration.sql.world import World, small_fleet
 from tests.support.allocations import Watch

@@ -16,8 +16,9 @@ from evacuation.fleet import Fleet
 from evacuation.invariants import Breach, SeenGuest, find_breaches
 from evacuation.messages import FenceRequest
 from evacuation.model import PowerReading
-from services.sql import SqlServices, picture
-from services.sql.cutting import begin_cut
+from services.sql import SqlServices
+from services.sql.ledger.cutting import begin_cut
+from services.sql.read import picture
 from services.sql.tables import Row, SightingRow
 from tests.integration.sql.world import World, evidence, host, instance
 

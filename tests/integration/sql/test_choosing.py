@@ -11,10 +11,11 @@ from evacuation.errors import EvacuateError, NoValidHostError
 from evacuation.fleet import Fleet
 from evacuation.model import GroupPolicy, Placement
 from evacuation.placement import place
-from services.sql import SqlServices, choosing
-from services.sql.candidates import all_candidates, totals, used_by_host
-from services.sql.choosing import choose, request_of
-from services.sql.judging import Judge, Reports
+from services.sql import SqlServices
+from services.sql.ledger import choosing
+from services.sql.ledger.candidates import all_candidates, totals, used_by_host
+from services.sql.ledger.choosing import choose, request_of
+from services.sql.ledger.judging import Judge, Reports
 from services.sql.tables import HostRow, InstanceRow
 from tests.integration.sql.world import World, host, instance
 

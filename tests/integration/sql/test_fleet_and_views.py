@@ -5,7 +5,7 @@ from sqlmodel import Session
 from evacuation.errors import AmbiguousNameError, FleetError, HostNotFoundError, InstanceNotFoundError
 from evacuation.fleet import Fleet
 from services.sql import SqlServices
-from services.sql.fleet import device
+from services.sql.fleet.loading import device
 from services.sql.tables import InstanceRow
 from tests.integration.sql.world import World, host, instance, small_fleet
 

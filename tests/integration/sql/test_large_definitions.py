@@ -8,7 +8,7 @@ from evacuation.capabilities import Unreported
 from evacuation.errors import MalformedDefinitionError, NotAdoptableError
 from evacuation.sizes import DEFINITION_LIMIT
 from services.sql import SqlServices
-from services.sql.reports import keep
+from services.sql.hosts.reports import keep
 from services.sql.tables import InstanceRow
 from tests.integration.sql import test_adoption as adoption
 from tests.integration.sql.test_reports import ABLE, definition, rejected, report, stored

@@ -11,9 +11,9 @@ from evacuation import messages as m
 from evacuation.errors import HostsNotAskedError, StoreBehindError, StoreOwnedError
 from evacuation.ledger import LedgerMark, StartMark, Witness
 from services.sql import SqlServices, open_services
-from services.sql.ledger import grows, require_sound
+from services.sql.ledger.position import grows, require_sound
+from services.sql.ledger.witnesses import Witnesses
 from services.sql.tables import InstanceRow
-from services.sql.witnesses import Witnesses
 from tests.integration.sql.world import Evacuation, World, evidence
 
 

@@ -7,7 +7,7 @@ from activities.block_devices import BlockDeviceActivities
 from evacuation import messages as m
 from evacuation.errors import AttachmentLostError, EvidenceVoidedError
 from evacuation.model import AttachmentStatus
-from services.sql.holdings import refresh_status
+from services.sql.instances.holdings import refresh_status
 from services.sql.tables import AttachmentRow, BlockDeviceRow
 from tests.integration.sql.world import Evacuation, World, evidence
 

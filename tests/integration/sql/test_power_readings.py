@@ -199,8 +199,8 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def set_to(*, passed: timedelta, shown: timedelta) -> None:
         wall, ticks = datetime.now(UTC) + shown, time.clock_gettime(time.CLOCK_BOOTTIME) + passed.total_seconds()
-        monkeypatch.setattr("services.sql.evidence.utc_now", lambda: wall)
-        monkeypatch.setattr("services.sql.readings.ticks", lambda: ticks, raising=False)
+        monkeypatch.setattr("services.sql.ledger.evidence.utc_now", lambda: wall)
+        monkeypatch.setattr("services.sql.ledger.readings.ticks", lambda: ticks, raising=False)
 
     return set_to
 
@@ -243,7 +243,7 @@ def test_reading_of_another_process_counts_by_the_clock_on_the_wall(
     evacuation = ready(world)
     say(world, word())
     read(world, "off")
-    monkeypatch.setattr("services.sql.readings._OWN", {}, raising=False)
+    monkeypatch.setattr("services.sql.ledger.readings._OWN", {}, raising=False)
     clocks(passed=timedelta(0), shown=AN_HOUR)
     with pytest.raises(PowerUnreadError):
         evacuation.authorize()

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from evacuation import messages as m
 from evacuation.capabilities import HostCapabilities, SeenDomain, SharedDirectory
 from evacuation.errors import HostNotFoundError
-from services.sql.judging import Judge, Reports
+from services.sql.ledger.judging import Judge, Reports
 from services.sql.tables import InstanceRow
 from tests.integration.sql.world import HOSTS, NOW, World
 

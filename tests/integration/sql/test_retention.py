@@ -9,8 +9,9 @@ from evacuation.errors import StaleAttemptError
 from evacuation.invariants import World as Picture
 from evacuation.invariants import find_breaches
 from services.runtime.settings import Settings
-from services.sql import SqlServices, retention
+from services.sql import SqlServices
 from services.sql.database import RETENTION
+from services.sql.ledger import retention
 from services.sql.tables import ActionEventRow, ActionRow, EvacuationRow
 from tests.integration.sql.world import World
 

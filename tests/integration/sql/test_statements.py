@@ -12,8 +12,8 @@ from sqlmodel import Session
 
 from evacuation import messages as m
 from evacuation.errors import ObjectGoneError
-from services.sql.begin import begin
 from services.sql.database import Database, connect_database
+from services.sql.ledger.begin import begin
 from services.sql.rows import lock_host, lock_instance
 from services.sql.statements import change, execute, table_of, write
 from services.sql.tables import HostRow, LoadedFleet

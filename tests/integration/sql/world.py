@@ -9,7 +9,7 @@ from evacuation.fleet import Fleet
 from evacuation.model import Evidence, EvidenceKind, MigrationStatus, PowerState, VmState
 from evacuation.views import HostView, InstanceView
 from services.sql import SqlServices
-from services.sql.reports import keep
+from services.sql.hosts.reports import keep
 from services.sql.tables import EvacuationRow, InstanceRow
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

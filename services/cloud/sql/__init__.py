@@ -1,0 +1,1 @@
+"""Capacity, network and volumes in the SQL database of the store."""

@@ -1,0 +1,1 @@
+"""Fleets into the store, and out of it."""

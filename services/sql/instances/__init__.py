@@ -1,0 +1,1 @@
+"""Instances where they are: starts, stops, guests that moved, what they hold, and their deletion."""

@@ -1,0 +1,1 @@
+"""Reads: what is shown, and what checks look at."""
