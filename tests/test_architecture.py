@@ -17,8 +17,6 @@ MAY_IMPORT = {
 }
 """Beside the standard library. The others: `services` nothing of ours but `evacuation` and `services`."""
 LONG = {
-    "evacuation/messages.py": "the vocabulary between workflows and activities, one model after the other",
-    "evacuation/ports.py": "what the activities need from the world, one Protocol after the other",
     "services/hypervisors/libvirt/helper.py": "a program of its own: the standard library and libvirt-python alone",
     "services/sql/migrations/versions/0001_first_schema.py": "generated",
 }

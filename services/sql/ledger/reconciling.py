@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlmodel import Session, col, select
 
 from evacuation import messages as m
-from evacuation.ledger import LedgerMark
+from evacuation.ledger import LedgerMark, StartMark
 from evacuation.model import Evidence, MigrationStatus, PowerState, VmState
 from services.cloud.sql.allocations import Allocations
 from services.sql.hosts.boards import identity_of
@@ -86,7 +86,7 @@ def _by_instance(reports: Iterable[m.HostReport]) -> dict[str, list[Seen]]:
     return found
 
 
-def _raise_epoch(session: Session, row: InstanceRow, seen: Sequence[Seen], starts: Mapping[str, m.StartMark]) -> bool:
+def _raise_epoch(session: Session, row: InstanceRow, seen: Sequence[Seen], starts: Mapping[str, StartMark]) -> bool:
     start = starts.get(row.id)
     epochs = [row.last_epoch, *(guest.epoch for _, guest in seen), *([start.epoch] if start else [])]
     grows = max(epochs) > row.last_epoch
