@@ -20,10 +20,10 @@ from pathlib import Path
 
 import structlog
 
-from embedded.state import settings_for
 from evacuation.errors import EvacuateError
 from services.runtime.exits import error_line, exit_code
 from services.runtime.logs import configure_logs
+from services.runtime.stack_record import settings_for
 from workers.memory import hold_little, keep_tidy
 
 EXAMPLES = """examples:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.access import open_store, require_name, settings
+from cli.inputs import require_name
 from cli.options import JsonOption, StateDirOption, examples
 from cli.output import print_rows, say
+from control.access import open_store, settings
 from evacuation.errors import MalformedRequestError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import demonstration, hosts, instances, records, stacks, stores, tracing
-from cli.access import quoted
-from cli.options import StateDirOption, examples
+from cli import fleets, hosts, inspecting, instances, records, stores
+from cli.inputs import quoted
+from cli.options import StateDirOption, examples, in_order
 from evacuation.errors import EvacuateError, MalformedRequestError, TemporalUnavailableError
 from services.runtime.exits import INTERRUPTED, REFUSED, error_line, exit_code
 
@@ -19,22 +19,28 @@ LONGEST_LINE = 2500
 FEW_COLLECTIONS = 500_000
 """Objects. What a command imports is no garbage, and to look through it again and again was a tenth of what it cost."""
 
+ORDER = (
+    *("demo", "up", "down", "watch", "report", "check", "fleet", "store", "host", "instance"),
+    *("migration", "action", "allocation", "port", "volume"),
+)
+"""Of the help."""
+
 app = typer.Typer(
     name="evacuate",
     help="Durable evacuation of virtual machines from dead compute hosts.",
     no_args_is_help=True,
     add_completion=False,
+    cls=in_order(*ORDER),
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog=examples("demo", "up --detach", "host kill cmp-1", "instance evacuate web-01", "check", "down"),
 )
-demonstration.add_to(app)
-stacks.add_to(app)
+app.add_typer(fleets.fleet_app)
 stores.add_to(app)
 app.add_typer(hosts.host_app)
 app.add_typer(instances.instance_app)
 records.add_to(app)
-tracing.add_to(app)
+inspecting.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:
@@ -117,7 +123,7 @@ def _unanswered(error: Exception) -> TemporalUnavailableError | None:
     """A call of Temporal's client that its command did not expect to fail. None: a defect, not to be hidden."""
     if "temporalio" not in sys.modules:
         return None
-    from cli.failures import UNANSWERED, unavailable
+    from control.failures import UNANSWERED, unavailable
 
     return unavailable(error) if isinstance(error, UNANSWERED) else None
 

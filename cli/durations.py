@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from cli.access import MOST_OF_A_WORD, quoted
+from cli.inputs import MOST_OF_A_WORD, quoted
 from evacuation.errors import MalformedRequestError
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

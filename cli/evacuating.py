@@ -2,20 +2,19 @@
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any, Literal
 
-from cli.access import open_evacuation, open_store, operator, require_name
 from cli.durations import read_duration
+from cli.inputs import require_name
 from cli.output import say
-from cli.requests import Accepted, Handle, new_request_id
-from cli.watching import progress_of
-from evacuation.errors import ContradictoryOptionsError, Refusal
-from evacuation.messages import EvacuationOutcome, EvacuationRequest
+from control.access import open_evacuation, operator
+from control.progress import progress_of
+from control.requests import Accepted, Handle, new_request_id
+from evacuation.errors import ContradictoryOptionsError
+from evacuation.messages import EvacuationRequest
 from evacuation.model import Frozen
 from evacuation.names import evacuate_instance_id
 from evacuation.statements import require_statement
-from evacuation.texts import is_cut
 from evacuation.views import InstanceView
 
 PATIENCE = 5.0
@@ -108,37 +107,3 @@ async def _joined_id(handle: Handle, instance: InstanceView) -> str:
         return progress.evacuation_id
     say(f"no answer from the evacuation of {instance.name}: it goes on when a control worker runs")
     return open_evacuation(instance.id) or handle.run_id or ""
-
-
-def with_all(outcome: EvacuationOutcome, instance: InstanceView, accepted: Accepted | None = None) -> EvacuationOutcome:
-    """What the workflow's end does not say, from the store."""
-    if outcome.evacuation_id:
-        return (recorded(instance.id, outcome.evacuation_id) or outcome) if is_cut(outcome) else outcome
-    known = accepted.acceptance.evacuation_id if accepted and accepted.acceptance else None
-    return recorded(instance.id, known) or outcome.model_copy(
-        update={"evacuation_id": known or "", "source": instance.host}
-    )
-
-
-def recorded(instance_id: str, evacuation_id: str | None) -> EvacuationOutcome | None:
-    """The outcome as the store keeps it; without an id, the instance's last one."""
-    with open_store() as services:
-        rows = services.views.evacuations_of(instance_id)
-    outcomes = [row.outcome for row in rows if row.outcome and (evacuation_id is None or row.id == evacuation_id)]
-    return outcomes[-1] if outcomes else None
-
-
-def refused(
-    error: Refusal, started: datetime, *, instance: InstanceView | None = None, asked: str = ""
-) -> EvacuationOutcome:
-    """A refusal is an outcome, too. Of an instance that is not known, by the name that was asked for."""
-    return EvacuationOutcome(
-        evacuation_id="",
-        instance_id=instance.id if instance else asked,
-        outcome="refused",
-        source=instance.host if instance else None,
-        error_type=type(error).__name__,
-        reason=error.line,
-        started_at=started,
-        finished_at=datetime.now(UTC),
-    )

@@ -5,12 +5,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from cli.access import connect
-from cli.evacuating import Evacuate, as_started, patiently, recorded, refused, request_of, say_accepted, with_all
+from cli.evacuating import Evacuate, as_started, patiently, request_of, say_accepted
 from cli.instances import find_instance
 from cli.output import print_json, print_one, say
-from cli.requests import Accepted, Handle, cancel_running, find_running, request_evacuation
 from cli.watching import follow
+from control.access import connect
+from control.outcomes import recorded, refused, with_all
+from control.requests import Accepted, Handle, cancel_running, find_running, request_evacuation
 from evacuation.errors import EvacuateError, NotRunningError, Refusal, TooLateError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.access import open_store, require_name, settings
+from cli.inputs import require_name
 from cli.options import HostArgument, JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, print_rows, say
+from control.access import open_store, settings
 from evacuation.errors import ContradictoryOptionsError
 from services.runtime.exits import NOT_RECOVERED
 
 if TYPE_CHECKING:
     from evacuation.views import HostView
 
-host_app = new_group("host", "Compute hosts.")
+host_app = new_group("host", "Compute hosts.", "list", "show", "preflight", "kill", "start", "down", "accept")
 
 COLUMNS = (
     "name",
@@ -86,27 +87,6 @@ def preflight_host(host: HostArgument, as_json: JsonOption = False, state_dir: S
         raise typer.Exit(NOT_RECOVERED)
 
 
-@host_app.command("kill", epilog=examples("host kill cmp-1"))
-def kill_host(host: HostArgument, state_dir: StateDirOption = None) -> None:
-    """Power loss: everything on the host dies at once, and nobody is told. Embedded stack only."""
-    from cli.power import kill
-
-    kill(settings(), _known(host))
-    say(f"{host} is off, and nothing of it is left")
-
-
-@host_app.command("start", epilog=examples("host start cmp-1", "host start cmp-1 --no-wait"))
-def start_host(
-    host: HostArgument,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the host is up again.")] = True,
-    state_dir: StateDirOption = None,
-) -> None:
-    """Power on, with a new boot: the host comes back and is reconciled before it serves. Embedded stack only."""
-    from cli.power import start
-
-    start(settings(), _known(host), wait=wait)
-
-
 @host_app.command(
     "down",
     epilog=examples('host down cmp-1 --confirmed-off "unplugged it myself, rack 4"', "host down cmp-1 --power-off"),
@@ -133,7 +113,7 @@ def down_host(
         raise ContradictoryOptionsError(
             "a host is down either by a word or by its power", remedy="say --confirmed-off TEXT, or --power-off"
         )
-    _known(host)
+    known(host)
     if confirmed_off is not None:
         down.confirm_off(settings(), host, confirmed_off)
     else:
@@ -168,7 +148,7 @@ def accept_host(
     It is refused while the host answers as the one that the store knows."""
     from cli.accepting import accept
 
-    accept(settings(), _known(host), confirmed_gone, yes=yes)
+    accept(settings(), known(host), confirmed_gone, yes=yes)
     if as_json:
         show_host(host, as_json=True)
 
@@ -180,7 +160,8 @@ def _remark(hosts: "Sequence[HostView]", *, as_json: bool) -> None:
         say(line)
 
 
-def _known(host: str) -> str:
+def known(host: str) -> str:
+    """The host, if the store has it. Raises MalformedRequestError, HostNotFoundError."""
     require_name(host, "a host")
     with open_store() as services:
         services.views.resolve_host(host)

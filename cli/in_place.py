@@ -4,29 +4,16 @@ import asyncio
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
 
 import typer
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.common import Priority, WorkflowIDConflictPolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.last_start import last_start
-from cli.access import connect, operator
-from cli.failures import answered, error_of
 from cli.instances import find_instance
 from cli.output import print_one, say
-from cli.requests import SHORTLY, refuse_other
+from control.access import connect, operator
+from control.in_place import Input, carry_out
 from evacuation.errors import EvacuateError
-from evacuation.messages import Done, FollowInput, InPlaceInput, Tuning
-from evacuation.names import (
-    CONTROL_QUEUE,
-    FOLLOW_INSTANCE,
-    LEDGER_MEMO,
-    START_INSTANCE,
-    STOP_INSTANCE,
-    evacuate_instance_id,
-)
+from evacuation.messages import FollowInput, InPlaceInput, Tuning
+from evacuation.names import FOLLOW_INSTANCE, START_INSTANCE, STOP_INSTANCE
 from evacuation.views import InstanceView
 from services.runtime.settings import Settings
 
@@ -60,10 +47,11 @@ def _carry_out(
     asked: str,
     *,
     as_json: bool,
-    input_of: Callable[[InstanceView, Tuning], FollowInput | InPlaceInput] = _in_place,
+    input_of: Callable[[InstanceView, Tuning], Input] = _in_place,
 ) -> None:
     async def run(instance: InstanceView) -> None:
-        await _ask(await connect(settings), kind, instance, input_of(instance, settings.tuning))
+        client, input = await connect(settings), input_of(instance, settings.tuning)
+        await carry_out(client, kind, instance, input, joined=lambda: _say_joined(kind, instance))
 
     with errors_as_json(as_json=as_json):
         instance = find_instance(asked)
@@ -71,39 +59,8 @@ def _carry_out(
         print_one(find_instance(instance.id), as_json=as_json)
 
 
-async def _ask(client: Client, kind: str, instance: InstanceView, input: FollowInput | InPlaceInput) -> None:
-    """Waits for the end. Raises what it ended with, a Refusal, TemporalUnavailableError."""
-    try:
-        with answered():
-            handle = await _start(client, kind, instance, input)
-            await handle.result()
-    except WorkflowFailureError as error:
-        raise error_of(error.cause) from error
-
-
-async def _start(
-    client: Client, kind: str, instance: InstanceView, input: FollowInput | InPlaceInput
-) -> WorkflowHandle[Any, Done]:
-    """The workflow's id is the lock: of an evacuation, too. The same that runs already is joined."""
-    workflow_id = evacuate_instance_id(instance.id)
-    before = await last_start(client, instance.id, timeout=SHORTLY)
-    try:
-        return await client.start_workflow(
-            kind,
-            input,
-            id=workflow_id,
-            task_queue=CONTROL_QUEUE,
-            result_type=Done,
-            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            memo={LEDGER_MEMO: before} if before is not None else None,
-            static_summary=f"{kind.removesuffix('Instance').lower()} {instance.name} on {instance.host or '?'}",
-            priority=Priority(priority_key=instance.priority, fairness_key=instance.project),
-        )
-    except WorkflowAlreadyStartedError:
-        described = await client.get_workflow_handle(workflow_id).describe()
-        refuse_other(described, kind)
-        say(f"joined: {kind} of {instance.name} runs already")
-        return client.get_workflow_handle(workflow_id, run_id=described.run_id, result_type=Done)
+def _say_joined(kind: str, instance: InstanceView) -> None:
+    say(f"joined: {kind} of {instance.name} runs already")
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.access import open_store, require_name, settings
+from cli.inputs import require_name
 from cli.options import InstanceArgument, InstancesArgument, JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, print_rows, say
+from control.access import open_store, settings
 
 if TYPE_CHECKING:
     from evacuation.views import InstanceView, ShownInstance

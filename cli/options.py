@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 
 def _select(path: Path | None) -> Path | None:
@@ -36,5 +37,17 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  evacuate {line}" for line in lines)
 
 
-def new_group(name: str, help: str) -> typer.Typer:
-    return typer.Typer(name=name, help=help, no_args_is_help=True, rich_markup_mode=None)
+def in_order(*names: str) -> type[TyperGroup]:
+    """A group whose help lists its commands so, whoever adds them, and in whatever order."""
+
+    class Ordered(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return sorted(super().list_commands(ctx), key=names.index)
+
+    return Ordered
+
+
+def new_group(name: str, help: str, *commands: str) -> typer.Typer:
+    """`commands`: their order in its help, where several modules add some."""
+    kind = in_order(*commands) if commands else None
+    return typer.Typer(name=name, help=help, no_args_is_help=True, rich_markup_mode=None, cls=kind)

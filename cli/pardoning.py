@@ -1,12 +1,10 @@
 """`instance retry`: a person says that the start of an instance may be tried on another host."""
 
-import asyncio
-
-from cli.access import open_store, operator
 from cli.down import tell
 from cli.in_place import errors_as_json
 from cli.instances import find_instance
 from cli.output import print_one, say
+from control.access import open_store, operator
 from evacuation.statements import require_statement
 from services.runtime.settings import Settings
 
@@ -21,7 +19,7 @@ def retry(settings: Settings, asked: str, statement: str, *, as_json: bool) -> N
         with open_store() as services:
             hosts = services.store.pardon(instance.id, who=operator(), said=statement)
         say(_told(instance.name, hosts))
-        asyncio.run(tell(settings, {instance.id}))
+        tell(settings, {instance.id})
         if as_json:
             print_one(find_instance(instance.id), as_json=True)
 

@@ -2,68 +2,25 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from datetime import timedelta
-from uuid import uuid4
 
-from temporalio.client import Client, WorkflowFailureError
-
-from cli.access import connect
-from cli.failures import answered
 from cli.output import counted, say
-from embedded.readiness import ask_host
-from evacuation.errors import HostFailingError, NotReadyError, TemporalUnavailableError
-from evacuation.messages import CheckPowerInput, ProbeRequest
+from control import power_checks
+from evacuation.errors import NotReadyError, TemporalUnavailableError
+from evacuation.messages import ProbeRequest
 from evacuation.model import PowerReading
-from evacuation.names import CONTROL_QUEUE
 from evacuation.power_check import PowerCheck
 from services.runtime.settings import Settings
-from workflows.check_power import CheckPower
 
-PAGE, LONGEST = 32, timedelta(minutes=3)
-"""Hosts that one workflow asks, and how long that may take when no BMC answers. One page after the other."""
 MOST_NAMED = 20
 
 
 def check_power(settings: Settings, hosts: Sequence[ProbeRequest]) -> tuple[PowerCheck, ...] | None:
     """By a control worker, which alone reads power. None: it could not be asked, and that is said."""
     try:
-        return asyncio.run(ask(settings, hosts))
+        return asyncio.run(power_checks.check_power(settings, hosts))
     except (TemporalUnavailableError, NotReadyError) as error:
         say(f"the power of hosts was not read: {error.line}")
         return None
-
-
-async def ask(settings: Settings, hosts: Sequence[ProbeRequest]) -> tuple[PowerCheck, ...]:
-    """In the order of the hosts. Raises TemporalUnavailableError, NotReadyError."""
-    client = await connect(settings)
-    await _require_control(client, hosts)
-    pages = [hosts[first : first + PAGE] for first in range(0, len(hosts), PAGE)]
-    return tuple([each for page in pages for each in await _ask(client, settings, page)])
-
-
-async def _require_control(client: Client, hosts: Sequence[ProbeRequest]) -> None:
-    """That nobody is there who reads is known sooner than it takes to read."""
-    with suppress(HostFailingError):
-        await ask_host(client, hosts[0].host)
-
-
-async def _ask(client: Client, settings: Settings, hosts: Sequence[ProbeRequest]) -> tuple[PowerCheck, ...]:
-    with answered():
-        try:
-            found = await client.execute_workflow(
-                CheckPower.run,
-                CheckPowerInput(hosts=tuple(hosts), tuning=settings.tuning),
-                id=f"check-power/{uuid4()}",
-                task_queue=CONTROL_QUEUE,
-                static_summary="does every host that answers read on?",
-                execution_timeout=LONGEST,
-            )
-        except WorkflowFailureError as error:
-            raise NotReadyError(
-                "the control workers did not read it in time", remedy="see their logs, and whether BMCs answer"
-            ) from error
-    return found.checks
 
 
 def of_host(host: str, checks: Sequence[PowerCheck]) -> tuple[PowerCheck, ...]:

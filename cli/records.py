@@ -2,9 +2,10 @@
 
 import typer
 
-from cli.access import open_store, require_name
+from cli.inputs import require_name
 from cli.options import InstanceArgument, JsonOption, StateDirOption, examples, new_group
 from cli.output import print_json, print_rows, print_table
+from control.access import open_store
 
 migration_app = new_group("migration", "Migration records: one per evacuation.")
 action_app = new_group("action", "Instance actions and their events: what was done to an instance, step by step.")

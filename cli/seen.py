@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from cli.access import silence_client
 from cli.output import say
+from control.access import silence_client
 from evacuation.errors import TemporalUnavailableError
 from evacuation.model import HostState
 from evacuation.names import probe_queue

@@ -8,11 +8,13 @@ from typing import Literal
 from pydantic import Field
 from temporalio.client import Client
 
-from cli.access import connect, open_store, require_name
-from cli.evacuating import Evacuate, Started, as_started, patiently, refused, request_of, say_accepted, with_all
+from cli.evacuating import Evacuate, Started, as_started, patiently, request_of, say_accepted
+from cli.inputs import require_name
 from cli.output import print_json, print_table, say
-from cli.requests import Accepted, request_evacuation
 from cli.watching import follow_each
+from control.access import connect, open_store
+from control.outcomes import refused, with_all
+from control.requests import Accepted, request_evacuation
 from evacuation.errors import EvacuateError, Refusal, StoreUnavailableError
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import Frozen

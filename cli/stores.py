@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.access import connect, open_store, settings
 from cli.options import JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, say
+from control.access import connect, open_store, settings
 from evacuation.errors import MalformedRequestError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def reconcile_store(as_json: JsonOption = False, state_dir: StateDirOption = Non
 
     Every host is asked what it runs and which store it has seen. Until then nothing is started. What is left to a
     person is named: see docs/backup.md."""
-    from cli.reconciling import reconcile
+    from control.reconciling import reconcile
 
     with open_store() as services:
         done = asyncio.run(reconcile(settings(), services))
@@ -99,7 +99,7 @@ def _confirm(yes: bool) -> None:
 
 
 async def _namespace() -> str:
-    from cli.failures import answered
+    from control.failures import answered
     from services.runtime.temporal import namespace_id
 
     client = await connect(settings())

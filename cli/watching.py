@@ -3,26 +3,17 @@
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import timedelta
 
-from temporalio.client import WorkflowQueryFailedError
-from temporalio.service import RPCError
-
-from cli.outcomes import outcome_of
 from cli.output import say, stderr
-from cli.requests import Handle
+from control.outcomes import outcome_of
+from control.progress import Failing, progress_of
+from control.requests import Handle
 from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome, Progress
-from evacuation.names import PROGRESS
-from evacuation.retries import Retrying
-from services.runtime.retrying import retries_in
 
 INTERVAL = 1.0
 """Seconds between two questions to an evacuation. Its end is waited for beside them, and is known at once."""
 AT_A_TIME = 8
-FAILING_EVERY = 3.0
-SHORTLY = timedelta(seconds=2)
 MARKS = {"running": "…", "done": "✓", "failed": "✗"}
 
 
@@ -59,42 +50,11 @@ async def _end_of(handle: Handle, instance_id: str) -> EvacuationOutcome | Evacu
         return error
 
 
-async def _progress(handles: Sequence[Handle], failing: "Failing") -> dict[str, Progress]:
+async def _progress(handles: Sequence[Handle], failing: Failing) -> dict[str, Progress]:
     """By workflow id."""
     found = await asyncio.gather(*(progress_of(handle) for handle in handles))
     known = [(handle, each) for handle, each in zip(handles, found, strict=True) if each is not None]
     return {handle.id: await failing.marked(handle, each) for handle, each in known}
-
-
-class Failing:
-    """What Temporal tries again and again, which the workflow itself does not know: asked for now and then."""
-
-    def __init__(self) -> None:
-        self._asked: dict[str, float] = {}
-        self._found: dict[str, Retrying | None] = {}
-
-    async def marked(self, handle: Handle, progress: Progress) -> Progress:
-        now = asyncio.get_running_loop().time()
-        if now - self._asked.setdefault(handle.id, now) > FAILING_EVERY:
-            self._asked[handle.id] = now
-            self._found[handle.id] = await self._look(handle, progress)
-        return progress.model_copy(update={"retrying": progress.retrying or self._found.get(handle.id)})
-
-    async def _look(self, handle: Handle, progress: Progress) -> Retrying | None:
-        with suppress(RPCError):
-            described = await handle.describe(rpc_timeout=SHORTLY)
-            found = await retries_in(
-                handle, described, evacuation_id=progress.evacuation_id, instance=progress.instance
-            )
-            return found[0] if found else None
-        return None
-
-
-async def progress_of(handle: Handle) -> Progress | None:
-    """A worker that is busy or gone answers no query; the evacuation goes on all the same."""
-    with suppress(RPCError, WorkflowQueryFailedError):
-        return await handle.query(PROGRESS, result_type=Progress, rpc_timeout=SHORTLY)
-    return None
 
 
 class _Lines:

@@ -3,30 +3,22 @@
 import asyncio
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
-from temporalio.client import Client, WorkflowFailureError
-from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
+from temporalio.client import Client
 
+from control.asking import ask_host
 from embedded.namespace import wait_until_ready
 from embedded.processes import supervisor_of
-from evacuation.errors import ErrorDetail, HostFailingError, NotReadyError, TemporalUnavailableError
-from evacuation.messages import HostReport, ProbeRequest
-from evacuation.names import CONTROL_QUEUE
-from evacuation.request import MOST_OF_AN_ERROR
+from evacuation.errors import HostFailingError, NotReadyError
 from evacuation.views import HostView, InstanceView
 from services.hypervisors.process import ProcessHost
 from services.runtime.settings import Settings
 from services.runtime.temporal import connect, namespace_id
 from services.sql import SqlServices, open_services
-from workflows.probe_host import ProbeHost
 
 TIMEOUT = 115.0
 POLL = 0.2
-PROBE_TIMEOUT = timedelta(seconds=15)
 Tell = Callable[[str, int, int], None]
 """What is being waited for, how many of it are ready, of how many."""
 
@@ -105,31 +97,3 @@ async def _is_there(client: Client, host: str) -> bool:
         return await ask_host(client, host) is not None
     except HostFailingError:
         return False
-
-
-async def ask_host(client: Client, host: str, *, doubted: bool = False) -> HostReport | None:
-    """The report of the host's own worker, or None: nobody answers. Raises HostFailingError (it answers with an error,
-    and with the boot that it is, if it knows), NotReadyError, TemporalUnavailableError."""
-    try:
-        return await client.execute_workflow(
-            ProbeHost.run,
-            ProbeRequest(host=host, hypervisor_uuid=None, doubted=doubted),
-            id=f"probe-host/{host}/{uuid4()}",
-            task_queue=CONTROL_QUEUE,
-            static_summary=f"is {host} there?",
-            execution_timeout=PROBE_TIMEOUT,
-        )
-    except WorkflowFailureError as error:
-        if isinstance(error.cause, ApplicationError):
-            raise _failing(host, error.cause) from error
-        raise NotReadyError("no control worker answers", remedy="start one: evacuate-worker control") from error
-    except RPCError as error:
-        raise TemporalUnavailableError(f"Temporal does not answer: {error}") from error
-
-
-def _failing(host: str, cause: ApplicationError) -> HostFailingError:
-    said = next((ErrorDetail.model_validate(each) for each in cause.details if isinstance(each, dict)), None)
-    message = said.message if said else cause.message
-    error = HostFailingError(f"{host} answers with an error ({cause.type}: {message[:MOST_OF_AN_ERROR]})")
-    error.incarnation = said.incarnation if said else None
-    return error

@@ -12,13 +12,14 @@ from pathlib import Path
 from embedded.faults import read_faults
 from embedded.fleets import settle
 from embedded.processes import ROLE, end_all, stack_processes, supervisor_of, with_role
-from embedded.state import StackRecord, StateDir, settings_for
+from embedded.state import StateDir
 from embedded.temporal_server import PARTITIONS, binary, free_address
 from evacuation.errors import NotTheStackError, StateDirInUseError
 from evacuation.fleet import Fleet
 from evacuation.model import Frozen
 from services.runtime.fleet_file import read_fleet
 from services.runtime.settings import Settings
+from services.runtime.stack_record import StackRecord, settings_for
 
 DEFAULT_FLEET = Path(__file__).with_name("default_fleet.yaml")
 STOP_TIMEOUT = 45.0

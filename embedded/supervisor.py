@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded.processes import ROLE, end_all, guest_processes, with_role
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from embedded.temporal_server import command as temporal_command
 from embedded.temporal_server import environment as temporal_environment
 from evacuation.errors import EvacuateError, FenceFailedError
 from services.hypervisors.process import ProcessHost, ProcessRoot
 from services.runtime.settings import Settings
+from services.runtime.stack_record import settings_for
 
 POLL = 0.1
 CALM = 5.0

@@ -8,6 +8,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 EVACUATE_INSTANCE, DELETE_INSTANCE = "EvacuateInstance", "DeleteInstance"
 START_INSTANCE, STOP_INSTANCE, FOLLOW_INSTANCE = "StartInstance", "StopInstance", "FollowInstance"
+FENCE_HOST, ACCEPT_HOST, PROBE_HOST = "FenceHost", "AcceptHost", "ProbeHost"
+ASK_HOSTS, CHECK_POWER = "AskHosts", "CheckPower"
 """Types of workflows, for those who ask for one without being able to run it."""
 REQUEST, PROGRESS = "request", "progress"
 """An evacuation's update and its query."""

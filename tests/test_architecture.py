@@ -9,11 +9,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OWN = {"activities", "cli", "embedded", "evacuation", "services", "starter", "worker", "workers", "workflows"}
+OWN = {
+    "activities",
+    "cli",
+    "control",
+    "embedded",
+    "evacuation",
+    "services",
+    "starter",
+    "worker",
+    "workers",
+    "workflows",
+}
 MAY_IMPORT = {
     "evacuation": {"evacuation", "pydantic", "pydantic_core", "annotated_types"},
     "activities": {"activities", "evacuation", "temporalio"},
     "workflows": {"workflows", "activities", "evacuation", "temporalio"},
+    "control": {"control", "evacuation", "services", "temporalio"},
 }
 """Beside the standard library. The others: `services` nothing of ours but `evacuation` and `services`."""
 LONG = {
@@ -48,6 +60,14 @@ def test_services_import_nothing_that_uses_them():
     for path in modules("services"):
         foreign = set(imported(path)) & (OWN - {"services", "evacuation"})
         assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def test_embedded_stack_is_imported_by_nobody_but_the_programs():
+    """What belongs to one machine must not be needed by what serves many: but for faults, which tests ask for."""
+    for package in OWN - {"starter", "worker", "embedded"}:
+        for path in modules(package):
+            assert "embedded" not in set(imported(path)) or path == ROOT / "workers/serving.py", path
+            assert "cli" not in set(imported(path)) or package == "cli", path
 
 
 def test_store_imports_no_hypervisor():
@@ -87,7 +107,7 @@ def loaded_by(statement: str) -> set[str]:
             {"temporalio", "structlog", "xml", "alembic"},
         ),
         (
-            "import cli.evacuations, cli.several, cli.retrying, cli.requests, cli.in_place",
+            "import cli.evacuations, cli.several, cli.retrying, control.requests, cli.in_place",
             {"sqlmodel", "sqlalchemy", "embedded", "structlog", "workflows"},
         ),
         ("import evacuation.ports, evacuation.request", {"temporalio", "sqlmodel", "services"}),

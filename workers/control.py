@@ -13,7 +13,6 @@ from activities.fencing import FencingActivities
 from activities.hosts import HostActivities
 from activities.in_place import InPlaceActivities
 from activities.instance_state import InstanceStateActivities
-from activities.last_start import LastStart
 from activities.liveness import LastLook
 from activities.network import NetworkActivities
 from activities.onlooking import Onlookers
@@ -23,6 +22,7 @@ from activities.sightings import SightingActivities
 from evacuation import names
 from services.cloud.volume_services import volume_services
 from services.fencing import fencing_driver
+from services.runtime.last_start import LastStart
 from services.runtime.settings import Settings
 from services.runtime.temporal import namespace_id
 from services.sql import SqlServices, open_services

@@ -12,11 +12,11 @@ import structlog
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
+from control.asking import LONGEST as LONGEST_QUESTION
+from control.asking import SLOWER, ask_page
 from evacuation.errors import StoreUnavailableError
 from evacuation.messages import HostReport, ProbeRequest
 from services.runtime.settings import Settings
-from workers.asking import LONGEST as LONGEST_QUESTION
-from workers.asking import SLOWER, ask_page
 
 log = structlog.stdlib.get_logger("worker")
 FRESH = 10.0

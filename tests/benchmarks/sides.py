@@ -15,7 +15,7 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
 )
 
-from cli.requests import new_request_id, request_evacuation
+from control.requests import new_request_id, request_evacuation
 from evacuation.messages import Done, EvacuationRequest
 from evacuation.names import CONTROL_QUEUE, REQUEST_ID_MEMO
 from evacuation.views import InstanceView

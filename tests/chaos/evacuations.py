@@ -13,8 +13,8 @@ from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.outcomes import outcome_of
-from cli.requests import new_request_id, request_evacuation
+from control.outcomes import outcome_of
+from control.requests import new_request_id, request_evacuation
 from evacuation.errors import EvacuateError, Refusal, TemporalUnavailableError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest, Tuning
 from evacuation.names import REQUEST_ID_MEMO, evacuate_instance_id

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.deletions import delete
+from control.deletions import delete
 from embedded.faults import keys_of, read_faults
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import Frozen
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.chaos import gone, restored
 from tests.chaos.evacuations import Evacuations

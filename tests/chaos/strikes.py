@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from embedded.namespace import wait_until_ready
 from embedded.processes import ROLE, with_role
-from embedded.state import settings_for
 from evacuation.model import Evidence, EvidenceKind
 from evacuation.names import return_host_id
+from services.runtime.stack_record import settings_for
 from tests.chaos import gone, restored
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.plan import OBJECTS

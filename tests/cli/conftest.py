@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.app import run
 from embedded.namespace import wait_until_ready
 from embedded.stack import DEFAULT_FLEET
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from services.runtime.fleet_file import read_fleet
+from services.runtime.stack_record import settings_for
 from services.sql import migrate, open_services
+from starter import run
 from tests.support.stack import Answer
 
 NOBODY = "127.0.0.1:1"

@@ -9,10 +9,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from cli.instances import find_instance
-from embedded.state import settings_for
 from evacuation.messages import EvacuateInstanceInput, EvacuationRequest
 from evacuation.names import CONTROL_QUEUE, REQUEST_ID_MEMO, evacuate_instance_id
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from workflows.evacuate_instance import EvacuateInstance
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from evacuation.errors import HostFailingError, HostIdentityError
 from evacuation.messages import AcceptIdentity, HostReport, ReturnedHost
+from services.runtime.stack_record import settings_for
 from services.sql import SqlServices, open_services
 from tests.cli.conftest import Command
 from tests.cli.test_power import Temporal
@@ -60,7 +61,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Temporal]:
                 raise said
             return said
 
-        monkeypatch.setattr("cli.accepting.ask_host", ask_host)
+        monkeypatch.setattr("control.accepting.ask_host", ask_host)
         return temporal
 
     async def connect(_: object) -> Any:
@@ -73,9 +74,9 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Temporal]:
         finally:
             services.close()
 
-    for module in ("cli.accepting", "cli.down"):
+    for module in ("control.accepting", "control.words"):
         monkeypatch.setattr(f"{module}.connect", connect)
-    monkeypatch.setattr("cli.accepting.take_word", take_word)
+    monkeypatch.setattr("control.accepting.take_word", take_word)
     return says
 
 
@@ -209,6 +210,6 @@ def test_word_that_the_host_is_off_is_refused_with_the_way_to_accept_the_board_t
     async def ask_host(_: object, host: str, *, doubted: bool) -> HostReport:
         return NEW
 
-    monkeypatch.setattr("cli.down.ask_host", ask_host)
+    monkeypatch.setattr("control.words.ask_host", ask_host)
     answer = evacuate("host", "down", HOST, "--confirmed-off", "seen")
     assert answer.code == 2 and f"evacuate host accept {HOST}" in answer.err and "hypervisor new" in answer.err, answer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from cli.app import app
+from starter import app
 from tests.cli.conftest import Command
 
 
@@ -51,7 +51,7 @@ def test_group_without_a_command_shows_its_help_line_by_line(evacuate: Command) 
 @pytest.mark.parametrize("words", [["--help"], ["instance", "evacuate", "--help"], ["bogus"]])
 def test_start_imports_neither_temporal_nor_the_store_when_they_are_not_needed(words: list[str]) -> None:
     program = (
-        "import sys; from cli.app import run; run(sys.argv[1:]);"
+        "import sys; from starter import run; run(sys.argv[1:]);"
         "heavy = {'temporalio', 'sqlmodel', 'sqlalchemy', 'alembic', 'psutil'} & set(sys.modules);"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )

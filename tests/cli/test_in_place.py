@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from evacuation.messages import Done, InPlaceInput
 from evacuation.names import CONTROL_QUEUE, evacuate_instance_id
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.cli.conftest import called
 from tests.cli.interference import NAME, begin, instance

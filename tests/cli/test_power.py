@@ -10,12 +10,13 @@ from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
 from activities.fencing import FencingActivities
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from evacuation.errors import HostFailingError
 from evacuation.messages import FenceRequest, HostReport, ReturnedHost
 from evacuation.model import EvidenceKind
 from services.fencing import ProcessFencing
 from services.hypervisors.process import ProcessHost
+from services.runtime.stack_record import settings_for
 from services.sql import SqlServices, open_services
 from services.sql.ledger.witnesses import Witnesses
 from tests.cli.conftest import Command
@@ -54,8 +55,8 @@ def reach(monkeypatch: pytest.MonkeyPatch, temporal: Temporal) -> None:
     async def connect(_: object) -> Any:
         return temporal
 
-    monkeypatch.setattr("cli.down.connect", connect)
-    monkeypatch.setattr("cli.down.prove", prove)
+    monkeypatch.setattr("control.words.connect", connect)
+    monkeypatch.setattr("control.words.prove", prove)
 
 
 async def prove(_: object, request: FenceRequest) -> None:
@@ -79,7 +80,7 @@ def answer_nothing(monkeypatch: pytest.MonkeyPatch, *, but_boot: str | None = No
         if but_boot:
             boot(but_boot)
 
-    monkeypatch.setattr("cli.down.ask_host", ask_host)
+    monkeypatch.setattr("control.words.ask_host", ask_host)
 
 
 def word_about(services: SqlServices, incarnation: str) -> bool:
@@ -161,7 +162,7 @@ def test_word_is_refused_where_the_host_answers_with_an_error(
         error.incarnation = incarnation
         raise error
 
-    monkeypatch.setattr("cli.down.ask_host", failing)
+    monkeypatch.setattr("control.words.ask_host", failing)
     answer = evacuate(*DOWN)
     assert answer.code == 2 and "libvirtd is dead" in answer.err and "stop the worker" in answer.err, answer
     assert word_about(services, "boot-1") is (incarnation is None)

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli import power_checks
-from embedded.state import StateDir, settings_for
+from control import power_checks
+from embedded.state import StateDir
 from evacuation.capabilities import HostCapabilities, PutOff
 from evacuation.messages import HostReport, HypervisorReport, ProbeRequest, ReturnedHost
 from evacuation.model import PowerReading
 from evacuation.power_check import PowerCheck
+from services.runtime.stack_record import settings_for
 from services.sql import open_services
 from tests.cli.conftest import Command, called
 
@@ -62,7 +63,7 @@ def _checks(monkeypatch: pytest.MonkeyPatch, **those: dict[str, object]) -> None
         found = [{"host": each.host} | usual | those.get(each.host.replace("-", "_"), {}) for each in hosts]
         return tuple(PowerCheck.model_validate(each) for each in found)
 
-    monkeypatch.setattr("cli.power_checks.ask", ask)
+    monkeypatch.setattr("control.power_checks.check_power", ask)
 
 
 def test_preflight_says_that_every_host_that_answers_reads_on(
@@ -116,7 +117,7 @@ def test_preflight_tells_what_nothing_shows_to_be_right(
 def test_preflight_answers_from_the_store_when_no_control_worker_does(
     unserved: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedded.readiness.PROBE_TIMEOUT", timedelta(seconds=0.5))
+    monkeypatch.setattr("control.asking.PROBE_TIMEOUT", timedelta(seconds=0.5))
     bring_up(unserved)
     answer = called("host", "preflight", "cmp-1", "--json")
     assert answer.code == 0 and "the power of hosts was not read: no control worker answers" in answer.err, answer
@@ -137,7 +138,7 @@ def test_hosts_of_a_large_fleet_are_asked_a_page_at_a_time(state, monkeypatch: p
     for name, stand_in in (("connect", nothing), ("_require_control", nothing), ("_ask", page)):
         monkeypatch.setattr(power_checks, name, stand_in)
     hosts = [ProbeRequest(host=f"cmp-{number}", hypervisor_uuid=None) for number in range(70)]
-    found = asyncio.run(power_checks.ask(settings_for(), hosts))
+    found = asyncio.run(power_checks.check_power(settings_for(), hosts))
     assert [each.host for each in found] == [each.host for each in hosts] and pages == [32, 32, 6]
 
 

@@ -9,11 +9,12 @@ from temporalio import workflow
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from cli.requests import Accepted, request_evacuation
-from embedded.state import StateDir, settings_for
+from control.requests import Accepted, request_evacuation
+from embedded.state import StateDir
 from evacuation.errors import EvacuationRunningError, SourceAnswersError, TemporalUnavailableError
 from evacuation.messages import Acceptance, EvacuateInstanceInput, EvacuationRequest
 from evacuation.names import evacuate_instance_id
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.cli.conftest import called
 from tests.cli.interference import NAME, asked, begin, connect_before, end, instance, nothing, serving, silence

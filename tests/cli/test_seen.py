@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from evacuation import silence
 from services.runtime import polls
+from services.runtime.stack_record import settings_for
 from tests.cli.conftest import Command, called
 from tests.cli.test_preflight import bring_up
 from tests.cli.test_stack import stack_in

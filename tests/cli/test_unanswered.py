@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from temporalio import workflow
 
-from cli.outcomes import outcome_of
-from cli.requests import cancel_running
 from cli.watching import follow
-from embedded.state import StateDir, settings_for
+from control.outcomes import outcome_of
+from control.requests import cancel_running
+from embedded.state import StateDir
 from evacuation import messages as m
 from evacuation.errors import TemporalUnavailableError
 from evacuation.names import evacuate_instance_id
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from services.sql import open_services
 from tests.cli.conftest import Command, called, unserved_at

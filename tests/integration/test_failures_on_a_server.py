@@ -17,8 +17,8 @@ from temporalio.exceptions import ActivityError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.failures import FailureInterceptor
-from cli.failures import error_of
-from cli.outcomes import outcome_of
+from control.failures import error_of
+from control.outcomes import outcome_of
 from embedded.namespace import wait_until_ready
 from evacuation.errors import BY_NAME
 from evacuation.messages import AttemptResult, EvacuationOutcome

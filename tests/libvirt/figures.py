@@ -15,7 +15,7 @@ from statistics import median
 
 import psutil
 
-from cli.requests import new_request_id, request_evacuation
+from control.requests import new_request_id, request_evacuation
 from evacuation.messages import EvacuationRequest
 from evacuation.model import Frozen
 from services.runtime.settings import Settings

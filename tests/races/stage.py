@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cli.outcomes import outcome_of
-from cli.requests import new_request_id, request_evacuation
+from control.outcomes import outcome_of
+from control.requests import new_request_id, request_evacuation
 from embedded.faults import keys_of, read_faults
-from embedded.state import StateDir, settings_for
+from embedded.state import StateDir
 from evacuation.errors import Refusal
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.support.stack import PATIENCE, Stack
 

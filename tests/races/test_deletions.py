@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from cli.deletions import delete
-from embedded.state import settings_for
+from control.deletions import delete
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.races.stage import STEPS, evacuate_all, fleet, holding, instances_of, nothing_is_broken
 from tests.support.stack import Stack

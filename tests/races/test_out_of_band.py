@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from embedded.state import settings_for
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from tests.races.stage import evacuate_all, fleet, holding, instances_of, nothing_is_broken
 from tests.support.stack import Stack
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from cli.outcomes import outcome_of
-from cli.requests import Accepted, new_request_id, request_evacuation
-from embedded.state import settings_for
+from control.outcomes import outcome_of
+from control.requests import Accepted, new_request_id, request_evacuation
 from evacuation.errors import EvacuationRunningError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.races.stage import evacuate, fleet, instances_of, nothing_is_broken
 from tests.support.stack import Stack

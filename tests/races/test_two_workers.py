@@ -12,9 +12,9 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from embedded.processes import stack_processes
-from embedded.state import settings_for
 from evacuation.names import evacuate_instance_id
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import DATA_CONVERTER, connect
 from tests.races.stage import STEPS, evacuate_all, fleet, holding, instances_of, nothing_is_broken
 from tests.support.stack import Stack

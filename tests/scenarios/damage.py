@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from embedded.state import settings_for
 from evacuation.invariants import SeenGuest
 from evacuation.messages import GuestSpec
 from evacuation.model import Flavor, PowerState, RootDisk
 from services.hypervisors.process import ProcessHost, ProcessRoot
 from services.hypervisors.process.launch import Launch
+from services.runtime.stack_record import settings_for
 from tests.support.stack import Stack
 
 

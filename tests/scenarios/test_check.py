@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from embedded.state import settings_for
 from evacuation.names import delete_instance_id
 from services.hypervisors.process import ProcessHost
+from services.runtime.stack_record import settings_for
 from tests.scenarios.damage import (
     changed_disk,
     changed_rows,

@@ -5,11 +5,11 @@ from typing import Any
 
 import yaml
 
-from cli.outcomes import outcome_of
-from cli.requests import Accepted, new_request_id, request_evacuation
-from embedded.state import settings_for
+from control.outcomes import outcome_of
+from control.requests import Accepted, new_request_id, request_evacuation
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.scenarios.scenario import HERE
 

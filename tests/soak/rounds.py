@@ -8,14 +8,14 @@ from contextlib import suppress
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from cli.deletions import delete
-from embedded.state import settings_for
+from control.deletions import delete
 from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome
 from evacuation.model import HostState
 from evacuation.views import HostView, InstanceView
 from services.hypervisors.process import ProcessHost
 from services.runtime.settings import Settings
+from services.runtime.stack_record import settings_for
 from tests.chaos.evacuations import Evacuations
 from tests.chaos.verify import how_it_ended
 from tests.soak.chance import Ask, Death, ask, deaths

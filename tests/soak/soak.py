@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from embedded.state import settings_for
 from evacuation.invariants import World
 from evacuation.model import Frozen
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from tests.chaos.servers import Postgres
 from tests.chaos.verify import invariants, not_up

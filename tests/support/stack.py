@@ -21,15 +21,15 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client, WorkflowHandle
 
-from cli.app import run as run_command
+from control.check import gather
 from embedded.processes import end_all, stack_processes, with_role
-from embedded.state import settings_for
 from embedded.temporal_server import command, free_address
-from embedded.world import gather
 from evacuation.invariants import World
 from evacuation.names import evacuate_instance_id
+from services.runtime.stack_record import settings_for
 from services.runtime.temporal import connect
 from services.sql import SqlServices, open_services
+from starter import run as run_command
 from workflows.evacuate_instance import EvacuateInstance
 
 SCALE = "0.25"

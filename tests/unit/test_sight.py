@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from embedded.host_observer import Answers, HostObserver, sight_of
+from control.host_observer import Answers, HostObserver, sight_of
 from evacuation import messages as m
 from evacuation.capabilities import SeenDomain, SharedDirectory
 from evacuation.invariants import World, find_breaches

@@ -2,11 +2,11 @@
 
 from temporalio.worker import Worker
 
-from activities.last_start import last_start
 from evacuation import messages as m
 from evacuation.errors import StoreBehindError
 from evacuation.ledger import LedgerMark, StartMark, Witness
 from evacuation.names import CONTROL_QUEUE, probe_queue
+from services.runtime.last_start import last_start
 from tests.workflows.conftest import OPTIONS
 from tests.workflows.fakes import INSTANCE, FakeCloud, FakeProbe
 from workflows.ask_hosts import AskHosts

@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from embedded.host_observer import ask_all
+from control.host_observer import ask_all
 from evacuation import messages as m
 from evacuation.names import CONTROL_QUEUE, probe_queue
 from services.runtime.settings import Settings
@@ -59,7 +59,7 @@ async def test_every_host_is_looked_at_and_who_is_silent_is_told(env) -> None:
 
 
 async def test_nobody_is_asked_where_no_control_worker_serves(env, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embedded.host_observer.PATIENCE", 1.0)
+    monkeypatch.setattr("control.host_observer.PATIENCE", 1.0)
     begun = time.monotonic()
     found = await asyncio.wait_for(ask_all(env.client, QUICK, requests(40)), 20)
     assert (
@@ -69,14 +69,14 @@ async def test_nobody_is_asked_where_no_control_worker_serves(env, monkeypatch: 
 
 
 async def test_what_was_heard_counts_when_the_time_is_over(env, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embedded.host_observer.LONGEST", 1.5)
-    monkeypatch.setattr("embedded.host_observer.AT_ONCE", 1)
+    monkeypatch.setattr("control.host_observer.LONGEST", 1.5)
+    monkeypatch.setattr("control.host_observer.AT_ONCE", 1)
     looked = Looked()
     order = tuple(each for each in requests(6) if each.host != "cmp-1")
     probes = [Worker(env.client, task_queue=probe_queue(f"cmp-{n}"), activities=[looked.list_guests]) for n in (0, 2)]
     control = Worker(env.client, task_queue=CONTROL_QUEUE, workflows=[AskHosts], **OPTIONS)
     slow = Settings(time_scale=1.0)
-    monkeypatch.setattr("workers.asking.PAGE_WITH_GUESTS", 2)
+    monkeypatch.setattr("control.asking.PAGE_WITH_GUESTS", 2)
     async with control, probes[0], probes[1]:
         found = await ask_all(env.client, slow, order)
     assert {each.host for each in found.answers if each.report} == {"cmp-0", "cmp-2"}

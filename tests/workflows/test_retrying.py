@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WorkflowFailureError
 
-from cli.watching import Failing
+from control.progress import Failing
 from embedded.namespace import wait_until_ready
 from evacuation.errors import AttachmentLostError, CapacityNotYetError, SpawnFailedError, VolumeServiceError
 from evacuation.retries import TOLD_AFTER, Retrying

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.world import check, gather
+from control.check import check, gather
 from evacuation.ledger import LedgerMark, Witness
 from services.hypervisors.ledger import HostLedger
 from services.runtime.settings import Settings

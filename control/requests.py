@@ -25,8 +25,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.last_start import last_start
-from cli.failures import NOT_THERE, UNANSWERED, answered, error_of, was_interrupted
+from control.failures import NOT_THERE, UNANSWERED, answered, error_of, was_interrupted
 from evacuation.errors import EvacuationRunningError, Refusal
 from evacuation.ledger import StartMark
 from evacuation.messages import (
@@ -48,6 +47,7 @@ from evacuation.names import (
     evacuate_instance_id,
 )
 from evacuation.views import InstanceView
+from services.runtime.last_start import last_start
 
 Handle = WorkflowHandle[Any, EvacuationOutcome]
 Operation = WithStartWorkflowOperation[Any, EvacuationOutcome]

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.access import open_store, require_name, settings
+from cli.inputs import require_name
 from cli.instances import find_instance
 from cli.options import JsonOption, StateDirOption, examples
 from cli.output import print_json, print_one, print_table, say
 from cli.records import EVENT
+from control.access import open_store, settings
 from evacuation.errors import NotRunningError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def check(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None
 
     Guests are seen on this machine, or by their hosts' workers; a host that does not answer is named. What is written
     on the disks is looked at where they are on this machine."""
-    from embedded.world import check as look
+    from control.check import check as look
 
     with open_store() as services:
         found = look(settings(), services)

@@ -1,16 +1,19 @@
-"""What fails again and again, for `check`: of every evacuation, deletion and return that is under way."""
+"""What fails again and again: for `check` of every evacuation, deletion and return that is under way, and of one
+instance for whoever looks at it."""
 
 import asyncio
 
 from temporalio.service import RPCError
 
+from control.access import connect, open_evacuation
+from control.failures import answered
 from evacuation.invariants import Breach, Rows
 from evacuation.model import Frozen, HostState, TaskState
 from evacuation.names import delete_instance_id, evacuate_instance_id, return_host_id
 from evacuation.retries import Retrying
+from evacuation.views import InstanceView
 from services.runtime.retrying import retrying
 from services.runtime.settings import Settings
-from services.runtime.temporal import connect
 from services.runtime.temporal_address import unavailable
 
 AT_ONCE = 16
@@ -81,3 +84,13 @@ def _breach(asked: Asked, retry: Retrying) -> Breach:
         f"{retry.last_error}",
         remedy="mend the cause: it is tried on by itself, and goes on then",
     )
+
+
+async def retries_about(settings: Settings, instance: InstanceView) -> tuple[Retrying, ...]:
+    """Of an evacuation or a deletion of it. Raises TemporalUnavailableError."""
+    client = await connect(settings)
+    deleting = instance.task_state == TaskState.DELETING
+    workflow_id = delete_instance_id(instance.id) if deleting else evacuate_instance_id(instance.id)
+    with answered():
+        handle = client.get_workflow_handle(workflow_id)
+        return await retrying(handle, evacuation_id=open_evacuation(instance.id), instance=instance.name)

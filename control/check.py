@@ -5,9 +5,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from embedded.host_observer import HostObserver
-from embedded.process_observer import ProcessObserver
-from embedded.retries import find_retries
+from control.host_observer import HostObserver
+from control.process_observer import ProcessObserver
+from control.retries import find_retries
 from evacuation.errors import TemporalUnavailableError
 from evacuation.invariants import Breach, Rows, World, find_breaches
 from evacuation.model import Frozen, HostState, TaskState

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli.access import settings
-from cli.options import DemoDirOption, examples
+from cli.options import DemoDirOption
 from cli.output import say
+from control.access import settings
 from evacuation.errors import NotTheStackError
 
 MARK = "demo"
@@ -23,7 +23,7 @@ def demo(
     state_dir: DemoDirOption = None,
 ) -> None:
     """Everything on this machine: load a fleet, kill a host, evacuate it, prove it from the disks."""
-    from cli.demo_run import run_demo
+    from embedded.commands.demo_run import run_demo
     from embedded.stack import bring_down
 
     directory = _fresh_directory()
@@ -62,7 +62,3 @@ def _clear(directory: Path) -> None:
             f"a demonstration runs in {directory}", remedy=f"end it first: evacuate down --state-dir {directory}"
         )
     shutil.rmtree(directory)
-
-
-def add_to(app: typer.Typer) -> None:
-    app.command("demo", epilog=examples("demo", "demo --hosts 4 --instances 20", "demo --keep"))(demo)

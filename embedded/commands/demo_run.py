@@ -3,12 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from cli.access import connect, open_store, operator
 from cli.instances import COLUMNS
 from cli.output import print_table, say
-from cli.requests import Accepted, new_request_id, request_evacuation
-from cli.stacks import make_ready
 from cli.watching import follow
+from control.access import connect, open_store, operator
+from control.requests import Accepted, new_request_id, request_evacuation
+from embedded.commands.stacks import make_ready
 from embedded.demo import Proof, make_fleet, prove
 from embedded.stack import UpOptions, bring_up
 from evacuation.errors import EvacuateError
@@ -82,7 +82,7 @@ def _prove(settings: Settings, lost: list[InstanceView]) -> list[Proof]:
 
 
 def _check(settings: Settings) -> bool:
-    from embedded.world import check
+    from control.check import check
 
     with open_store() as services:
         breaches = check(settings, services).breaches

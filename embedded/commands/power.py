@@ -2,8 +2,8 @@
 
 import time
 
-from cli.access import open_store
 from cli.output import say
+from control.access import open_store
 from embedded.stack import require_stack
 from evacuation.errors import NotTheStackError
 from services.hypervisors.process import ProcessHost

@@ -68,7 +68,7 @@ class HostObserver:
 
 async def ask_all(client: "Client", settings: Settings, hosts: Sequence[ProbeRequest]) -> Answers:
     """Of all, so far as the time goes: some at once, a page of them in each workflow."""
-    from workers.asking import PAGE_WITH_GUESTS, pages_of
+    from control.asking import PAGE_WITH_GUESTS, pages_of
 
     gate = asyncio.Semaphore(max(1, AT_ONCE // PAGE_WITH_GUESTS))
     asking = _Asking(client, settings)
@@ -99,7 +99,7 @@ class _Asking:
         from temporalio.exceptions import TimeoutError as TimedOut
         from temporalio.service import RPCError
 
-        from workers.asking import ask_page
+        from control.asking import ask_page
 
         if self.why_no_more is not None:
             return

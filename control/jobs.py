@@ -1,22 +1,21 @@
-"""What a command has a control worker do, and waits for."""
+"""What a control worker is asked to do, and waited for."""
 
 from datetime import timedelta
-from typing import Any
 from uuid import uuid4
 
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from cli.access import connect
-from cli.failures import error_of
+from control.access import connect
+from control.failures import error_of
 from evacuation.errors import NotReadyError, TemporalUnavailableError
 from evacuation.names import CONTROL_QUEUE
 from services.runtime.settings import Settings
 
 
 async def done_by_control(
-    settings: Settings, workflow: Any, input: object, *, name: str, summary: str, timeout: timedelta
+    settings: Settings, workflow: str, input: object, *, name: str, summary: str, timeout: timedelta
 ) -> None:
     """Raises what the workflow says, NotReadyError, TemporalUnavailableError."""
     client = await connect(settings)

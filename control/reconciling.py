@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from temporalio.client import Client, WorkflowFailureError
 
-from activities.last_start import last_run
-from cli.access import connect
-from cli.failures import answered
+from control.access import connect
+from control.asking import ask_hosts
+from control.failures import answered
 from evacuation.errors import NotReadyError
 from evacuation.ledger import LedgerMark, StartMark
 from evacuation.messages import HostAnswer, ProbeRequest, Reconcile, Reconciled
+from services.runtime.last_start import last_run
 from services.runtime.settings import Settings
 from services.runtime.temporal import namespace_id
 from services.sql import SqlServices
 from services.sql.ledger.witnesses import Witnesses
-from workers.asking import ask_hosts
 
 AT_ONCE = 20
 SHORTLY = timedelta(seconds=5)

@@ -1,4 +1,4 @@
-"""The embedded stack: `evacuate up`, `down`, `fleet …`."""
+"""`evacuate up`, `down` and `fleet load`: the embedded stack, and a fleet with its hosts and disks on this machine."""
 
 import signal
 import time
@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import adopting
-from cli.access import open_store, settings
 from cli.hosts import COLUMNS as HOST_COLUMNS
-from cli.options import StateDirOption, examples, new_group
+from cli.options import StateDirOption
 from cli.output import counted, print_table, say, stderr
+from control.access import open_store, settings
 from evacuation.errors import StoreBehindError, StoreOwnedError
 
 if TYPE_CHECKING:
     from services.runtime.settings import Settings
-
-fleet_app = new_group("fleet", "The fleet: hosts, networks, volumes, server groups, instances.")
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A fleet file (YAML).")]
 
@@ -115,7 +112,6 @@ def down(state_dir: StateDirOption = None) -> None:
     say("down" if ran else f"nothing runs in {settings().state_dir}")
 
 
-@fleet_app.command("load", epilog=examples("fleet load fleet.yaml"))
 def load_fleet(file: FileArgument, state_dir: StateDirOption = None) -> None:
     """Load a fleet into an empty store; the same fleet again changes nothing."""
     from embedded.fleets import load
@@ -125,19 +121,3 @@ def load_fleet(file: FileArgument, state_dir: StateDirOption = None) -> None:
     with open_store() as services:
         load(settings(), services, fleet)
     say(f"loaded {counted(len(fleet.hosts), 'host')}, {counted(len(fleet.instances), 'instance')}")
-
-
-@fleet_app.command("export", epilog=examples("fleet export > fleet.yaml"))
-def export_fleet(state_dir: StateDirOption = None) -> None:
-    """The fleet as the store has it now, as a fleet file on stdout."""
-    from services.runtime.fleet_file import write_fleet
-
-    with open_store() as services:
-        typer.echo(write_fleet(services.fleet.export()), nl=False)
-
-
-def add_to(app: typer.Typer) -> None:
-    app.command("up", epilog=examples("up", "up --detach --fleet fleet.yaml", "up --faults faults.yaml"))(up)
-    app.command("down", epilog=examples("down", "--state-dir /tmp/lab down"))(down)
-    adopting.add_to(fleet_app)
-    app.add_typer(fleet_app)

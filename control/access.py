@@ -1,12 +1,11 @@
-"""The ways from a command to the world: settings, the store, Temporal."""
+"""The ways from whoever asks to the world: settings, the store, Temporal. Each is imported where it is needed only."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from evacuation.errors import MalformedRequestError, StoreUnavailableError
-from evacuation.names import is_name
+from evacuation.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -14,15 +13,14 @@ if TYPE_CHECKING:
     from services.runtime.settings import Settings
     from services.sql import SqlServices
 
+LONGEST_NAME = 64
+
 
 def settings() -> "Settings":
     """The environment's, completed from the selected stack."""
-    from embedded.state import settings_for
+    from services.runtime.stack_record import settings_for
 
     return settings_for()
-
-
-MOST_OF_A_WORD = 64
 
 
 @contextmanager
@@ -76,18 +74,4 @@ def operator() -> str:
     """Who asks, as far as the system knows it."""
     from getpass import getuser
 
-    return getuser().encode("utf-8", "replace").decode()[:MOST_OF_A_WORD]
-
-
-def require_name(text: str, what: str) -> str:
-    """Raises MalformedRequestError."""
-    if not is_name(text):
-        raise MalformedRequestError(
-            f"{quoted(text)} is not the name of {what}", remedy="letters, digits, dot, dash and underscore, at most 63"
-        )
-    return text
-
-
-def quoted(text: str) -> str:
-    """What somebody has typed, for an error: as much of it as it takes to know it again."""
-    return repr(text if len(text) <= MOST_OF_A_WORD else f"{text[:MOST_OF_A_WORD]}…")
+    return getuser().encode("utf-8", "replace").decode()[:LONGEST_NAME]
