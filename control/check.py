@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from control.host_observer import HostObserver
-from control.process_observer import ProcessObserver
 from control.retries import find_retries
 from evacuation.errors import TemporalUnavailableError
 from evacuation.invariants import Breach, Rows, World, find_breaches
 from evacuation.model import Frozen, HostState, TaskState
 from evacuation.names import delete_instance_id, evacuate_instance_id, return_host_id
 from evacuation.observing import Observer
-from services.hypervisors.process import ProcessHost
+from services.drivers import HYPERVISORS
 from services.runtime.settings import Settings
 from services.sql import SqlServices
 
@@ -49,9 +48,8 @@ def check(settings: Settings, services: SqlServices) -> Findings:
 def observer_of(settings: Settings, services: SqlServices) -> Observer:
     """By what is at hand: the hosts themselves, where they are here; else what their workers say."""
     hosts, _ = services.ledger.to_be_asked()
-    if settings.hypervisor == "process" and any(ProcessHost(settings.state_dir, each.host).exists() for each in hosts):
-        return ProcessObserver(settings.state_dir)
-    return HostObserver(settings, hosts)
+    here = HYPERVISORS[settings.hypervisor]().observer(settings, [each.host for each in hosts])
+    return here or HostObserver(settings, hosts)
 
 
 def gather(

@@ -5,7 +5,7 @@ from embedded.state import StateDir
 from embedded.subjects import write_names
 from evacuation.fleet import Fleet
 from evacuation.model import VmState
-from services.hypervisors.process import ProcessRoot
+from services.drivers import HYPERVISORS
 from services.runtime.settings import Settings
 from services.sql import SqlServices
 
@@ -20,9 +20,9 @@ def settle(settings: Settings, services: SqlServices) -> None:
     """The hosts of the store have power, unless they are machines, and the disks of its instances are made; its
     instances' names are known to the faults."""
     write_names(StateDir(settings.state_dir).names, {each.id: each.name for each in services.views.instances()})
-    if settings.hypervisor == "process":
-        ProcessRoot(settings.state_dir).make_disks(_new(services))
-    if settings.hypervisor != "libvirt":
+    driver = HYPERVISORS[settings.hypervisor]()
+    driver.make_disks(settings, _new(services))
+    if not driver.has_machines:
         boot_hosts(settings.state_dir, [host.name for host in services.views.hosts()])
 
 

@@ -1,5 +1,5 @@
 """Keeps the processes of an embedded stack running: Temporal, control workers, one worker per powered host, and the
-storage service if its volumes are NBD's.
+storage service if its volumes need one.
 
 Run as `python -m embedded.supervisor` with the state directory in the environment; ends everything on SIGTERM."""
 
@@ -17,6 +17,7 @@ from embedded.state import StateDir
 from embedded.temporal_server import command as temporal_command
 from embedded.temporal_server import environment as temporal_environment
 from evacuation.errors import EvacuateError, FenceFailedError
+from services.drivers import VOLUMES
 from services.hypervisors.process import ProcessHost, ProcessRoot
 from services.runtime.settings import Settings
 from services.runtime.stack_record import settings_for
@@ -44,6 +45,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._not_before: dict[str, float] = {}
         self._stopping = False
+        self._has_storage_daemon = VOLUMES[settings.volumes]().has_daemon
 
     def run(self) -> None:
         """Returns when SIGTERM or SIGINT came and everything has ended."""
@@ -61,7 +63,7 @@ class Supervisor:
         record = self._state.read_record()
         if record is not None and record.own_temporal:
             self._tend("temporal", lambda: temporal_command(self._state, record.temporal_address, record.ui_address))
-        if self._settings.volumes == "nbd":
+        if self._has_storage_daemon:
             self._tend("storage", lambda: [sys.executable, str(PROGRAM), "storage"])
         for number in range(1, self._settings.control_workers + 1):
             self._tend(f"control-{number}", lambda: [sys.executable, str(PROGRAM), "control"])

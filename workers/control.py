@@ -20,8 +20,9 @@ from activities.power import PowerReader
 from activities.power_checks import PowerCheckActivities
 from activities.sightings import SightingActivities
 from evacuation import names
-from services.cloud.volume_services import volume_services
-from services.fencing import fencing_driver
+from services.cloud.chosen import VolumeServices
+from services.drivers import FENCES, HYPERVISORS, VOLUMES
+from services.fencing import FenceOptions
 from services.runtime.last_start import LastStart
 from services.runtime.settings import Settings
 from services.runtime.temporal import namespace_id
@@ -57,16 +58,17 @@ async def _owner(client: Client) -> str:
 
 
 async def _serve(settings: Settings, services: SqlServices) -> None:
-    fencing = fencing_driver(
-        settings.fencing,
-        settings.state_dir,
-        bmc_file=settings.bmc_file,
-        bmc_timeout=settings.bmc_timeout,
-        identities=services.identities,
+    fencing = FENCES[settings.fencing](
+        FenceOptions(
+            root=settings.state_dir,
+            bmc_file=settings.bmc_file,
+            bmc_timeout=settings.bmc_timeout,
+            identities=services.identities,
+        )
     )
     client, witnesses = await connect_patiently(settings), Witnesses(asked=False)
     services.database.serve(await _owner(client), witnesses)
-    served = volume_services(settings, services)
+    served = volumes_of(settings, services)
     policy, power = settings.policy, PowerReader(services.evidence, fencing)
     finder = SharedFinder(client, settings, services.ledger.hosts_up)
     elsewhere = Elsewhere(served.hosts.record_look, finder, time_scale=settings.time_scale)
@@ -107,3 +109,9 @@ async def _serve(settings: Settings, services: SqlServices) -> None:
     ):
         log.info("serving", queue=names.CONTROL_QUEUE)
         await keep_asking(client, settings, services, witnesses)
+
+
+def volumes_of(settings: Settings, services: SqlServices) -> VolumeServices:
+    """Raises MalformedRequestError."""
+    opens_exports = HYPERVISORS[settings.hypervisor]().opens_exports
+    return VOLUMES[settings.volumes]().open(settings, services, opens_exports=opens_exports)

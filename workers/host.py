@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import structlog
 from temporalio.client import Client, WorkflowFailureError
@@ -23,11 +22,12 @@ from evacuation.errors import (
     ErrorDetail,
     HostAlreadyServedError,
     HostNotFoundError,
-    HypervisorUnableError,
     HypervisorUnavailableError,
 )
 from evacuation.messages import HostReport, ReturnHostInput
-from evacuation.ports import HostIdentity, Hypervisor, LedgerMemory, Looking
+from evacuation.ports import HostIdentity, Hypervisor, LedgerMemory
+from services.drivers import HYPERVISORS
+from services.hypervisors.chosen import HypervisorDriver
 from services.hypervisors.ledger import MARK, HostLedger
 from services.runtime.locks import LockHeldError, file_lock
 from services.runtime.settings import Settings
@@ -44,27 +44,29 @@ FINAL_RETURNS = frozenset({"HostNotFoundError", "HostIdentityError"})
 
 async def serve_host(settings: Settings, host: str) -> None:
     """Probe and return queues first; the host's own queue once the host came back through its return."""
-    hypervisor = hypervisor_of(settings, host)
+    driver = HYPERVISORS[settings.hypervisor]()
+    hypervisor = driver.open(settings, host)
     in_service = asyncio.Event()
     me = await asyncio.to_thread(require_able, hypervisor)
     client = await connect_patiently(settings)
-    doubt, memory = Doubt(), memory_of(settings, host)
+    doubt, memory = Doubt(), memory_of(driver, settings, host)
     guests = GuestActivities(hypervisor, LastLook(client), memory)
-    looking = looking_of(settings, host)
+    looking = driver.looking(settings, host)
     probe = ProbeActivities(hypervisor, host, in_service.is_set, doubt.raise_from_thread, memory, looking)
+    one_worker = partial(only_worker_there, folder=driver.own_dir(settings, host) if driver.remembers else None)
     boot = Boot(hypervisor)
     await asyncio.to_thread(boot)
     serve = partial(serving, client, settings, host=host, boot=boot)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         if me is not None:
-            await enter(only_worker_there(settings, me, own_dir(settings, host)))
+            await enter(one_worker(me))
         await enter(
             serve(queue=names.probe_queue(host), activities=probe.all, slots=settings.probe_activities, pollers=1)
         )
         if me is None:
             me = await patiently(hypervisor.identity, pause=1 * settings.time_scale)
-            await enter(only_worker_there(settings, me, own_dir(settings, host)))
+            await enter(one_worker(me))
         await enter(
             serve(
                 queue=names.return_queue(host), activities=guests.for_return, slots=settings.host_activities, pollers=1
@@ -82,40 +84,14 @@ async def serve_host(settings: Settings, host: str) -> None:
         in_service.set()
         log.info("serving", queue=names.host_queue(host))
         await asyncio.gather(
-            keep_reporting(client, settings, hypervisor, host),
+            keep_reporting(client, settings, hypervisor, driver.reporter(settings, host)),
             return_when_doubted(client, settings, hypervisor, host, doubt, memory),
         )
 
 
-def hypervisor_of(settings: Settings, host: str) -> Hypervisor:
-    if settings.hypervisor == "simulated":
-        from services.hypervisors.simulated import SimulatedHypervisor
-
-        return SimulatedHypervisor(
-            host, machine=settings.machine_id, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay
-        )
-    if settings.hypervisor == "libvirt":
-        from services.hypervisors.libvirt.driver import LibvirtHypervisor
-        from services.hypervisors.libvirt.options import options_of
-
-        return LibvirtHypervisor(options_of(settings, host))
-    from services.hypervisors.process import ProcessHypervisor
-
-    return ProcessHypervisor(settings.state_dir, host, machine=settings.machine_id, disk_lock=settings.disk_lock)
-
-
-def looking_of(settings: Settings, host: str) -> Looking | None:
-    if settings.hypervisor != "libvirt":
-        return None
-    from services.hypervisors.libvirt.look import look_of
-    from services.hypervisors.libvirt.options import options_of
-
-    return look_of(options_of(settings, host))
-
-
-def memory_of(settings: Settings, host: str) -> LedgerMemory:
-    """A simulated host forgets its guests with its process, and with them what they were started by."""
-    return HostLedger(None if settings.hypervisor == "simulated" else own_dir(settings, host) / MARK)
+def memory_of(driver: HypervisorDriver, settings: Settings, host: str) -> LedgerMemory:
+    """A host that ends with its worker forgets its guests, and with them what they were started by."""
+    return HostLedger(driver.own_dir(settings, host) / MARK if driver.remembers else None)
 
 
 def require_able(hypervisor: Hypervisor) -> HostIdentity | None:
@@ -205,44 +181,13 @@ def only_worker_of(settings: Settings, host: str, *, boot: bool = False) -> Gene
     Raises HostNotFoundError, HostOffError, HostAlreadyServedError, HypervisorUnableError."""
     if not names.is_name(host):
         raise HostNotFoundError(f"{host!r} is not a host's name")
-    if settings.hypervisor == "process" and not boot:
-        _require_power(settings, host)
+    driver = HYPERVISORS[settings.hypervisor]()
+    if not boot:
+        driver.require_on(settings, host)
     try:
-        with file_lock(own_dir(settings, host) / "worker.lock", wait=1.0):
-            # A simulated host boots with its worker in any case.
-            if settings.hypervisor == "process" and boot:
-                _boot(settings, host)
+        with file_lock(driver.own_dir(settings, host) / "worker.lock", wait=1.0):
+            if boot and (incarnation := driver.boot(settings, host)) is not None:
+                log.info("booting", host=host, incarnation=incarnation)
             yield
     except LockHeldError as error:
         raise HostAlreadyServedError(f"a worker of {host} is running already", remedy="one host, one worker") from error
-
-
-def own_dir(settings: Settings, host: str) -> Path:
-    """Where the host's worker keeps what is the host's own. Raises HypervisorUnableError."""
-    if settings.hypervisor != "libvirt":
-        return settings.state_dir / "hosts" / host
-    from services.hypervisors.libvirt.options import host_state_dir
-
-    path = host_state_dir(settings, host)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HypervisorUnableError(
-            f"{path} cannot be made: {error.strerror}",
-            remedy="set EVACUATE_HOST_STATE_DIR to a directory of the worker's",
-        ) from error
-    return path
-
-
-def _require_power(settings: Settings, host: str) -> None:
-    from services.hypervisors.process import ProcessHost
-
-    if not ProcessHost(settings.state_dir, host).exists():
-        raise HostNotFoundError(f"host {host} is not of this fleet", remedy="see `evacuate host list`")
-    ProcessHost(settings.state_dir, host).require_on()
-
-
-def _boot(settings: Settings, host: str) -> None:
-    from services.hypervisors.process import ProcessHost
-
-    log.info("booting", host=host, incarnation=ProcessHost(settings.state_dir, host).boot())

@@ -104,9 +104,8 @@ def _parts(guests: Sequence[DefinedGuest]) -> Iterator[tuple[DefinedGuest, ...]]
     yield tuple(part)
 
 
-async def keep_reporting(client: Client, settings: Settings, hypervisor: Hypervisor, host: str) -> None:
-    """Never returns. A report that fails is made anew the next time."""
-    reporter = reporter_of(settings, host)
+async def keep_reporting(client: Client, settings: Settings, hypervisor: Hypervisor, reporter: Reporter | None) -> None:
+    """Never returns. A report that fails is made anew the next time. None: there is nothing to report."""
     if reporter is None:
         await forever()
         return
@@ -123,16 +122,6 @@ async def keep_reporting(client: Client, settings: Settings, hypervisor: Hypervi
             news.forget()
             log.warning("the report did not reach the store, trying again", cause=_cause(error))
         await asyncio.sleep(settings.report_interval * settings.time_scale)
-
-
-def reporter_of(settings: Settings, host: str) -> Reporter | None:
-    """None: a hypervisor of which there is nothing to report."""
-    if settings.hypervisor != "libvirt":
-        return None
-    from services.hypervisors.libvirt.options import options_of
-    from services.hypervisors.libvirt.report import LibvirtReporter
-
-    return LibvirtReporter(options_of(settings, host))
 
 
 async def _is_told(client: Client, settings: Settings, part: HypervisorReport) -> bool:

@@ -13,7 +13,6 @@ from evacuation.errors import HostAlreadyServedError, HypervisorUnavailableError
 from evacuation.ports import HostIdentity
 from services.hypervisors.lasting import LastingMemory
 from services.runtime.locks import LockHeldError, machine_lock
-from services.runtime.settings import Settings
 from workers.stuck import EXIT_CODE
 
 log = structlog.stdlib.get_logger("worker")
@@ -23,10 +22,12 @@ WAIT = 1.0
 
 
 @asynccontextmanager
-async def only_worker_there(settings: Settings, me: HostIdentity, folder: Path) -> AsyncGenerator[None]:
+async def only_worker_there(me: HostIdentity, *, folder: Path | None) -> AsyncGenerator[None]:
     """Of this hypervisor, on this machine, whatever its name and its directory are; for as long as that one is there:
-    then this process ends. Raises HostAlreadyServedError. A simulated host is nowhere, and remembers nothing."""
-    if settings.hypervisor == "simulated":
+    then this process ends. Without a folder the host is nowhere, and remembers nothing.
+
+    Raises HostAlreadyServedError."""
+    if folder is None:
         yield
         return
     with ExitStack() as held:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
 from typing import Protocol, assert_never
 
 from evacuation.errors import (
@@ -15,6 +16,7 @@ from evacuation.errors import (
 from evacuation.ports import Identities
 from services.fencing.bmc_file import Access, BmcDriver, BmcFile
 from services.fencing.machine import NothingKnown, Wanted, wanted
+from services.fencing.options import FenceOptions
 
 POLL = 0.5
 PATIENCE = 40.0
@@ -152,3 +154,16 @@ def power_of(access: Access, who: Wanted, timeout: float, beat: Beat) -> Abstrac
             return nullcontext(Ipmi(access, who, timeout, beat))
         case _:
             assert_never(access.driver)
+
+
+def open_bmcs(kind: BmcDriver, options: FenceOptions) -> BmcFencing:
+    """Raises BmcFileError."""
+    if options.bmc_file is None:
+        raise BmcFileError(f"EVACUATE_FENCING={kind} needs a BMC file", remedy="name it: EVACUATE_BMC_FILE")
+    if find_spec("sushy" if kind == "redfish" else "pyghmi") is None:
+        raise BmcFileError(
+            f"EVACUATE_FENCING={kind} needs a package that is not installed",
+            remedy="install the extra: pip install evacuate[bmc]",
+        )
+    file = BmcFile(options.bmc_file, kind)
+    return BmcFencing(file, kind=kind, timeout=options.bmc_timeout, identities=options.identities)

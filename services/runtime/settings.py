@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from evacuation.fencing import FencingPolicy
 from evacuation.messages import GuestSignal, Tuning
+from services.drivers import FENCES, HYPERVISORS, VOLUMES, one_of
 
 
 def _policy(value: object) -> object:
@@ -31,8 +32,8 @@ class Settings(BaseSettings):
     temporal_namespace: str | None = None
     ui_address: str | None = None
 
-    hypervisor: Literal["process", "simulated", "libvirt"] = "process"
-    fencing: Literal["process", "operator", "redfish", "ipmi"] = "process"
+    hypervisor: Annotated[str, one_of(HYPERVISORS)] = "process"
+    fencing: Annotated[str, one_of(FENCES)] = "process"
     bmc_file: Path | None = None
     """Which BMC switches which host, by which account: see docs/operations.md."""
     bmc_timeout: float = Field(default=8.0, gt=0, le=9)
@@ -44,7 +45,7 @@ class Settings(BaseSettings):
     only after it was read again."""
     fencing_unmet: Literal["end", "wait"] = "end"
     """What an evacuation does when that cannot be had: end, or wait in the open."""
-    volumes: Literal["sql", "nbd"] = "sql"
+    volumes: Annotated[str, one_of(VOLUMES)] = "sql"
     nbd_dir: Path | None = None
     """Of the NBD volume service, on the machine of the control workers: images, socket, locks."""
     nbd_address: str = "127.0.0.1:10809"

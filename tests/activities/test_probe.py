@@ -5,7 +5,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.probe import ProbeActivities
 from evacuation.capabilities import HostLook, SeenDomain, SharedDirectory
 from evacuation.messages import HostReport, ProbeRequest
-from services.hypervisors.simulated import SimulatedHypervisor
+from services.hypervisors.simulated.driver import SimulatedHypervisor
 from tests.integration.hypervisors.worlds import spawn, spec
 
 SEEN = SeenDomain(id="id-1", name="web", active=True, epoch=3, state="running", disks=("/shared/a",))

@@ -8,7 +8,7 @@ from evacuation import messages as m
 from evacuation.errors import CutOverError, FenceFailedError
 from evacuation.invariants import SeenGuest
 from evacuation.model import PowerState
-from services.hypervisors.simulated import SimulatedHypervisor
+from services.hypervisors.simulated.driver import SimulatedHypervisor
 
 
 class Boot(SimulatedHypervisor):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from evacuation.errors import BmcFileError
-from services.fencing import fencing_driver
-from services.fencing.bmc import BmcFencing
+from services.fencing import FenceOptions
+from services.fencing.bmc import BmcFencing, open_bmcs
 from services.fencing.bmc_file import BmcFile, split_address
 
 SECRET = "s3cret-horse"
@@ -168,7 +168,7 @@ def test_password_file_is_read_at_every_use(path: Path):
 
 def test_driver_is_refused_without_a_file(tmp_path: Path):
     with pytest.raises(BmcFileError, match="EVACUATE_FENCING=redfish needs a BMC file"):
-        fencing_driver("redfish", tmp_path)
+        open_bmcs("redfish", FenceOptions(root=tmp_path))
 
 
 def change(path: Path, text: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.hypervisors.machine import machine_id
-from services.hypervisors.simulated import SimulatedHypervisor
+from services.hypervisors.simulated.driver import SimulatedHypervisor
 
 WRITTEN = "0123456789abcdef0123456789abcdef"
 

@@ -5,11 +5,11 @@ import pytest
 from evacuation import messages as m
 from evacuation.errors import DiskLockedError, StorageNotRevokedError
 from services.cloud.nbd.daemon import daemon
-from services.cloud.volume_services import volume_services
 from services.runtime.settings import Settings
 from services.sql import open_services
 from tests.volumes.client import names
 from tests.volumes.ground import Ground
+from workers.control import volumes_of
 
 
 def exported(volumes: Ground) -> set[str]:
@@ -164,7 +164,7 @@ def test_storage_proves_nothing_about_guests_that_write_to_files_of_their_own(
         {"state_dir": volumes.directory, "volumes": "nbd", "hypervisor": hypervisor, "nbd_create": True}
         | {"nbd_address": f"{volumes.layout.host}:{volumes.layout.port}"}
     )
-    served = volume_services(settings, open_services(f"sqlite:///{volumes.directory / 'store.db'}"))
+    served = volumes_of(settings, open_services(f"sqlite:///{volumes.directory / 'store.db'}"))
     assert (served.storage is not None) == proves
     evacuation = volumes.ready()
     volumes.services.volumes = served.volumes  # type: ignore[assignment]  # the port, not the class

@@ -18,7 +18,8 @@ from evacuation.errors import (
     EvacuateError,
     FenceFailedError,
 )
-from services.fencing import bmc, fencing_driver
+from services.fencing import FenceOptions, bmc
+from services.fencing.bmc import open_bmcs
 from tests.support.bmcs import PASSWORD, USERNAME, Authority, ipmi_bmc, redfish_bmc
 from tests.support.machines import Machine
 from tests.unit.test_fencing import REQUEST, Notebook, fence
@@ -42,7 +43,7 @@ class Site:
         path = self.root / "bmc.yaml"
         path.write_text(yaml.safe_dump({"cmp-1": {k: v for k, v in entry.items() if v is not None}}))
         path.chmod(0o600)
-        made = fencing_driver("redfish", self.root, bmc_file=path, bmc_timeout=timeout)
+        made = open_bmcs("redfish", FenceOptions(root=self.root, bmc_file=path, bmc_timeout=timeout))
         assert isinstance(made, bmc.BmcFencing)
         return made
 

@@ -13,7 +13,8 @@ from evacuation.errors import BmcFileError, BmcIdentityError, BmcUnreachableErro
 from evacuation.messages import HostRef
 from evacuation.model import PowerReading
 from evacuation.power_check import PowerCheck, judged
-from services.fencing import bmc, fencing_driver
+from services.fencing import FenceOptions, bmc
+from services.fencing.bmc import open_bmcs
 from tests.integration.fencing.test_bmc import DRIVERS, Beats, nothing
 from tests.support.bmcs import PASSWORD, USERNAME, Authority, ipmi_bmc, redfish_bmc
 from tests.support.machines import Machine
@@ -51,7 +52,7 @@ class Site:
         path = self.root / "bmc.yaml"
         path.write_text(yaml.safe_dump(entries))
         path.chmod(0o600)
-        made = fencing_driver("redfish", self.root, bmc_file=path, identities=self.fleet)
+        made = open_bmcs("redfish", FenceOptions(root=self.root, bmc_file=path, identities=self.fleet))
         assert isinstance(made, bmc.BmcFencing)
         return made
 

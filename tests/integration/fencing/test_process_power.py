@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from evacuation.errors import CutOverError, DestinationUnableError, FenceFailedError, HostOffError
-from services.fencing import OperatorFencing, ProcessFencing, fencing_driver
+from services.drivers import FENCES
+from services.fencing import FenceOptions, OperatorFencing, ProcessFencing
 from services.hypervisors.process import ProcessHost
 from services.hypervisors.process.table import processes_of
 from services.runtime.durable_files import write
@@ -251,7 +252,7 @@ def test_power_off_refuses_when_the_caller_runs_on_that_host(processes: ProcessW
 
 
 def test_process_fencing_reads_and_cuts_the_power(processes: ProcessWorld) -> None:
-    fencing = fencing_driver("process", processes.path)
+    fencing = FENCES["process"](FenceOptions(root=processes.path))
     spawn(processes.hypervisor("cmp-1"), spec(1))
     assert fencing.is_able("cmp-1")
     assert not fencing.is_off("cmp-1")

@@ -16,7 +16,7 @@ from services.hypervisors.libvirt.options import LibvirtOptions
 from services.hypervisors.process import ProcessHost, ProcessHypervisor, ProcessRoot
 from services.hypervisors.process.disk import Record, read_journal
 from services.hypervisors.process.table import guests_of
-from services.hypervisors.simulated import SimulatedDisks, SimulatedHypervisor
+from services.hypervisors.simulated.driver import SimulatedDisks, SimulatedHypervisor
 
 HOSTS = ("cmp-1", "cmp-2")
 INSTANCE = "11111111-1111-4111-8111-111111111111"

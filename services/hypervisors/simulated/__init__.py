@@ -1,0 +1,1 @@
+"""Compute hosts in memory, for measurements with thousands of guests."""

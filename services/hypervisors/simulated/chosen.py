@@ -1,0 +1,14 @@
+"""What is chosen with `EVACUATE_HYPERVISOR=simulated`."""
+
+from services.hypervisors.chosen import HypervisorDriver
+from services.hypervisors.simulated.driver import SimulatedHypervisor
+from services.runtime.settings import Settings
+
+
+class SimulatedDriver(HypervisorDriver):
+    remembers = False
+
+    def open(self, settings: Settings, host: str) -> SimulatedHypervisor:
+        return SimulatedHypervisor(
+            host, machine=settings.machine_id, spawn_delay=settings.spawn_delay, step_delay=settings.step_delay
+        )
