@@ -5,11 +5,12 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 
 from evacuation import messages as m
 from evacuation.names import evacuate_instance_id, host_queue
+from workflows.engine.backoff import Backoff
 from workflows.engine.calls import call
 from workflows.engine.failures import failure_of
-from workflows.engine.policies import COMPENSATION, HOST
+from workflows.engine.policies import HOST, MUST_HOLD
+from workflows.engine.probing import is_heard
 from workflows.evacuate_instance import EvacuateInstance
-from workflows.evacuating.asking import is_heard
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
@@ -34,19 +35,18 @@ class DeleteInstance:
 
     @workflow.run
     async def run(self, input: m.DeleteInstanceInput) -> m.Done:
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, input.tuning.scale)
         while (plan := await self._plan(input)).evacuation_running or not await self._is_settled(input, plan):
             if plan.evacuation_running:
                 workflow.set_current_details("Waiting for the running evacuation to undo itself")
                 await self._tell_evacuation(input)
-            await workflow.sleep(pause * input.tuning.scale)
+            await backoff.rest()
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(input)
-            pause = min(pause * 2, LONGEST_PAUSE)
         await call(
             HostActivities.record_deleted,
             m.RecordDeleted(instance_id=input.instance_id, guest=self._destroyed),
-            policy=COMPENSATION,
+            policy=MUST_HOLD,
             tuning=input.tuning,
             about=f"{input.name} is deleted",
         )
@@ -56,7 +56,7 @@ class DeleteInstance:
         return await call(
             HostActivities.plan_deletion,
             m.InstanceRef(instance_id=input.instance_id),
-            policy=COMPENSATION,
+            policy=MUST_HOLD,
             tuning=input.tuning,
             about=f"mark {input.name} for deletion",
         )

@@ -16,18 +16,18 @@ from evacuation.request import refuse_unfenced
 from evacuation.transitions import EndingCause
 from workflows.engine.compensation import Shield
 from workflows.engine.display import Display
-from workflows.engine.failures import Failure, StepFailed, failure_of, failure_of_refusal
-from workflows.engine.policies import COMPENSATION, CONTROL
+from workflows.engine.failures import Failure, StepFailed, as_error, failure_of, failure_of_refusal
+from workflows.engine.policies import CONTROL, MUST_HOLD
 from workflows.engine.steps import Steps
+from workflows.evacuating.adopted import stop_afterwards
 from workflows.evacuating.asking import ask_host, note_answer, refused
 from workflows.evacuating.attempts import FINAL_CAUSES, NO_HOST, Attempts
 from workflows.evacuating.backward import AFTER_REFUSED_CAPACITY, Backward
-from workflows.evacuating.endings import Closing, Ended, as_error, cancelled, deleted
+from workflows.evacuating.endings import Closing, Ended, cancelled, deleted
 from workflows.evacuating.forward import Forward
 from workflows.evacuating.renewal import Renewal
 from workflows.evacuating.source_fence import SourceFence
 from workflows.evacuating.state import State
-from workflows.in_place import stop_afterwards
 
 
 @workflow.defn
@@ -63,7 +63,7 @@ class EvacuateInstance:
         if input.carried is not None:
             renewal.carry_on(input.carried)
         # What is carried on is open already: it waits for the store, however long that takes.
-        self._first_policy = CONTROL if input.carried is None else COMPENSATION
+        self._first_policy = CONTROL if input.carried is None else MUST_HOLD
         self._decision: m.Acceptance | Failure | None = None
 
     @workflow.run
@@ -115,16 +115,16 @@ class EvacuateInstance:
 
     async def _evacuate(self) -> None:
         """Returns when the guest's start is in history: forward only from there."""
-        carries_on = self._first_policy is COMPENSATION
-        await self._until_cancelled(self._shield.run(self._check_request()) if carries_on else self._check_request())
+        carries_on = self._first_policy is MUST_HOLD
+        await self._or_end(self._shield.run(self._check_request()) if carries_on else self._check_request())
         if self._state.facts.adopts is not None:
             await self._begin_evacuation()
             self._accept()
             if await self._shield.run(self._settle_what_was_left()):
                 return
-            await self._until_cancelled(self._prove_source_off())
+            await self._or_end(self._prove_source_off())
         else:
-            await self._until_cancelled(self._prove_source_off())
+            await self._or_end(self._prove_source_off())
             await self._begin_evacuation()
             if self._state.came_between and await self._shield.run(self._settle_what_was_left()):
                 return
@@ -195,7 +195,7 @@ class EvacuateInstance:
                 if failure.type != "OwnerChangedError":
                     raise Ended(FINAL_CAUSES.get(failure.type, EndingCause.LOST_COMPARE_AND_SWAP), failure) from error
                 # A late call of a closed run wrote first: adopt what it opened.
-                await self._until_cancelled(self._check_request())
+                await self._or_end(self._check_request())
                 continue
             self._enter(begun)
 
@@ -267,7 +267,7 @@ class EvacuateInstance:
         if failure.type == "StaleAttemptError":
             raise as_error(failure)
         self._state.deleted = self._state.deleted or failure.type == "InstanceDeletedError"
-        if await self._back.is_forward():
+        if await self._back.settle_guest():
             return True
         if not self._state.prepared:
             self._back.can_undo(*AFTER_REFUSED_CAPACITY)
@@ -289,8 +289,8 @@ class EvacuateInstance:
         if self._shield.cancel_came or (failure is not None and failure.cancelled):
             raise cancelled()
 
-    async def _until_cancelled(self, work: Coroutine[Any, Any, None]) -> None:
-        """Before the first write nothing has to be undone: a cancel or a failure ends it at once."""
+    async def _or_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """`work` that leaves nothing to be undone: a cancel, or a failure of it, ends the evacuation at once."""
         try:
             await work
         except (ActivityError, asyncio.CancelledError) as error:

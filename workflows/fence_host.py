@@ -5,9 +5,8 @@ from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
 from workflows.engine.calls import call
-from workflows.engine.failures import failure_of
+from workflows.engine.failures import as_error, failure_of
 from workflows.engine.policies import CONTROL, FENCE
-from workflows.evacuating.endings import as_error
 
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities

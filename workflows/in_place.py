@@ -14,13 +14,11 @@ from evacuation.model import PowerState, VmState
 from evacuation.names import host_queue
 from workflows.engine.calls import call
 from workflows.engine.compensation import Shield
-from workflows.engine.failures import Failure, StepFailed, failure_of, failure_of_refusal
+from workflows.engine.failures import Failure, StepFailed, as_error, failure_of, failure_of_refusal
 from workflows.engine.patience import SETTING, is_slow
-from workflows.engine.policies import COMPENSATION, CONTROL, HOST, SPAWN, Policy
+from workflows.engine.policies import CONTROL, HOST, MUST_HOLD, SPAWN, Policy
 from workflows.engine.probing import ask, is_there
 from workflows.engine.written import write_down
-from workflows.evacuating.endings import as_error
-from workflows.evacuating.state import State
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
@@ -29,8 +27,6 @@ with workflow.unsafe.imports_passed_through():
 
 T = TypeVar("T")
 M = TypeVar("M")
-STOPS_AFTERWARDS = "an-adoption-stops-what-it-recovered"
-"""Patch: runs from before it had the guest that they took over in the state that they were asked for."""
 VERBS = {VmState.ACTIVE: "start", VmState.STOPPED: "stop"}
 
 
@@ -119,7 +115,7 @@ class InPlace:
             guest=self._guest(plan, epoch), vm_state=vm_state, power_state=power if vm_state else PowerState.NOSTATE
         )
         about = f"{self._name} is {vm_state or 'not up'} on {plan.host}"
-        await call(InPlaceActivities.record_in_place, message, policy=COMPENSATION, tuning=self._tuning, about=about)
+        await call(InPlaceActivities.record_in_place, message, policy=MUST_HOLD, tuning=self._tuning, about=about)
 
     async def _on_host(
         self, plan: m.InPlacePlan, activity: Callable[[Any, M], T], message: M, *, policy: Policy, about: str
@@ -168,17 +164,3 @@ async def in_place(input: m.InPlaceInput, wanted: VmState) -> m.Done:
             raise asyncio.CancelledError from error
         raise as_error(failure) from error
     return m.Done()
-
-
-async def stop_afterwards(state: State, outcome: m.EvacuationOutcome) -> m.EvacuationOutcome:
-    """A request that took over an evacuation, whose guest was to run, may want it stopped: it is recovered first. Where
-    it cannot be stopped the outcome says so."""
-    asked = state.request.target_state == VmState.STOPPED and state.wanted != VmState.STOPPED
-    if not asked or not workflow.patched(STOPS_AFTERWARDS):
-        return outcome
-    try:
-        await InPlace(state.ref.instance_id, state.name, state.tuning).bring_to(VmState.STOPPED)
-    except (ActivityError, StepFailed) as error:
-        reason = f"it still runs: {failure_of(error).line}; ask again: evacuate instance stop {state.name}"
-        return outcome.model_copy(update={"reason": reason})
-    return outcome

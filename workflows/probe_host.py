@@ -3,9 +3,8 @@
 from temporalio import workflow
 
 from evacuation import messages as m
-from workflows.engine.failures import Failure
+from workflows.engine.failures import Failure, as_error
 from workflows.engine.probing import ask, counts
-from workflows.evacuating.endings import as_error
 
 with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities

@@ -13,12 +13,12 @@ from evacuation import messages as m
 from evacuation.ledger import LedgerMark
 from evacuation.model import PowerState
 from evacuation.names import evacuate_instance_id, return_queue
+from workflows.engine.backoff import Backoff
 from workflows.engine.calls import call
-from workflows.engine.failures import Failure, failure_of
+from workflows.engine.failures import Failure, as_error, failure_of
 from workflows.engine.patience import WAITS_FOR_SLOW, is_slow
-from workflows.engine.policies import COMPENSATION, HOST, SPAWN
+from workflows.engine.policies import HOST, MUST_HOLD, SPAWN
 from workflows.engine.probing import ask, counts, is_there
-from workflows.evacuating.endings import as_error
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
@@ -59,12 +59,11 @@ class ReturnHost:
 
     @workflow.run
     async def run(self, input: m.ReturnHostInput) -> m.ReturnPlan:
-        plan, pause = await self._reconcile(), 0.5
+        plan, backoff = await self._reconcile(), Backoff(0.5, LONGEST_WAIT, self._tuning.scale)
         while plan.held_by or plan.being_cut or self._must_try_again():
             workflow.set_current_details("\n".join(self._held(plan)))
             await self._tell(plan.held_ids)
-            await workflow.sleep(pause * self._tuning.scale)
-            pause = min(pause * 2, LONGEST_WAIT)
+            await backoff.rest()
             if await self._still_there():
                 self._renew_if_long()
                 plan = await self._reconcile()
@@ -72,7 +71,7 @@ class ReturnHost:
         await call(
             HostActivities.complete_return,
             m.ReturnedHost(host=self._report.host, incarnation=self._report.incarnation, memory=self._report.memory),
-            policy=COMPENSATION,
+            policy=MUST_HOLD,
             tuning=self._tuning,
             about=f"{self._report.host} is up",
         )
@@ -134,7 +133,7 @@ class ReturnHost:
         plan = await call(
             HostActivities.register_host,
             self._report,
-            policy=COMPENSATION,
+            policy=MUST_HOLD,
             tuning=self._tuning,
             about=f"register {self._report.host}",
         )
@@ -148,7 +147,7 @@ class ReturnHost:
                 await call(
                     HostActivities.record_destroyed,
                     self._host_guest(guest),
-                    policy=COMPENSATION,
+                    policy=MUST_HOLD,
                     tuning=self._tuning,
                     about=f"record that {guest.name} is gone from here",
                 )
@@ -217,7 +216,7 @@ class ReturnHost:
         spec = await call(
             HostActivities.authorize_start,
             self._host_guest(guest),
-            policy=COMPENSATION,
+            policy=MUST_HOLD,
             tuning=self._tuning,
             about=f"authorise {guest.name} here",
         )
@@ -239,7 +238,7 @@ class ReturnHost:
         await call(
             HostActivities.record_started,
             m.RecordStarted(guest=started, power_state=power_state),
-            policy=COMPENSATION,
+            policy=MUST_HOLD,
             tuning=self._tuning,
             about=f"{guest.name} is {power_state}",
         )

@@ -9,7 +9,7 @@ from evacuation.messages import Done, Tuning
 from evacuation.model import Frozen
 from evacuation.names import CONTROL_QUEUE, host_queue
 from workflows.engine.calls import call
-from workflows.engine.policies import COMPENSATION, CONTROL, FENCE, HOST, SPAWN, Policy
+from workflows.engine.policies import CONTROL, FENCE, HOST, MUST_HOLD, SPAWN, Policy
 
 PHASE = SearchAttributeKey.for_keyword("EvacuatePhase")
 DESTINATION = SearchAttributeKey.for_keyword("EvacuateDestination")
@@ -63,7 +63,7 @@ class Floor:
         if workflow.patched(WRITES_DOWN):
             workflow.upsert_memo({"floor": input.destination})
         await self._host(SPAWN, "spawn_guest")
-        await self._control(COMPENSATION, "finish_evacuation")
+        await self._control(MUST_HOLD, "finish_evacuation")
         self._publish("ended")
         await workflow.wait_condition(workflow.all_handlers_finished)
         return Done()

@@ -19,8 +19,7 @@ from services.runtime.temporal import connect
 from tests.cli.conftest import called
 from tests.cli.interference import NAME, asked, begin, connect_before, end, instance, nothing, serving, silence
 from tests.support.stack import Answer
-from workflows.engine.failures import failure_of_refusal
-from workflows.evacuating.endings import as_error
+from workflows.engine.failures import as_error, failure_of_refusal
 
 
 @workflow.defn(name="EvacuateInstance")

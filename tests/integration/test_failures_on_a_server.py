@@ -26,8 +26,7 @@ from evacuation.model import Rejection
 from evacuation.texts import FAILURE_LIMIT, is_cut
 from services.runtime.settings import Settings
 from services.runtime.temporal import connect
-from workflows.engine.failures import Failure, failure_of
-from workflows.evacuating.endings import as_error
+from workflows.engine.failures import Failure, as_error, failure_of
 
 QUEUE = "failures"
 MESSAGE, REMEDY = "m" * 20_000, "r" * 20_000

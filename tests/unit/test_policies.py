@@ -12,7 +12,7 @@ from workflows.engine.policies import Policy
 
 ALL = {name: each for name, each in vars(policies).items() if isinstance(each, Policy)}
 ON_A_HOST = {"HOST", "SPAWN", "LIVE"}
-WITHOUT_END = {"COMPENSATION", "WAIT_FOR_CAPACITY"}
+WITHOUT_END = {"MUST_HOLD", "WAIT_FOR_CAPACITY"}
 """The second one gets the request's own deadline."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from temporalio import workflow
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -14,6 +15,10 @@ from temporalio.exceptions import (
 )
 
 from evacuation.errors import ErrorDetail, EvacuateError
+from evacuation.messages import EvacuationOutcome
+
+with workflow.unsafe.imports_passed_through():
+    from activities.failures import final_error
 
 
 @dataclass(frozen=True)
@@ -91,3 +96,9 @@ def failure_of(error: BaseException) -> Failure:
 
 def failure_of_refusal(error: EvacuateError) -> Failure:
     return Failure(type=type(error).__name__, message=error.message, remedy=error.remedy, retryable=error.retryable)
+
+
+def as_error(failure: Failure, outcome: EvacuationOutcome | None = None) -> ApplicationError:
+    """What a workflow fails with, so that whoever waits for it reads type, cause and remedy."""
+    said = ErrorDetail(message=failure.message, remedy=failure.remedy, incarnation=failure.incarnation)
+    return final_error(failure.type, said, outcome)

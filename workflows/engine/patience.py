@@ -11,6 +11,7 @@ from temporalio.exceptions import ActivityError
 
 from evacuation.errors import DestinationBusyError, GuestBusyError, HostSlowError
 from evacuation.messages import Destination, Tuning
+from workflows.engine.backoff import Backoff
 from workflows.engine.display import Display
 from workflows.engine.failures import Failure, StepFailed, failure_of, failure_of_refusal
 from workflows.engine.probing import is_there
@@ -49,7 +50,7 @@ class Patience:
         self._over = over
         self._rounds = 0
         self._slow_since: datetime | None = None
-        self._pause = FIRST_PAUSE
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, steps.tuning.scale)
         self._shown = False
 
     async def bear(self, error: ActivityError) -> None:
@@ -72,7 +73,7 @@ class Patience:
             raise error
         self._show(failure.message, failure.remedy)
         self._steps.renew_if_long()
-        await self._rest()
+        await self._backoff.rest()
         self._rounds += 1
         if self._rounds % ROUNDS_PER_PROBE == 0 and not await self._is_there():
             message = f"{self._to.host} does not answer while its turn is waited for"
@@ -111,7 +112,7 @@ class Patience:
             f"{self._to.host} answers, and has not done it yet: {self._about}",
             f"it is asked again for {tuning.patience} ({SETTING})",
         )
-        await self._rest()
+        await self._backoff.rest()
 
     def _too_slow(self) -> Failure:
         """What became of it is unknown."""
@@ -124,10 +125,6 @@ class Patience:
     async def _is_there(self) -> bool:
         to = self._to
         return await is_there(to.host, to.hypervisor_uuid, self._steps.tuning, boot=to.incarnation)
-
-    async def _rest(self) -> None:
-        await workflow.sleep(self._pause * self._steps.tuning.scale)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
     def _show(self, cause: str, remedy: str) -> None:
         self._shown = True

@@ -81,8 +81,8 @@ LOOK = Policy(start_to_close=60, deadline=90, once=True)
 WAIT_FOR_CAPACITY = Policy(start_to_close=10, first_retry=0.5, last_retry=15)
 """Its deadline is the request's."""
 
-COMPENSATION = Policy(start_to_close=20, first_retry=0.2, last_retry=15)
-"""Control compensations and `finish_evacuation`: no end."""
+MUST_HOLD = Policy(start_to_close=20, first_retry=0.2, last_retry=15)
+"""What has to be so in the end, whatever it takes: undoing, closing, and what a host that comes back is told."""
 
 ALARM_AFTER = 600.0
 """Seconds after which work without end raises an alarm. It goes on."""

@@ -56,3 +56,8 @@ async def is_there(host: str, hypervisor_uuid: str | None, tuning: Tuning, *, bo
     if answer is None or boot is None or answer.incarnation in (None, boot):
         return counts(answer)
     return not workflow.patched(ANOTHER_BOOT)
+
+
+async def is_heard(host: str, hypervisor_uuid: str | None, tuning: Tuning) -> bool:
+    """Whether a worker of that host answers, be it with an error: then its guests may run."""
+    return await probe(host, hypervisor_uuid, tuning) is not None

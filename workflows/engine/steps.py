@@ -19,11 +19,12 @@ from evacuation.messages import (
     Tuning,
 )
 from evacuation.names import CONTROL_QUEUE, host_queue
+from workflows.engine.backoff import Backoff
 from workflows.engine.calls import call
 from workflows.engine.display import Display
 from workflows.engine.failures import Failure, failure_of
 from workflows.engine.patience import Patience
-from workflows.engine.policies import ALARM_AFTER, COMPENSATION, HOST, Policy
+from workflows.engine.policies import ALARM_AFTER, HOST, MUST_HOLD, Policy
 from workflows.engine.probing import counts, probe
 
 T = TypeVar("T")
@@ -105,11 +106,11 @@ class Steps:
 
     async def hold(self, activity: Callable[[Any, M], T], message: M, *, about: str) -> T:
         """A control step that is repeated until it holds: a deadline raises an alarm, it does not end the work."""
-        started, pause, times = workflow.now(), 0.2, 0
+        started, backoff, times = workflow.now(), Backoff(0.2, 15, self.tuning.scale), 0
         while True:
             self.renew_if_long()
             try:
-                held = await self.control(activity, message, policy=COMPENSATION, about=about)
+                held = await self.control(activity, message, policy=MUST_HOLD, about=about)
             except ActivityError as error:
                 failure = failure_of(error)
                 if failure.type in FINAL or failure.cancelled:
@@ -120,8 +121,7 @@ class Steps:
             else:
                 self.display.retrying = None
                 return held
-            await workflow.sleep(pause * self.tuning.scale)
-            pause = min(pause * 2, 15)
+            await backoff.rest()
 
     def warn(self, since: datetime, about: str, failure: Failure) -> None:
         """Past the deadline: an alarm in the worker's log and on the display."""

@@ -5,13 +5,12 @@ import asyncio
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
-from evacuation.messages import CheckedRequest, PowerQuery, ProbeAnswer, Tuning
+from evacuation.messages import CheckedRequest, PowerQuery, ProbeAnswer
 from evacuation.model import PowerReading
 from evacuation.request import refuse_answering_source
 from workflows.engine.calls import call
 from workflows.engine.failures import Failure, failure_of_refusal
 from workflows.engine.policies import CONTROL, PROBE
-from workflows.engine.probing import probe
 from workflows.engine.steps import Steps
 
 with workflow.unsafe.imports_passed_through():
@@ -67,8 +66,3 @@ async def _reads_off(steps: Steps, host: str, grace: float) -> bool:
         return reading is PowerReading.OFF
     except ActivityError:
         return False
-
-
-async def is_heard(host: str, hypervisor_uuid: str | None, tuning: Tuning) -> bool:
-    """Whether a worker of that host answers, be it with an error: then its guests may run."""
-    return await probe(host, hypervisor_uuid, tuning) is not None

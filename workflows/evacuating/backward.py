@@ -56,12 +56,12 @@ class Backward:
         started = phase == m.AttemptPhase.STARTED
         self._state.asked_to_authorize = started or phase == m.AttemptPhase.AUTHORIZED
         # A recorded start is not asked for any more: whatever its host says, or does not say, it goes forward.
-        if (started and not self._state.deleted) or await self.is_forward():
+        if (started and not self._state.deleted) or await self.settle_guest():
             return True
         await self.unwind()
         return False
 
-    async def is_forward(self) -> bool:
+    async def settle_guest(self) -> bool:
         """Whether the attempt's guest runs as wanted, so that it goes forward all the same.
 
         If not, it cannot come any more, and the proof is written, before anything else is undone."""

@@ -4,19 +4,17 @@ import asyncio
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
-from evacuation.errors import ErrorDetail
 from evacuation.model import MigrationStatus
 from evacuation.transitions import ENDINGS, EndingCause
-from workflows.engine.failures import Failure, failure_of
+from workflows.engine.failures import Failure, as_error, failure_of
 from workflows.engine.steps import Steps
 from workflows.evacuating.attempts import NO_HOST, Attempts
 from workflows.evacuating.state import State
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import final_error
     from activities.instance_state import InstanceStateActivities
 
 
@@ -36,11 +34,6 @@ def cancelled() -> Ended:
 def deleted(name: str) -> Ended:
     failure = Failure(type="InstanceDeletedError", message=f"{name} was deleted meanwhile", retryable=False)
     return Ended(EndingCause.DELETED, failure)
-
-
-def as_error(failure: Failure, outcome: m.EvacuationOutcome | None = None) -> ApplicationError:
-    said = ErrorDetail(message=failure.message, remedy=failure.remedy, incarnation=failure.incarnation)
-    return final_error(failure.type, said, outcome)
 
 
 class Closing:

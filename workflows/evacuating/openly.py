@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation.errors import PoisonousStartError
+from workflows.engine.backoff import Backoff
 from workflows.engine.failures import Failure, failure_of
 from workflows.engine.steps import Steps
 from workflows.evacuating.state import State
@@ -45,7 +46,7 @@ class Openly:
     async def until_pardoned(self, step: Callable[[], Awaitable[T]]) -> T:
         """`step`, which takes the instance to another host: as soon as its starts are not held against it. Raises
         ActivityError."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while True:
             try:
                 return await step()
@@ -56,5 +57,4 @@ class Openly:
             if workflow.cancellation_reason() is not None:
                 raise asyncio.CancelledError
             self._steps.renew_if_long()
-            await self.wait(failure, wait)
-            wait = min(wait * 2, LONGEST_WAIT)
+            await self.wait(failure, backoff.take())

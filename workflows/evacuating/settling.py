@@ -10,6 +10,7 @@ from evacuation.fencing import is_voidable
 from evacuation.messages import Destination, EvidenceQuery, FenceRequest, GuestCall, Settled
 from evacuation.model import Evidence, EvidenceKind
 from evacuation.request import MOST_OF_AN_ERROR, answered_with_error
+from workflows.engine.backoff import Backoff
 from workflows.engine.failures import Failure, failure_of
 from workflows.engine.patience import WAITS_FOR_SLOW, is_slow
 from workflows.engine.policies import CONTROL, FENCE, HOST
@@ -57,10 +58,10 @@ class Settling:
         display, scale = self._steps.display, self._steps.tuning.scale
         display.enter("settling")
         self._nudged, self._bereft, self._tried_to_fence = False, bereft, False
-        began, wait = workflow.now(), HOST.schedule_to_start or 0
+        began, backoff = workflow.now(), Backoff(HOST.schedule_to_start or 0, LONGEST_WAIT)
         while True:
             self._steps.renew_if_long()
-            answer = await self._ask(to, wait)
+            answer = await self._ask(to, backoff.pause)
             if isinstance(answer, Settled):
                 if not answer.forward:
                     return self._gone(to, answer)
@@ -73,7 +74,7 @@ class Settling:
             if evidence is not None and not await self._is_contradicted(to, evidence, answer):
                 return evidence
             if display.phase == "blocked":
-                wait = min(wait * 2, LONGEST_WAIT)
+                backoff.take()
 
     async def _has_lost_its_disks(self) -> bool:
         """From then on it is destroyed, and not asked for any more."""

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation.transitions import EndingCause
+from workflows.engine.backoff import Backoff
 from workflows.engine.failures import failure_of
 from workflows.engine.steps import Steps
 from workflows.evacuating.asking import note_answer, refused
@@ -33,7 +34,7 @@ class SourceFence:
     async def prove(self) -> Ended | None:
         """None: the source is proven off. Else why there is nothing to wait for any more. Raises ActivityError when
         the fence fails and nobody is to wait."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while True:
             try:
                 await self._forward.fence_source()
@@ -45,8 +46,7 @@ class SourceFence:
             if workflow.cancellation_reason() is not None:
                 # It came while the end of the fence was waited for.
                 raise asyncio.CancelledError
-            await self._forward.openly.wait(failure, wait)
-            wait = min(wait * 2, LONGEST_WAIT)
+            await self._forward.openly.wait(failure, backoff.take())
             over = await self._why_over()
             if over is not None:
                 return over
