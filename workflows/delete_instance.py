@@ -17,8 +17,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.hosts import HostActivities
 
 
-PERSISTS = "deletion-waits-for-a-host-that-answers"
-"""Patch: deletions from before it try once to destroy the guest."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 15.0
 
 
@@ -93,8 +91,7 @@ class DeleteInstance:
         if await self._destroy(input, plan.guest, plan.hypervisor_uuid):
             self._destroyed = plan.guest
             return True
-        persists = workflow.patched(PERSISTS)
-        return not (persists and await is_heard(plan.guest.host, plan.hypervisor_uuid, input.tuning))
+        return not await is_heard(plan.guest.host, plan.hypervisor_uuid, input.tuning)
 
     async def _destroy(self, input: m.DeleteInstanceInput, guest: m.HostGuest, hypervisor_uuid: str | None) -> bool:
         host = m.HostCall(host=guest.host, hypervisor_uuid=hypervisor_uuid, incarnation=None)

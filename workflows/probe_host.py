@@ -4,7 +4,7 @@ from temporalio import workflow
 
 from evacuation import messages as m
 from workflows.engine.failures import Failure, as_error
-from workflows.engine.probing import ask, counts
+from workflows.engine.probing import ask
 
 with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities
@@ -18,8 +18,6 @@ class ProbeHost:
     @workflow.run
     async def run(self, request: m.ProbeRequest) -> m.HostReport | None:
         answer = await ask(ProbeActivities.list_guests, request, m.Tuning(), about=f"is {request.host} there?")
-        if not isinstance(answer, Failure):
-            return answer
-        if counts(answer):
+        if isinstance(answer, Failure):
             raise as_error(answer)
-        return None
+        return answer

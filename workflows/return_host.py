@@ -16,19 +16,15 @@ from evacuation.names import evacuate_instance_id, return_queue
 from workflows.engine.backoff import Backoff
 from workflows.engine.calls import call
 from workflows.engine.failures import Failure, as_error, failure_of
-from workflows.engine.patience import WAITS_FOR_SLOW, is_slow
+from workflows.engine.patience import is_slow
 from workflows.engine.policies import HOST, MUST_HOLD, SPAWN
-from workflows.engine.probing import ask, counts, is_there
+from workflows.engine.probing import ask, is_there
 
 with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
     from activities.hosts import HostActivities
     from activities.probe import ProbeActivities
 
-ASKS_AGAIN = "return-asks-the-host-again"
-"""Patch: returns that began before it register their first report in every round."""
-TELLS = "return-tells-who-holds-it"
-"""Patch: returns that began before it let who holds them find out by itself."""
 WINDOW = 8
 LONGEST_WAIT = 60.0
 MOST_SILENT = 5
@@ -81,7 +77,7 @@ class ReturnHost:
     async def _tell(self, held: tuple[str, ...]) -> None:
         """Once each: who waits for this host's queue holds it, and would look again only when its wait is over."""
         for instance_id in held:
-            if instance_id not in self._told and workflow.patched(TELLS):
+            if instance_id not in self._told:
                 self._told.add(instance_id)
                 evacuation = workflow.get_external_workflow_handle(evacuate_instance_id(instance_id))
                 # It may have ended meanwhile, or nobody may run it.
@@ -90,7 +86,7 @@ class ReturnHost:
 
     def _must_try_again(self) -> bool:
         """A guest that must not run here may run."""
-        return bool(self._left_to_do) and workflow.patched(ASKS_AGAIN)
+        return bool(self._left_to_do)
 
     def _held(self, plan: m.ReturnPlan) -> list[str]:
         waiting = [f"Held: waiting for the evacuation of {', '.join(plan.held_by)}"] if plan.held_by else []
@@ -102,13 +98,11 @@ class ReturnHost:
         by what it said once: that would void the evidence that it is off since. Ends this return if it stays silent;
         a worker that starts there, or waits for this one, begins another. One that answers with an error is there, and
         is waited for."""
-        if not workflow.patched(ASKS_AGAIN):
-            return True
         answer = await self._ask_again()
         if isinstance(answer, m.HostReport) and answer.incarnation == self._report.incarnation:
             self._report, self._silent = answer, 0
             return True
-        if isinstance(answer, Failure) and counts(answer):
+        if isinstance(answer, Failure):
             self._silent = 0
             workflow.set_current_details(f"Held: {self._report.host} answers with an error: {answer.line}")
             self._renew_if_long()
@@ -208,9 +202,7 @@ class ReturnHost:
     async def _is_slow(self, failure: Failure, began: datetime) -> bool:
         if not is_slow(failure) or workflow.now() - began >= self._tuning.patience * self._tuning.scale:
             return False
-        return workflow.patched(WAITS_FOR_SLOW) and await is_there(
-            self._report.host, self._report.hypervisor_uuid, self._tuning
-        )
+        return await is_there(self._report.host, self._report.hypervisor_uuid, self._tuning)
 
     async def _start_one(self, guest: m.GuestKey) -> None:
         spec = await call(

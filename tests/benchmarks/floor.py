@@ -13,8 +13,6 @@ from workflows.engine.policies import CONTROL, FENCE, HOST, MUST_HOLD, SPAWN, Po
 
 PHASE = SearchAttributeKey.for_keyword("EvacuatePhase")
 DESTINATION = SearchAttributeKey.for_keyword("EvacuateDestination")
-WRITES_DOWN = "floor-writes-down"
-"""Patch: the real workflow has one on its way, whose marker is an event, and a search attribute."""
 
 
 class FloorInput(Frozen):
@@ -60,8 +58,7 @@ class Floor:
         await self._control(CONTROL, "detach_volumes", "set_up_block_devices")
         await self._host(HOST, "connect_volumes")
         await self._control(CONTROL, "authorize_spawn")
-        if workflow.patched(WRITES_DOWN):
-            workflow.upsert_memo({"floor": input.destination})
+        workflow.upsert_memo({"floor": input.destination})
         await self._host(SPAWN, "spawn_guest")
         await self._control(MUST_HOLD, "finish_evacuation")
         self._publish("ended")

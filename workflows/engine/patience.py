@@ -16,10 +16,6 @@ from workflows.engine.display import Display
 from workflows.engine.failures import Failure, StepFailed, failure_of, failure_of_refusal
 from workflows.engine.probing import is_there
 
-WAITS_FOR_SLOW = "a-slow-host-is-asked-again"
-"""Patch: runs from before it took what was not done in time for a failed attempt."""
-BUSY_ROUNDS = 20
-"""As often a run from before the patch queued again."""
 SETTING = "EVACUATE_HOST_PATIENCE"
 ROUNDS_PER_PROBE = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
@@ -59,7 +55,7 @@ class Patience:
         failure = failure_of(error)
         if failure.not_started:
             await self._bear_busy(error)
-        elif is_slow(failure) and workflow.patched(WAITS_FOR_SLOW):
+        elif is_slow(failure):
             await self._bear_slow(error, failure)
         else:
             raise error
@@ -69,7 +65,7 @@ class Patience:
     async def bear_full(self, error: ActivityError) -> None:
         """As `bear`, for a destination whose cap is reached. It is looked at while it answers, without end."""
         failure = failure_of(error)
-        if failure.type != BUSY or not workflow.patched(WAITS_FOR_SLOW):
+        if failure.type != BUSY:
             raise error
         self._show(failure.message, failure.remedy)
         self._steps.renew_if_long()
@@ -86,14 +82,10 @@ class Patience:
 
     async def _bear_busy(self, error: ActivityError) -> None:
         """Every slot of its worker is taken: that ends, or the worker ends itself."""
-        self._rounds += 1
-        if not await self._is_there() or (self._rounds >= BUSY_ROUNDS and not workflow.patched(WAITS_FOR_SLOW)):
+        if not await self._is_there():
             raise error
-        if workflow.patched(WAITS_FOR_SLOW):
-            host = self._to.host
-            self._show(
-                f"{host} answers, and is busy: {self._about} waits for its turn", f"wait, or see what {host} does"
-            )
+        host = self._to.host
+        self._show(f"{host} answers, and is busy: {self._about} waits for its turn", f"wait, or see what {host} does")
 
     def _end_if_over(self) -> None:
         over = self._over()

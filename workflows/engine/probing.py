@@ -16,10 +16,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.probe import ProbeActivities
 
 T = TypeVar("T")
-ANOTHER_BOOT = "another-boot-is-not-the-one-that-was-asked"
-"""Patch: runs from before it waited for what they had asked of a boot that was over."""
-ERRORS_ANSWER = "an-error-is-an-answer"
-"""Patch: runs from before it took a worker that answers with an error for one that is silent."""
 
 
 async def ask(
@@ -44,18 +40,11 @@ async def probe(
     return await ask(ProbeActivities.probe_host, request, tuning, about=f"is {host} there?")
 
 
-def counts(answer: object) -> bool:
-    """Whether what was said counts in this run: an error did not always."""
-    return answer is not None and (not isinstance(answer, Failure) or workflow.patched(ERRORS_ANSWER))
-
-
 async def is_there(host: str, hypervisor_uuid: str | None, tuning: Tuning, *, boot: str | None = None) -> bool:
     """Whether its worker answers, be it with an error. `boot`: whether it is still that one; what it was asked before
     it booted again it will not do. Raises ActivityError when it was cancelled."""
     answer = await probe(host, hypervisor_uuid, tuning)
-    if answer is None or boot is None or answer.incarnation in (None, boot):
-        return counts(answer)
-    return not workflow.patched(ANOTHER_BOOT)
+    return answer is not None and (boot is None or answer.incarnation in (None, boot))
 
 
 async def is_heard(host: str, hypervisor_uuid: str | None, tuning: Tuning) -> bool:

@@ -25,7 +25,7 @@ from workflows.engine.display import Display
 from workflows.engine.failures import Failure, failure_of
 from workflows.engine.patience import Patience
 from workflows.engine.policies import ALARM_AFTER, HOST, MUST_HOLD, Policy
-from workflows.engine.probing import counts, probe
+from workflows.engine.probing import probe
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -101,8 +101,7 @@ class Steps:
         self, host: str, hypervisor_uuid: str | None, *, doubted: bool = False
     ) -> ProbeAnswer | Failure | None:
         """What the host's own worker says, be it an error, or None: nobody answers."""
-        answer = await probe(host, hypervisor_uuid, self.tuning, doubted=doubted)
-        return answer if counts(answer) else None
+        return await probe(host, hypervisor_uuid, self.tuning, doubted=doubted)
 
     async def hold(self, activity: Callable[[Any, M], T], message: M, *, about: str) -> T:
         """A control step that is repeated until it holds: a deadline raises an alarm, it does not end the work."""

@@ -5,12 +5,9 @@ from temporalio import workflow
 from evacuation.ledger import LedgerMark, StartMark
 from evacuation.names import LEDGER_MEMO
 
-WRITES_DOWN = "epoch-and-position-are-in-the-memo"
-"""Patch: runs from before it leave no trace of the ledger's position in Temporal."""
-
 
 def write_down(ledger: LedgerMark | None, epoch: int, host: str, incarnation: str | None) -> None:
     """Before the guest of that epoch starts there."""
-    if ledger is not None and workflow.patched(WRITES_DOWN):
+    if ledger is not None:
         mark = StartMark(**dict(ledger), epoch=epoch, host=host, incarnation=incarnation)
         workflow.upsert_memo({LEDGER_MEMO: mark})

@@ -16,12 +16,6 @@ from workflows.engine.steps import Steps
 with workflow.unsafe.imports_passed_through():
     from activities.fencing import FencingActivities
 
-READS_POWER = "source-power-is-read-beside-the-probe"
-"""Patch: runs from before it wait for the whole silence of a source."""
-NOTES_ANSWER = "an-answer-voids-evidence"
-"""Patch: runs from before it were refused, and left what the store knew of the source as it was."""
-GRACE_INSIDE = "grace-is-waited-for-beside-the-reading"
-"""Patch: runs from before it wait for the grace by a timer of their own."""
 GRACE = 0.5
 """Seconds in which a host whose power reads off may still answer: a BMC entry may name the wrong machine."""
 
@@ -30,22 +24,18 @@ async def ask_host(steps: Steps, host: str, hypervisor_uuid: str | None) -> Prob
     """What the host's own worker says, or None: nobody answers. The whole silence is waited for only where the host's
     power does not read off. A question that is not needed any more, after a cancel too, is left to its own
     timeout: to cancel it would be one more race for nothing."""
-    if not workflow.patched(READS_POWER):
-        return await steps.probe(host, hypervisor_uuid, doubted=True)
     answer = asyncio.create_task(steps.probe(host, hypervisor_uuid, doubted=True))
-    grace, inside = GRACE * steps.tuning.scale, workflow.patched(GRACE_INSIDE)
-    power = asyncio.create_task(_reads_off(steps, host, grace if inside else 0.0))
+    power = asyncio.create_task(_reads_off(steps, host, GRACE * steps.tuning.scale))
     await workflow.wait([answer, power], return_when=asyncio.FIRST_COMPLETED)
-    is_off = not answer.done() and power.result()
-    if not (is_off and inside):
-        await workflow.wait([answer], timeout=grace if is_off else None)
+    if not answer.done() and not power.result():
+        await workflow.wait([answer])
     return answer.result() if answer.done() else None
 
 
 async def note_answer(steps: Steps, host: str, answer: ProbeAnswer | Failure) -> None:
     """What was said of the boot that answers is void, also for evacuations that rely on it and have not started their
     guest. An error that does not say which boot it is of voids nothing."""
-    if answer.incarnation is None or not workflow.patched(NOTES_ANSWER):
+    if answer.incarnation is None:
         return
     if isinstance(answer, Failure):
         answer = ProbeAnswer(host=host, incarnation=answer.incarnation, in_service=False)

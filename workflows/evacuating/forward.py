@@ -28,9 +28,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.network import NetworkActivities
     from activities.volumes import VolumeActivities
 
-TRIES_AT_THE_DEADLINE = "capacity-is-tried-at-the-deadline"
-"""Patch: evacuations that began before it stop waiting when the next try would come too late."""
-
 
 class Forward:
     def __init__(self, state: State, steps: Steps, back: Backward) -> None:
@@ -76,7 +73,7 @@ class Forward:
             return await self._claim(excluded, self._time_to_wait())
         except ActivityError as error:
             left = self._time_to_wait()
-            if left is None or failure_of(error).type not in NO_HOST or not workflow.patched(TRIES_AT_THE_DEADLINE):
+            if left is None or failure_of(error).type not in NO_HOST:
                 raise
             await workflow.sleep(left)
             return await self._claim(excluded, None)

@@ -10,9 +10,6 @@ from workflows.engine.steps import Steps
 from workflows.evacuating.attempts import Attempts
 from workflows.evacuating.state import State
 
-RENEWS = "evacuation-continues-as-new"
-"""Patch: a run that had come past the suggested length before it stays what it is."""
-
 SHORTEST_WAIT = timedelta(seconds=1)
 
 
@@ -34,7 +31,7 @@ class Renewal:
 
     def renew_if_long(self) -> None:
         """Ends this run if Temporal suggests it. Nothing of it may be in hand."""
-        if not workflow.info().is_continue_as_new_suggested() or not workflow.patched(RENEWS):
+        if not workflow.info().is_continue_as_new_suggested():
             return
         carried = m.CarriedOn(
             cancelled=self._shield.cancel_came,

@@ -12,9 +12,9 @@ from evacuation.model import Evidence, EvidenceKind
 from evacuation.request import MOST_OF_AN_ERROR, answered_with_error
 from workflows.engine.backoff import Backoff
 from workflows.engine.failures import Failure, failure_of
-from workflows.engine.patience import WAITS_FOR_SLOW, is_slow
+from workflows.engine.patience import is_slow
 from workflows.engine.policies import CONTROL, FENCE, HOST
-from workflows.engine.probing import counts, is_there
+from workflows.engine.probing import is_there
 from workflows.engine.steps import Steps, call_to
 from workflows.evacuating.asking import note_answer
 from workflows.evacuating.state import State
@@ -24,8 +24,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
     from activities.instance_state import InstanceStateActivities
 
-ASKS_FOR_DISKS = "a-guest-without-disks-does-not-go-forward"
-"""Patch: evacuations that began before it believe a destination that was fenced in vain, and then says that it runs."""
 LONGEST_WAIT = 600.0
 FENCE_DESTINATION = replace(FENCE, deadline=60)
 
@@ -78,7 +76,7 @@ class Settling:
 
     async def _has_lost_its_disks(self) -> bool:
         """From then on it is destroyed, and not asked for any more."""
-        if self._tried_to_fence and workflow.patched(ASKS_FOR_DISKS):
+        if self._tried_to_fence:
             called_off = await self._steps.hold(
                 InstanceStateActivities.call_off_attempt, self._state.ref, about="has it lost its disks?"
             )
@@ -150,7 +148,7 @@ class Settling:
     async def _is_contradicted(self, to: Destination, evidence: Evidence, answer: Failure | None) -> bool:
         """A worker that answers, if with an error, is not off. It may have been switched off since it answered: then
         it is silent the next time."""
-        if answer is None or not is_voidable(evidence) or not counts(answer):
+        if answer is None or not is_voidable(evidence):
             return False
         await note_answer(self._steps, to.host, answer)
         self._block(to, self._heard(to, answer), answered_with_error(to.host))
@@ -158,7 +156,7 @@ class Settling:
 
     async def _prove_off(self, to: Destination, answer: Failure | None) -> Evidence | None:
         """Not one that answers its probe while its settling takes long, or waits for an earlier call."""
-        if workflow.patched(WAITS_FOR_SLOW) and await self._is_slow(to, answer):
+        if await self._is_slow(to, answer):
             why = answer.message if answer else "it takes longer than it may"
             cause = f"{to.host} answers, and cannot tell yet whether {self._state.name} runs there: {why}"
             self._block(to, cause, f"wait, or mend what keeps {to.host} from it; {answered_with_error(to.host)}")

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from temporalio import workflow
-
 from evacuation.messages import (
     AttemptRef,
     Begun,
@@ -15,9 +13,6 @@ from evacuation.messages import (
     Tuning,
 )
 from evacuation.model import Evidence, PowerState, VmState
-
-SETTLES_WHAT_CAME_BETWEEN = "what-was-opened-after-the-check-is-settled"
-"""Patch: runs from before it went on with the next attempt of what they took over then."""
 
 
 @dataclass
@@ -57,7 +52,7 @@ class State:
     def came_between(self) -> bool:
         """Whether what is taken over was opened only after the first check: it is settled as what that would have
         found."""
-        return self.facts.adopts is not None and workflow.patched(SETTLES_WHAT_CAME_BETWEEN)
+        return self.facts.adopts is not None
 
     @property
     def wanted(self) -> VmState:
