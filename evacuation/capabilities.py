@@ -63,7 +63,7 @@ class PutOff(Frozen):
 class HostCapabilities(Frozen):
     """None: not known, or whatever a definition asks for is replaced by the host's own setting."""
 
-    libvirt_version: str | None = None
+    hypervisor_version: str | None = None
     machines: dict[str, tuple[str, ...]] | None = None
     """Machine types by architecture, aliases included."""
     cpu_models: tuple[str, ...] | None = None

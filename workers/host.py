@@ -21,6 +21,7 @@ from evacuation.errors import (
     BY_NAME,
     ErrorDetail,
     HostAlreadyServedError,
+    HostIdentityError,
     HostNotFoundError,
     HypervisorUnavailableError,
 )
@@ -38,7 +39,7 @@ from workers.sole import only_worker_there, patiently
 from workflows.return_host import ReturnHost
 
 log = structlog.stdlib.get_logger("worker")
-FINAL_RETURNS = frozenset({"HostNotFoundError", "HostIdentityError"})
+FINAL_RETURNS = frozenset({HostNotFoundError.__name__, HostIdentityError.__name__})
 """Answers to a return that no repetition changes."""
 
 

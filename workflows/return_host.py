@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError
 
 from evacuation import messages as m
+from evacuation.errors import HostSilentError
 from evacuation.ledger import LedgerMark
 from evacuation.model import PowerState
 from evacuation.names import evacuate_instance_id, return_queue
@@ -110,7 +111,7 @@ class ReturnHost:
         self._silent += 1
         if self._silent >= MOST_SILENT:
             message = f"{self._report.host} does not answer any more as {self._report.incarnation}"
-            raise as_error(Failure(type="HostSilentError", message=message))
+            raise as_error(Failure(type=HostSilentError.__name__, message=message))
         return False
 
     def _renew_if_long(self) -> None:

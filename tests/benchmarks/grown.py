@@ -181,7 +181,7 @@ def _capabilities(domains: tuple[SeenDomain, ...]) -> HostCapabilities:
     kinds, versions = ("i440fx", "q35"), [f"{major}.{minor}" for major in range(2, 8) for minor in range(10)]
     machines = tuple(f"pc-{kind}-{version}" for kind in kinds for version in versions)
     return HostCapabilities(
-        libvirt_version="9.0.0",
+        hypervisor_version="9.0.0",
         machines={"x86_64": machines, "i686": machines},
         cpu_models=tuple(f"Model-v{number}" for number in range(80)),
         network_devices=("br0", "br1", "eth0", "eth1"),

@@ -6,7 +6,7 @@ from tests.unit.test_definition import definition
 
 SHARED = SharedDirectory(path="/srv/vms", marker="m-1")
 ABLE = HostCapabilities(
-    libvirt_version="9.0.0",
+    hypervisor_version="9.0.0",
     machines={"x86_64": ("pc", "q35", "pc-q35-7.2", "pc-i440fx-bionic")},
     cpu_models=("Icelake-Server-noTSX", "EPYC"),
     network_devices=("lo", "eno1", "br0", "br-int"),

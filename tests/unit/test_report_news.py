@@ -14,7 +14,7 @@ def report(*definitions: str, version: str = "9.0.0") -> HypervisorReport:
         DefinedGuest(instance_id=f"id-{number}", stored=StoredDefinition(definition=text))
         for number, text in enumerate(definitions)
     )
-    capabilities = HostCapabilities(libvirt_version=version)
+    capabilities = HostCapabilities(hypervisor_version=version)
     return HypervisorReport(host="cmp-1", incarnation="boot-1", at=NOW, capabilities=capabilities, guests=guests)
 
 

@@ -11,7 +11,6 @@ import pytest
 from evacuation.errors import HostAlreadyServedError
 from evacuation.ports import HostIdentity
 from services.hypervisors.lasting import LastingMemory
-from services.runtime.settings import Settings
 from workers.sole import only_worker_there
 from workers.stuck import EXIT_CODE
 
@@ -20,12 +19,11 @@ import asyncio, shutil, sys
 from pathlib import Path
 from evacuation.ports import HostIdentity
 from services.hypervisors.lasting import LastingMemory
-from services.runtime.settings import Settings
 from workers.sole import only_worker_there
 
 async def serve(folder):
     me = HostIdentity(hypervisor_uuid=sys.argv[2], machine_id="m", incarnation="b", memory=LastingMemory(folder).mark())
-    async with only_worker_there(Settings(hypervisor="libvirt"), me, folder):
+    async with only_worker_there(me, folder=folder):
         print("serving", flush=True)
         await asyncio.sleep(30)
 
@@ -40,15 +38,15 @@ def identity(folder: Path, uuid: str) -> HostIdentity:
 
 
 async def test_second_worker_of_a_hypervisor_is_refused_whatever_its_directory_is(tmp_path: Path) -> None:
-    settings, uuid = Settings(hypervisor="libvirt"), str(uuid4())
+    uuid = str(uuid4())
     first, second = (identity(tmp_path / each, uuid) for each in ("a", "b"))
-    async with only_worker_there(settings, first, tmp_path / "a"):
+    async with only_worker_there(first, folder=tmp_path / "a"):
         with pytest.raises(HostAlreadyServedError, match=uuid):
-            async with only_worker_there(settings, second, tmp_path / "b"):
+            async with only_worker_there(second, folder=tmp_path / "b"):
                 raise AssertionError("two workers serve one hypervisor")
-        async with only_worker_there(settings, identity(tmp_path / "b", str(uuid4())), tmp_path / "b"):
+        async with only_worker_there(identity(tmp_path / "b", str(uuid4())), folder=tmp_path / "b"):
             pass
-    async with only_worker_there(settings, second, tmp_path / "b"):
+    async with only_worker_there(second, folder=tmp_path / "b"):
         pass
 
 

@@ -14,11 +14,14 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
-from evacuation.errors import ErrorDetail, EvacuateError
+from evacuation.errors import BY_NAME, ErrorDetail, EvacuateError
 from evacuation.messages import EvacuationOutcome
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import final_error
+
+
+ErrorType = type[EvacuateError]
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,19 @@ class Failure:
     cancelled: bool = False
     incarnation: str | None = None
 
+    def means(self, *errors: ErrorType) -> bool:
+        """It is one of these, or a special case of one."""
+        return self.type in kinds(*errors)
+
     @property
     def line(self) -> str:
         """Cause and remedy, which a message that names every attempt has in it already."""
         return self.message if self.remedy in self.message else f"{self.message}: {self.remedy}"
+
+
+def kinds(*errors: ErrorType) -> frozenset[str]:
+    """The types by which failures name these errors, and the special cases of each."""
+    return frozenset(name for name, known in BY_NAME.items() if issubclass(known, errors))
 
 
 class StepFailed(Exception):

@@ -19,12 +19,11 @@ from workflows.engine.probing import is_there
 SETTING = "EVACUATE_HOST_PATIENCE"
 ROUNDS_PER_PROBE = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-BUSY, HELD = DestinationBusyError.__name__, GuestBusyError.__name__
 
 
 def is_slow(failure: Failure) -> bool:
     """It was begun and has not ended, or waits for what was begun before, so far as the host answers at all."""
-    return failure.type == HELD or (failure.silent and not failure.not_started)
+    return failure.means(GuestBusyError) or (failure.silent and not failure.not_started)
 
 
 class Waiter(Protocol):
@@ -65,7 +64,7 @@ class Patience:
     async def bear_full(self, error: ActivityError) -> None:
         """As `bear`, for a destination whose cap is reached. It is looked at while it answers, without end."""
         failure = failure_of(error)
-        if failure.type != BUSY:
+        if not failure.means(DestinationBusyError):
             raise error
         self._show(failure.message, failure.remedy)
         self._steps.renew_if_long()

@@ -6,6 +6,7 @@ from datetime import timedelta
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
+from evacuation.errors import DestinationBusyError
 from evacuation.messages import Tuning
 
 
@@ -60,7 +61,7 @@ class Policy:
 CONTROL = Policy(start_to_close=10, deadline=300)
 """Control activities: store and services."""
 
-AUTHORIZE = replace(CONTROL, final=("DestinationBusyError",))
+AUTHORIZE = replace(CONTROL, final=(DestinationBusyError.__name__,))
 """A cap that is reached is waited for by the workflow, in the open."""
 
 FENCE = Policy(start_to_close=60, deadline=300, heartbeat=10, first_retry=1, last_retry=15, wait_for_cancel=True)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
+from evacuation.errors import EvidenceVoidedError, InstanceDeletedError, StaleAttemptError, StoreOwnedError
 from evacuation.ledger import Witness
 from evacuation.messages import (
     Answered,
@@ -22,7 +23,7 @@ from evacuation.names import CONTROL_QUEUE, host_queue
 from workflows.engine.backoff import Backoff
 from workflows.engine.calls import call
 from workflows.engine.display import Display
-from workflows.engine.failures import Failure, failure_of
+from workflows.engine.failures import Failure, failure_of, kinds
 from workflows.engine.patience import Patience
 from workflows.engine.policies import ALARM_AFTER, HOST, MUST_HOLD, Policy
 from workflows.engine.probing import probe
@@ -47,6 +48,9 @@ class Steps:
         self.witnessed: dict[str, Witness] = {}
         """What each host has said last of the ledger."""
         self._unsaved: list[StepEvent] = []
+
+    def enter_attempt(self, number: int) -> None:
+        self.attempt = self.display.attempt = number
 
     def carry_on(self, events: tuple[StepEvent, ...]) -> None:
         """Events of the run before that the store does not have yet."""
@@ -186,7 +190,7 @@ def _is_repeated(last: StepEvent, event: StepEvent) -> bool:
     return last.model_dump(exclude=when) == event.model_dump(exclude=when)
 
 
-FINAL = frozenset({"StaleAttemptError", "InstanceDeletedError", "EvidenceVoidedError", "StoreOwnedError"})
+FINAL = kinds(StaleAttemptError, InstanceDeletedError, EvidenceVoidedError, StoreOwnedError)
 """Answers that no repetition changes."""
 
 

@@ -2,27 +2,45 @@
 
 from collections import Counter
 
-from evacuation.errors import BY_NAME, FenceFailedError
+from evacuation.errors import (
+    CapacityNotYetError,
+    DiskLockedError,
+    FenceFailedError,
+    InstanceMisplacedError,
+    NoValidHostError,
+    ObjectGoneError,
+    ResidenceNotProvenError,
+    SignalPatternError,
+    SourceAnswersError,
+    SourceNotFencedError,
+    SourceReturnedError,
+    StoreBehindError,
+    StoreOwnedError,
+    VolumeImageGoneError,
+)
 from evacuation.messages import AttemptResult, CarriedOn, Destination, Tuning
 from evacuation.transitions import EndingCause
-from workflows.engine.failures import Failure
+from workflows.engine.failures import Failure, kinds
 
-NO_HOST = frozenset({"NoValidHostError", "CapacityNotYetError"})
+NO_HOST = kinds(NoValidHostError, CapacityNotYetError)
 
-FENCE_FAILURES = tuple(name for name, cls in BY_NAME.items() if issubclass(cls, FenceFailedError))
-
-FINAL_CAUSES = dict.fromkeys(FENCE_FAILURES, EndingCause.FENCE_FAILED) | {
-    "SourceNotFencedError": EndingCause.FENCE_FAILED,
-    "SourceAnswersError": EndingCause.SOURCE_RETURNED,
-    "SourceReturnedError": EndingCause.SOURCE_RETURNED,
-    "ResidenceNotProvenError": EndingCause.SOURCE_RETURNED,
-    "InstanceMisplacedError": EndingCause.MISPLACED,
-    "ObjectGoneError": EndingCause.LATER_STEP_FAILED,
-    "VolumeImageGoneError": EndingCause.LATER_STEP_FAILED,
-    "DiskLockedError": EndingCause.LATER_STEP_FAILED,
-    "SignalPatternError": EndingCause.LATER_STEP_FAILED,
-    "StoreBehindError": EndingCause.LATER_STEP_FAILED,
-    "StoreOwnedError": EndingCause.LATER_STEP_FAILED,
+FINAL_CAUSES = {
+    name: cause
+    for error, cause in {
+        FenceFailedError: EndingCause.FENCE_FAILED,
+        SourceNotFencedError: EndingCause.FENCE_FAILED,
+        SourceAnswersError: EndingCause.SOURCE_RETURNED,
+        SourceReturnedError: EndingCause.SOURCE_RETURNED,
+        ResidenceNotProvenError: EndingCause.SOURCE_RETURNED,
+        InstanceMisplacedError: EndingCause.MISPLACED,
+        ObjectGoneError: EndingCause.LATER_STEP_FAILED,
+        VolumeImageGoneError: EndingCause.LATER_STEP_FAILED,
+        DiskLockedError: EndingCause.LATER_STEP_FAILED,
+        SignalPatternError: EndingCause.LATER_STEP_FAILED,
+        StoreBehindError: EndingCause.LATER_STEP_FAILED,
+        StoreOwnedError: EndingCause.LATER_STEP_FAILED,
+    }.items()
+    for name in kinds(error)
 }
 """Failures that no other destination mends."""
 

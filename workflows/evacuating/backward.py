@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
+from evacuation.errors import EvidenceVoidedError
 from evacuation.model import Evidence, EvidenceKind
 from workflows.engine.compensation import Compensations
 from workflows.engine.failures import StepFailed, failure_of
@@ -81,7 +82,7 @@ class Backward:
             try:
                 await self._record_gone(to, evidence)
             except ActivityError as error:
-                if failure_of(error).type != "EvidenceVoidedError":
+                if not failure_of(error).means(EvidenceVoidedError):
                     raise
             else:
                 return False

@@ -7,6 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from evacuation import messages as m
+from evacuation.errors import InstanceDeletedError, NoValidHostError
 from evacuation.model import MigrationStatus
 from evacuation.transitions import ENDINGS, EndingCause
 from workflows.engine.failures import Failure, as_error, failure_of
@@ -32,7 +33,7 @@ def cancelled() -> Ended:
 
 
 def deleted(name: str) -> Ended:
-    failure = Failure(type="InstanceDeletedError", message=f"{name} was deleted meanwhile", retryable=False)
+    failure = Failure(type=InstanceDeletedError.__name__, message=f"{name} was deleted meanwhile", retryable=False)
     return Ended(EndingCause.DELETED, failure)
 
 
@@ -83,7 +84,7 @@ class Closing:
         """The reason names each host that was tried and why."""
         if end.cause not in EXPLAINED:
             return end.failure
-        kind = "NoValidHostError" if end.failure.type in NO_HOST else end.failure.type
+        kind = NoValidHostError.__name__ if end.failure.type in NO_HOST else end.failure.type
         return Failure(
             type=kind, message=self._attempts.explain(end.failure), remedy=end.failure.remedy, retryable=False
         )

@@ -52,7 +52,7 @@ class Openly:
                 return await step()
             except ActivityError as error:
                 failure = failure_of(error)
-                if failure.type != PoisonousStartError.__name__:
+                if not failure.means(PoisonousStartError):
                     raise
             if workflow.cancellation_reason() is not None:
                 raise asyncio.CancelledError

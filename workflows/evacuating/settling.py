@@ -131,7 +131,7 @@ class Settling:
             who=f"{to.host} ({answer.incarnation})",
             reason="its own worker destroyed it and read back",
             at=workflow.now(),
-            scope=f"guest {self._state.ref.instance_id}",
+            scope=self._state.ref.instance_id,
         )
 
     async def _find_evidence(self, to: Destination) -> Evidence | None:

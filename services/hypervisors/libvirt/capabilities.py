@@ -16,7 +16,7 @@ def capabilities_of(survey: Survey) -> HostCapabilities:
     """What this libvirt cannot say stays unknown."""
     said = survey.domain_capabilities
     return HostCapabilities(
-        libvirt_version=dotted(survey.version),
+        hypervisor_version=dotted(survey.version),
         machines=machines_in(survey.capabilities) or None,
         cpu_models=cpu_models_in(said) if said is not None else None,
         networks=tuple(sorted(survey.networks)) if survey.networks is not None else None,

@@ -29,7 +29,7 @@ def instance(id: str = WEB, name: str = "web", **more: object) -> AdoptedInstanc
 
 
 def host(name: str = "cmp-1", *instances: AdoptedInstance, **more: object) -> AdoptedHost:
-    usual = {"name": name, "vcpus": 8, "memory_mb": 16384, "capabilities": HostCapabilities(libvirt_version="9.0.0")}
+    usual = {"name": name, "vcpus": 8, "memory_mb": 16384, "capabilities": HostCapabilities(hypervisor_version="9.0.0")}
     return AdoptedHost.model_validate(usual | {"instances": instances} | more)
 
 
