@@ -7,7 +7,7 @@ from evacuation import messages as m
 from evacuation.ports import Hypervisor, LedgerMemory
 
 
-class VolumeActivities:
+class GuestVolumeActivities:
     def __init__(self, hypervisor: Hypervisor, memory: LedgerMemory | None = None) -> None:
         self._hypervisor = hypervisor
         self._memory = memory or NoMemory()

@@ -13,7 +13,7 @@ from evacuation.errors import MalformedRequestError
 
 if TYPE_CHECKING:
     from evacuation.adoption import Adopted
-    from services.hypervisors.libvirt.adopt import AdoptOptions
+    from services.hypervisors.libvirt.adopting import AdoptOptions
     from services.sql import SqlServices
 
 COLUMNS = ("kind", "name", "host", "change", "note")
@@ -64,7 +64,7 @@ def adopt_fleet(
 
     On the hosts, each domain's metadata gets Evacuate's mark, and libvirtd no longer starts it by itself.
     Nothing else is changed there, and nothing at all if anything is refused."""
-    from services.hypervisors.libvirt.adopt import AdoptOptions, read_hosts
+    from services.hypervisors.libvirt.adopting import AdoptOptions, read_hosts
 
     named = _named(names or [])
     every = _every(uris or [], named)
@@ -90,7 +90,7 @@ def adopt_fleet(
 
 def _named(names: list[str]) -> dict[str, str]:
     """Names by URI. Raises MalformedRequestError, NotAdoptableError."""
-    from services.hypervisors.libvirt.adopt import require_uri
+    from services.hypervisors.libvirt.adopting import require_uri
 
     found: dict[str, str] = {}
     for each in names:
@@ -104,7 +104,7 @@ def _named(names: list[str]) -> dict[str, str]:
 
 
 def _every(uris: list[str], named: dict[str, str]) -> list[str]:
-    from services.hypervisors.libvirt.adopt import require_uri
+    from services.hypervisors.libvirt.adopting import require_uri
 
     every = list(dict.fromkeys([*map(require_uri, uris), *named]))
     if not every:
@@ -120,7 +120,7 @@ def _directory(path: Path) -> Path:
 
 def _mark(services: "SqlServices", uri: str, host: str, found: "tuple[Adopted, ...]", options: "AdoptOptions") -> bool:
     """The store has them already: if this fails, adopting again does it. Whether a definition has changed by it."""
-    from services.hypervisors.libvirt.adopt import mark_guests
+    from services.hypervisors.libvirt.adopting import mark_guests
 
     left = {each.name for each in found if each.change == "left"}
     names = {each.id: each.name for each in services.views.instances()}

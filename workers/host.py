@@ -15,7 +15,7 @@ from activities.guest import GuestActivities
 from activities.identity import Boot
 from activities.liveness import LastLook
 from activities.probe import ProbeActivities
-from activities.volumes import VolumeActivities
+from activities.volumes import GuestVolumeActivities
 from evacuation import names
 from evacuation.errors import (
     BY_NAME,
@@ -77,7 +77,7 @@ async def serve_host(settings: Settings, host: str) -> None:
         await enter(
             serve(
                 queue=names.host_queue(host),
-                activities=[*guests.all, *VolumeActivities(hypervisor, memory).all],
+                activities=[*guests.all, *GuestVolumeActivities(hypervisor, memory).all],
                 slots=settings.host_activities,
                 pollers=settings.host_pollers,
             )

@@ -23,7 +23,7 @@ from activities.hosts import HostActivities
 from activities.instance_state import InstanceStateActivities
 from activities.network import NetworkActivities
 from activities.power import PowerReader
-from activities.volumes import VolumeActivities
+from activities.volumes import GuestVolumeActivities
 from evacuation import messages as m
 from evacuation.fleet import Fleet
 from evacuation.identity import Identity
@@ -70,7 +70,7 @@ class World:
         self.block_devices = BlockDeviceActivities(self.sql.store, self.sql.volumes)
         self.hosts = HostActivities(self.sql.hosts, power)
         self.guest = {name: GuestActivities(driver) for name, driver in self.hypervisors.items()}
-        self.volumes = {name: VolumeActivities(driver) for name, driver in self.hypervisors.items()}
+        self.volumes = {name: GuestVolumeActivities(driver) for name, driver in self.hypervisors.items()}
         self.instance_id = self.sql.views.resolve_instance("web-01")
         self._answers = root / "answers.pickle"
 

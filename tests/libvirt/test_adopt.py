@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.hypervisors.libvirt import adopt as adopting
+from services.hypervisors.libvirt import adopting
 from services.sql import migrate
 from tests.cli.conftest import Command, evacuate, state
 

@@ -15,7 +15,7 @@ from activities.hosts import HostActivities
 from activities.instance_state import InstanceStateActivities
 from activities.network import NetworkActivities
 from activities.power import PowerReader
-from activities.volumes import VolumeActivities
+from activities.volumes import GuestVolumeActivities
 from evacuation import messages as m
 from evacuation.errors import EvacuateError
 from evacuation.invariants import World
@@ -143,7 +143,7 @@ class Cloud:
     def on_boot(self, boot: Boot) -> dict[str, Activity]:
         """The activities of a host's worker. The last look finds somebody waiting, also when nobody does."""
         fragile: Any = Fragile(boot, self.fuse)
-        guest, volumes = GuestActivities(fragile, lambda: None), VolumeActivities(fragile)
+        guest, volumes = GuestActivities(fragile, lambda: None), GuestVolumeActivities(fragile)
         return {activity.__name__: activity for activity in (*guest.all, *guest.for_return, *volumes.all)}
 
     def _learn(self, name: str, message: Any) -> None:

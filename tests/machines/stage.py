@@ -29,7 +29,7 @@ from activities.instance_state import InstanceStateActivities
 from activities.network import NetworkActivities
 from activities.power import PowerReader
 from activities.probe import ProbeActivities
-from activities.volumes import VolumeActivities
+from activities.volumes import GuestVolumeActivities
 from evacuation import messages as m
 from evacuation.errors import EvacuateError
 from evacuation.names import CONTROL_QUEUE, evacuate_instance_id, host_queue, probe_queue
@@ -148,7 +148,7 @@ class Stage:
         queues: list[tuple[str, str | None, list[Any]]] = [(CONTROL_QUEUE, None, control)]
         for host in HOSTS:
             boot: Any = Current(lambda host=host: Fragile(self.cloud.metal.on[host], self.cloud.fuse))
-            guest, volumes = GuestActivities(boot, lambda: None), VolumeActivities(boot)
+            guest, volumes = GuestActivities(boot, lambda: None), GuestVolumeActivities(boot)
             queues.append((host_queue(host), host, [*guest.all, *volumes.all]))
             queues.append((probe_queue(host), host, ProbeActivities(boot, host, lambda: True).all))
         return queues

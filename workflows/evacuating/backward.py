@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.capacity import CapacityActivities
     from activities.instance_state import InstanceStateActivities
     from activities.network import NetworkActivities
-    from activities.volumes import VolumeActivities
+    from activities.volumes import GuestVolumeActivities
 
 AFTER_REFUSED_CAPACITY = ("tear_down_network", "tear_down_block_devices")
 """Run even though the attempt set nothing up: they remove what an adopted earlier one left (source step 8)."""
@@ -137,7 +137,7 @@ class Backward:
         while True:
             try:
                 await self._steps.on_host(
-                    VolumeActivities.disconnect_volumes, call, to=to, about=f"disconnect volumes on {to.host}"
+                    GuestVolumeActivities.disconnect_volumes, call, to=to, about=f"disconnect volumes on {to.host}"
                 )
                 return
             except StepFailed:

@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.guest import GuestActivities
     from activities.instance_state import InstanceStateActivities
     from activities.network import NetworkActivities
-    from activities.volumes import VolumeActivities
+    from activities.volumes import GuestVolumeActivities
 
 
 class Forward:
@@ -173,7 +173,7 @@ class Forward:
         """The destination sees the volumes."""
         self._back.can_undo("disconnect_volumes")
         await self._steps.on_host(
-            VolumeActivities.connect_volumes,
+            GuestVolumeActivities.connect_volumes,
             m.ConnectVolumes(call=call_to(to), instance_id=self._state.ref.instance_id, epoch=to.epoch, disks=disks),
             to=to,
             about=f"connect volumes on {to.host}",

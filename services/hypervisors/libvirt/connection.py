@@ -13,7 +13,7 @@ from evacuation.errors import HypervisorUnavailableError
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.calls import BoundedCalls, no_beat
 from services.hypervisors.libvirt.failures import require_known_uri
-from services.hypervisors.libvirt.helpers import Helper
+from services.hypervisors.libvirt.helper_process import Helper
 
 Result = TypeVar("Result")
 MOST = 32

@@ -16,11 +16,11 @@ from services.hypervisors.libvirt.ability import Ability
 from services.hypervisors.libvirt.announce import announce
 from services.hypervisors.libvirt.api import ASLEEP, IO_ERROR, MIGRATING, LibvirtError
 from services.hypervisors.libvirt.connection import LibvirtConnection
-from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.domains import Domains, Seen
 from services.hypervisors.libvirt.failures import spawn_failure
 from services.hypervisors.libvirt.lost import LostGuests
 from services.hypervisors.libvirt.options import LibvirtOptions
+from services.hypervisors.libvirt.rewriting import domain_for, text_of
 from services.hypervisors.libvirt.signals import AwaitedSignal, Signals, awaited_signal
 from services.hypervisors.memory import GuestFiles
 from services.runtime.durable_files import read, remove_durably, write

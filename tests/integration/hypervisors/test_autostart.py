@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from evacuation.capabilities import PutOff
-from services.hypervisors.libvirt.adopt import mark_guests
+from services.hypervisors.libvirt.adopting import mark_guests
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.autostart import KEPT, Autostarts
 from services.hypervisors.libvirt.domains import Domains
@@ -119,7 +119,7 @@ def test_managed_save_of_a_followed_guest_is_named_and_kept(bench: Bench) -> Non
 
 
 def test_adopting_again_puts_it_off_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.hypervisors.libvirt.adopt.LibvirtConnection", lambda *_, **__: bench.connection)
+    monkeypatch.setattr("services.hypervisors.libvirt.adopting.LibvirtConnection", lambda *_, **__: bench.connection)
     monkeypatch.setattr(bench.connection, "close", lambda: None)  # its state would go with it
     assert not mark_guests("test:///default", {INSTANCE: 1}, timeout=5), "it has its mark"
     assert not Domains(bench.connection).autostarts(INSTANCE)

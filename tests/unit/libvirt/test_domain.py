@@ -9,8 +9,8 @@ from evacuation.errors import DestinationUnableError
 from evacuation.model import RootDisk
 from services.definitions.libvirt.metadata import epoch_in, epoch_of, mark_text
 from services.definitions.libvirt.names import NAMESPACE
-from services.hypervisors.libvirt.domain import domain_for, text_of
 from services.hypervisors.libvirt.options import options_of
+from services.hypervisors.libvirt.rewriting import domain_for, text_of
 from services.hypervisors.libvirt.signals import awaited_signal
 from services.runtime.settings import Settings
 from tests.unit.libvirt.world import INSTANCE, MAC, STORED, disk, guest, nic, options

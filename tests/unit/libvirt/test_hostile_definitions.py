@@ -10,9 +10,9 @@ from services.definitions.libvirt.definition import parse_definition
 from services.definitions.libvirt.metadata import epoch_in
 from services.definitions.libvirt.trees import DEEPEST, MOST_ELEMENTS
 from services.hypervisors.libvirt.api import LibvirtError
-from services.hypervisors.libvirt.domain import parse
 from services.hypervisors.libvirt.failures import spawn_failure
 from services.hypervisors.libvirt.report import guests_of
+from services.hypervisors.libvirt.rewriting import parse
 from tests.unit.libvirt.test_large_definitions import domain, survey
 from tests.unit.libvirt.world import STORED
 

@@ -14,7 +14,7 @@ from evacuation.errors import NotAdoptableError
 from evacuation.messages import HypervisorReport
 from evacuation.sizes import DEFINITION_LIMIT
 from services.definitions.libvirt.metadata import mark_text
-from services.hypervisors.libvirt.adopted import adopted_host
+from services.hypervisors.libvirt.adoptable import adopted_host
 from services.hypervisors.libvirt.capabilities import capabilities_of
 from services.hypervisors.libvirt.report import MOST, guests_of
 from services.hypervisors.libvirt.survey import Survey, SurveyedDomain

@@ -1,7 +1,7 @@
 """The disks that a guest writes to as it runs are the ones that its evacuation goes on from."""
 
 from services.definitions.libvirt.definition import Disk, parse_definition
-from services.hypervisors.libvirt.adopted import adopted_host
+from services.hypervisors.libvirt.adoptable import adopted_host
 from services.hypervisors.libvirt.capabilities import seen_domain
 from services.hypervisors.libvirt.report import guests_of
 from services.hypervisors.libvirt.survey import SurveyedDomain

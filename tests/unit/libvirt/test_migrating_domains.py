@@ -4,7 +4,7 @@ import pytest
 
 from evacuation.errors import NotAdoptableError
 from evacuation.model import PowerState, VmState
-from services.hypervisors.libvirt.adopted import adopted_host
+from services.hypervisors.libvirt.adoptable import adopted_host
 from services.hypervisors.libvirt.survey import SurveyedDomain
 from tests.unit.libvirt.test_large_definitions import survey
 from tests.unit.libvirt.world import INSTANCE, STORED

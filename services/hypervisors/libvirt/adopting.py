@@ -11,7 +11,7 @@ from evacuation.adoption import AdoptedHost
 from evacuation.epochs import UNMARKED
 from evacuation.errors import HypervisorUnableError, NotAdoptableError
 from evacuation.model import Frozen
-from services.hypervisors.libvirt.adopted import adopted_host
+from services.hypervisors.libvirt.adoptable import adopted_host
 from services.hypervisors.libvirt.api import LibvirtError
 from services.hypervisors.libvirt.capabilities import dotted
 from services.hypervisors.libvirt.connection import LibvirtConnection
