@@ -6,7 +6,7 @@ import sys
 import typer
 
 from cli.evacuations import refusals_as_outcomes
-from cli.instances import find_instance
+from cli.inputs import find_instance
 from cli.output import print_one
 from control.access import connect
 from control.deletions import delete

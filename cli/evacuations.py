@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from cli.evacuating import Evacuate, as_started, patiently, request_of, say_accepted
-from cli.instances import find_instance
+from cli.inputs import find_instance
 from cli.output import print_json, print_one, say
 from cli.watching import follow
 from control.access import connect

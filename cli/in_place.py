@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import typer
 
-from cli.instances import find_instance
+from cli.inputs import find_instance
 from cli.output import print_one, say
 from control.access import connect, operator
 from control.in_place import Input, carry_out

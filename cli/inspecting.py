@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.inputs import require_name
-from cli.instances import find_instance
+from cli.inputs import find_instance, require_name
 from cli.options import JsonOption, StateDirOption, examples
 from cli.output import print_json, print_one, print_table, say
 from cli.records import EVENT

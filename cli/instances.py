@@ -18,13 +18,6 @@ instance_app = new_group("instance", "Instances: list them, evacuate them, start
 COLUMNS = ("name", "host", "vm_state", "task_state", "power_state", "priority", "project", "fault", "id")
 
 
-def find_instance(text: str) -> "InstanceView":
-    """By name or id. Raises MalformedRequestError, InstanceNotFoundError."""
-    require_name(text, "an instance")
-    with open_store() as services:
-        return services.views.instance(text)
-
-
 @instance_app.command("list", epilog=examples("instance list", "instance list --json"))
 def list_instances(as_json: JsonOption = False, state_dir: StateDirOption = None) -> None:
     """Every instance.

@@ -2,7 +2,7 @@
 
 from cli.down import tell
 from cli.in_place import errors_as_json
-from cli.instances import find_instance
+from cli.inputs import find_instance
 from cli.output import print_one, say
 from control.access import open_store, operator
 from evacuation.statements import require_statement

@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,47 @@ def test_services_import_nothing_that_uses_them():
     for path in modules("services"):
         foreign = set(imported(path)) & (OWN - {"services", "evacuation"})
         assert not foreign, f"{path.relative_to(ROOT)} imports {sorted(foreign)}"
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Of each module, those that it imports when it is imported itself."""
+    paths = {dotted(path): path for package in OWN - {"starter", "worker"} for path in modules(package)}
+    known = set(paths)
+    return {name: {*imports_of(path, known)} & known - {name} for name, path in paths.items()}
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path, known: set[str]) -> Iterator[str]:
+    blocks = [ast.parse(path.read_text()).body]
+    blocks += [node.body for node in blocks[0] if isinstance(node, ast.With)]
+    for node in chain.from_iterable(blocks):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            named = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (each if each in known else node.module or "" for each in named)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = dependencies()
+    assert len(graph) > 300
+    TopologicalSorter(graph).prepare()
+
+
+def test_parts_of_evacuations_and_of_starts_are_imported_by_their_stories_only():
+    stories = {"workflows.evacuating": {"workflows.evacuate_instance"}}
+    stories["workflows.powering"] = {
+        "workflows.start_instance",
+        "workflows.stop_instance",
+        "workflows.evacuating.adopted",
+    }
+    for package, own in stories.items():
+        for name, imported in dependencies().items():
+            if any(each.startswith(f"{package}.") for each in imported):
+                assert name in own or name.startswith(f"{package}."), name
 
 
 def test_embedded_stack_is_imported_by_nobody_but_the_programs():

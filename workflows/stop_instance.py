@@ -4,7 +4,7 @@ from temporalio import workflow
 
 from evacuation import messages as m
 from evacuation.model import VmState
-from workflows.in_place import in_place
+from workflows.powering.in_place import in_place
 
 
 @workflow.defn

@@ -8,7 +8,7 @@ from temporalio.client import Client, Interceptor, OutboundInterceptor
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from cli.instances import find_instance
+from cli.inputs import find_instance
 from evacuation.messages import EvacuateInstanceInput, EvacuationRequest
 from evacuation.names import CONTROL_QUEUE, REQUEST_ID_MEMO, evacuate_instance_id
 from evacuation.views import InstanceView

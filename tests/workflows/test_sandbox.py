@@ -16,6 +16,7 @@ NO_PART_OF_A_RUN = {
     "workflows.all",
     "workflows.engine",
     "workflows.evacuating",
+    "workflows.powering",
     "workflows.engine.sandbox",
 }
 ASKS_THE_MACHINE = {"now", "utcnow", "today", "time", "monotonic", "to_thread", "run_in_executor", "open"}

@@ -7,7 +7,7 @@ from temporalio.converter import StorageDriverStoreContext
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-HELPERS = ("workflows.engine", "workflows.evacuating", "workflows.in_place")
+HELPERS = ("workflows.engine", "workflows.evacuating", "workflows.powering")
 """What defines no workflow. It keeps no state of its own and reads no clock: a test holds that."""
 
 

@@ -7,7 +7,7 @@ from evacuation.messages import EvacuationOutcome
 from evacuation.model import VmState
 from workflows.engine.failures import StepFailed, failure_of
 from workflows.evacuating.state import State
-from workflows.in_place import InPlace
+from workflows.powering.in_place import InPlace
 
 STOPS_AFTERWARDS = "an-adoption-stops-what-it-recovered"
 """Patch: runs from before it had the guest that they took over in the state that they were asked for."""

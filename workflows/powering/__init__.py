@@ -1,0 +1,1 @@
+"""Starts and stops of an instance where it is."""
