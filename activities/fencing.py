@@ -80,7 +80,7 @@ class FencingActivities:
     def cut_power(self, request: m.FenceRequest) -> m.Done:
         """That boot's power is cut and read back, whatever runs there, because a person says so; also where a cut has
         shown a wrong machine: they have looked. Raises SourceNotFencedError, FenceFailedError, WrongMachineError (it
-        shows that again), SourceReturnedError (it has come up anew since)."""
+        shows that again), SourceReturnedError (it has come up again since)."""
         # A word that somebody gave does not keep it from being cut.
         self._power.look(request.host)
         if activity.info().attempt == 1 and self._onlookers is not None:

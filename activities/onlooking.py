@@ -35,7 +35,7 @@ class Onlookers:
         self._store.note_seen(host, by, [*(answering or ())])
 
     def judge(self, request: FenceRequest) -> None:
-        """After it was read off. Raises WrongMachineError, now and for everybody until a person has it cut anew: the
+        """After it was read off. Raises WrongMachineError, now and for everybody until a person has it cut again: the
         host itself answers in the boot that is said to be off, or another one has fallen silent with it. Where nobody
         could be asked, the power alone says what it says."""
         self._store.require_no_alarm(request)

@@ -1,4 +1,4 @@
-"""Another board, or a system that was installed anew, takes the name of a host."""
+"""Another board, or a system that was reinstalled, takes the name of a host."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ def _question(host: HostView, found: Found) -> str:
     guests = named(words.guests_on(host.name))
     new = f"{found.who}" if found.who else "whoever comes next"
     over = f"nothing runs any more on {host.identity or 'any board before'}"
-    start = f"its guests start anew: {guests}" if guests else "no guest is known to live there"
+    start = f"its guests start again: {guests}" if guests else "no guest is known to live there"
     return f"to accept {new} as {host.name} says that {over}; {start}"
 
 

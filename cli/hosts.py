@@ -126,7 +126,7 @@ def down_host(
     "accept",
     epilog=examples(
         'host accept cmp-1 --confirmed-gone "swapped the board myself, the old one is on my desk"',
-        'host accept cmp-1 --confirmed-gone "installed it anew" --yes --json',
+        'host accept cmp-1 --confirmed-gone "reinstalled it" --yes --json',
     ),
 )
 def accept_host(
@@ -141,10 +141,10 @@ def accept_host(
     as_json: JsonOption = False,
     state_dir: StateDirOption = None,
 ) -> None:
-    """Another board, or a system that was installed anew, takes the name of a host. Asks first.
+    """Another board, or a system that was reinstalled, takes the name of a host. Asks first.
 
     Whoever answers by the name is accepted, else who was refused last, else whoever comes next. Your word is recorded
-    as evidence that the old one is off for good: its guests start anew on this host, or where they are evacuated to.
+    as evidence that the old one is off for good: its guests start again on this host, or where they are evacuated to.
     It is refused while the host answers as the one that the store knows."""
     from cli.accepting import accept
 

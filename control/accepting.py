@@ -1,4 +1,4 @@
-"""Another board, or a system that was installed anew, takes the name of a host."""
+"""Another board, or a system that was reinstalled, takes the name of a host."""
 
 from datetime import timedelta
 from typing import NamedTuple

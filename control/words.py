@@ -94,7 +94,7 @@ def _refuse_another(host: str, report: HostReport) -> None:
     if known not in (None, report.identity):
         raise HostAnswersError(
             f"{host} is {known}; {report.identity} answers in its place",
-            remedy=accept_remedy(host, "if it is the new board, or was installed anew"),
+            remedy=accept_remedy(host, "if it is the new board, or was reinstalled"),
         )
 
 

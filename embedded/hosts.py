@@ -11,7 +11,7 @@ from services.runtime.locks import LockHeldError, file_lock
 def boot_hosts(state_dir: Path, hosts: Iterable[str]) -> None:
     """Every host is on that was not switched off on purpose. One with running guests, or whose worker runs (its guests
     may be in a container, and not to be seen), is still the same boot; one where nothing runs has ended, with whoever
-    ran it, and boots anew."""
+    ran it, and boots again."""
     for name in hosts:
         host = ProcessHost(state_dir, name)
         if not host.exists() or not (host.power().off or _is_served(host)):

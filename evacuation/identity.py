@@ -7,7 +7,7 @@ from evacuation.model import Frozen
 
 
 class Identity(Frozen):
-    """It is the same after every boot; another board, or a system that was installed anew, has another."""
+    """It is the same after every boot; another board, or a system that was reinstalled, has another."""
 
     hypervisor_uuid: str
     machine_id: str

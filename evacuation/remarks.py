@@ -17,7 +17,7 @@ def remarks(host: HostView) -> Iterator[str]:
             f"evacuate host down {host.name} --power-off, and evacuate what was there"
         )
     if host.refused is not None:
-        when = "if it is the new board, or was installed anew"
+        when = "if it is the new board, or was reinstalled"
         yield (
             f"{host.name}: refused at {host.refused.refused_at:%Y-%m-%d %H:%M:%S} UTC: {host.refused.why}; "
             f"{accept_remedy(host.name, when)}"
@@ -54,7 +54,7 @@ def notes_of_guest(said: HostCapabilities, instance_id: str) -> Iterator[str]:
 
 
 HALTED = {
-    "crashed": "it holds its disks and does nothing: start it anew: evacuate instance start {name}",
+    "crashed": "it holds its disks and does nothing: start it again: evacuate instance start {name}",
     "paused by an I/O error": "make room on its storage, or mend it, and run there: virsh resume {name}",
     "migrating": "it goes on when that has ended: virsh domjobinfo {name}",
 }

@@ -29,7 +29,7 @@ class HostView(Frozen):
     """Of the last report that changed what is known of its capabilities."""
     machine_id: str | None = None
     refused: RefusedIdentity | None = None
-    """Who wanted to be this host, and is another board, or a system that was installed anew."""
+    """Who wanted to be this host, and is another board, or a system that was reinstalled."""
     replaced: tuple[ReplacedIdentity, ...] = ()
     """Who it was before, oldest first."""
     last_seen: datetime | None = None

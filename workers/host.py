@@ -139,7 +139,7 @@ async def return_when_doubted(
     client: Client, settings: Settings, hypervisor: Hypervisor, host: str, doubt: Doubt, memory: LedgerMemory
 ) -> None:
     """Never returns. A host that was out of sight, or that somebody takes for lost, may stand as off in the store, and
-    may have been evacuated: it is reconciled as if its worker had started anew. Nobody sends it guests meanwhile: who
+    may have been evacuated: it is reconciled as if its worker had started again. Nobody sends it guests meanwhile: who
     takes it for off has marked it down. Raises HostNotFoundError and HostIdentityError."""
     while True:
         why = await doubt.wait(client, settings.time_scale)

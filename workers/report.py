@@ -105,7 +105,7 @@ def _parts(guests: Sequence[DefinedGuest]) -> Iterator[tuple[DefinedGuest, ...]]
 
 
 async def keep_reporting(client: Client, settings: Settings, hypervisor: Hypervisor, reporter: Reporter | None) -> None:
-    """Never returns. A report that fails is made anew the next time. None: there is nothing to report."""
+    """Never returns. A report that fails is made again the next time. None: there is nothing to report."""
     if reporter is None:
         await forever()
         return

@@ -1,4 +1,4 @@
-"""A worker whose every slot is held by a call that nobody waits for any more: it ends, and is started anew.
+"""A worker whose every slot is held by a call that nobody waits for any more: it ends, and is started again.
 
 A thread in a hung call cannot be ended from outside; the process can. Whoever supervises the worker starts another."""
 

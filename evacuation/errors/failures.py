@@ -105,7 +105,7 @@ class EndNotRecordedError(EvacuateError):
 
 
 class AttachmentLostError(EvacuateError):
-    """Somebody else removed an attachment or a mapping that this attempt needs. Undone, and made anew by the next."""
+    """Somebody else removed an attachment or a mapping that this attempt needs. Undone, and made again by the next."""
 
 
 class VolumeServiceError(EvacuateError):

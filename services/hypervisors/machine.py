@@ -10,7 +10,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 def machine_id(named: str | None = None) -> str:
     """Which machine this is, the same after every boot: as it was named; else /etc/machine-id, when a system has
-    written one; else a hardware address, which a container gets anew with its address."""
+    written one; else a hardware address, which a container gets again with its address."""
     if named:
         return named
     with suppress(OSError, UnicodeDecodeError):

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     hypervisor_uuid: str | None = None
     """None: the host's uuid as libvirt has it."""
     incarnation_file: Path | None = None
-    """None: the kernel's boot id. For hosts that share a kernel: a file under the host's own /run, made anew by the
+    """None: the kernel's boot id. For hosts that share a kernel: a file under the host's own /run, made again by the
     first worker of a boot."""
     libvirt_uri: str = "qemu:///system"
     libvirt_domain_type: Literal["kvm", "qemu"] = "kvm"

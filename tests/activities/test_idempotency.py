@@ -77,7 +77,7 @@ def test_late_completion_is_refused_when_the_undoing_has_begun(create):
 
 
 def shape(world: World) -> str:
-    """The snapshot with the ids that are made anew in every world replaced by the order in which they appear."""
+    """The snapshot with the ids that are new in every world replaced by the order in which they appear."""
     text = repr(world.snapshot())
     for number, found in enumerate(dict.fromkeys(UUID.findall(text))):
         text = text.replace(found, f"id-{number}")

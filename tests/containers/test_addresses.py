@@ -1,4 +1,4 @@
-"""Killed, and started under another address; removed, and made anew: the name is all that stays."""
+"""Killed, and started under another address; removed, and made again: the name is all that stays."""
 
 import pytest
 

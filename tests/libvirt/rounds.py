@@ -4,7 +4,7 @@ In each round a host loses its power, its worker, or everybody's sight of it (pa
 guests are evacuated, and something else may go wrong meanwhile; then every host comes back. After each round every
 guest runs once, in one place, and its disk has one writer after the other and no lost record.
 
-With --beside somebody else works on the fleet, too: guests are migrated, saved, destroyed, defined anew and started by
+With --beside somebody else works on the fleet, too: guests are migrated, saved, destroyed, defined again and started by
 themselves, libvirtd and the storage daemon are started again, BMCs restart and lie. Then, whatever is not as the store
 has it, `check` names it; and once that is mended as `check` says, everything is whole again.
 """

@@ -58,7 +58,7 @@ def test_guests_that_were_moved_are_started_nowhere_else_and_their_record_follow
             assert (follows.code, follows.json["host"]) == (0, "cmp-3"), follows
         nothing = running.run("instance moved web-01")
         assert (nothing.code, "where it is recorded" in nothing.err) == (2, True), nothing
-        # A process cannot be migrated: what stands for it has begun anew on the same disk, with the same epoch.
+        # A process cannot be migrated: what stands for it has begun again on the same disk, with the same epoch.
         assert {rule for rule, _ in breaches(running)} <= {"begun-again", "two-writers"}
         assert running.run("host kill cmp-3").code == 0
         recovered = running.run("instance evacuate web-01 --json")

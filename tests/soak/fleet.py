@@ -1,4 +1,4 @@
-"""The soak's fleet: nothing is created anew, so that what is deleted makes it smaller."""
+"""The soak's fleet: nothing is created again, so that what is deleted makes it smaller."""
 
 from typing import Any
 

@@ -168,7 +168,7 @@ def fewest_up(hosts: int) -> int:
 
 
 def spared(asked: Ask, fleet: Sequence[InstanceView]) -> Ask:
-    """Nothing is created anew: half of the fleet is never deleted, however long the soak."""
+    """Nothing is created again: half of the fleet is never deleted, however long the soak."""
     alive = sum(each.vm_state != "deleted" for each in fleet)
     return asked.model_copy(update={"fate": "none"}) if asked.fate == "deleted" and alive * 2 <= len(fleet) else asked
 

@@ -64,7 +64,7 @@ def test_memory_that_moved_with_its_directory_is_the_same(tmp_path: Path) -> Non
     assert memory(tmp_path / "b").mark() == first
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["wiped", "wiped and made anew"])
+@pytest.mark.parametrize("again", [False, True], ids=["wiped", "wiped and made again"])
 def test_nothing_is_done_to_a_guest_once_the_directory_was_wiped_beneath_the_worker(
     tmp_path: Path, again: bool
 ) -> None:

@@ -45,7 +45,7 @@ async def test_another_boot_is_not_there_and_an_error_that_names_none_is(told, a
 
 
 async def test_who_is_asked_whether_it_is_there_is_not_called_doubted(monkeypatch: pytest.MonkeyPatch):
-    """A worker that is doubted makes its host come back anew."""
+    """A worker that is doubted makes its host come back again."""
     asked: list[ProbeRequest] = []
 
     async def answers(_: object, request: ProbeRequest, *__: object, **___: object) -> ProbeAnswer:

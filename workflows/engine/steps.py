@@ -42,7 +42,7 @@ class Steps:
         self.tuning = tuning
         self.attempt = 0
         self.renew_if_long: Callable[[], None] = lambda: None
-        """Called where work without end begins anew: may end this run, and go on in another."""
+        """Called where work without end begins again: may end this run, and go on in another."""
         self.begun: set[tuple[int, str]] = set()
         """Steps on a host, by attempt, that a worker may have taken up."""
         self.witnessed: dict[str, Witness] = {}

@@ -32,7 +32,7 @@ log = structlog.stdlib.get_logger("storage")
 
 class StorageService:
     """A daemon that is there is taken over, whoever started it: guests' disks hang on it, so it outlives this service.
-    One that died is started again, its exports made anew from the store; one that hangs is killed first. That somebody
+    One that died is started again, its exports made again from the store; one that hangs is killed first. That somebody
     does not let go of the lock of changes is no sign of either: he is named, and the daemon is left alone."""
 
     def __init__(self, exports: Exports) -> None:

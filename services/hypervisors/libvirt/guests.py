@@ -79,7 +79,7 @@ class LibvirtGuests:
                 return ""
         except LibvirtError as error:
             raise spawn_failure(error, guest=guest.name, host=self._options.host) from error
-        note = f"dropped what was saved of {guest.name} on {self._options.host} (virsh managedsave): it boots anew"
+        note = f"dropped what was saved of {guest.name} on {self._options.host} (virsh managedsave): it boots again"
         log.warning(note, instance=guest.instance_id)
         beat(note)
         return note

@@ -100,7 +100,7 @@ def _keep_console(domain: Element, name: str, path: Path) -> None:
     SubElement(serial, "log", {"file": str(path), "append": "off"})
     console = domain.find("devices/console")
     if console is not None and (console.find("target") is None or console.find("target[@type='serial']") is not None):
-        # libvirt makes it anew from the serial device, of which it is a copy.
+        # libvirt makes it again from the serial device, of which it is a copy.
         domain.find("devices").remove(console)  # pyright: ignore[reportOptionalMemberAccess]  # the console is in it
 
 

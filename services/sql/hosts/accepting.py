@@ -1,4 +1,4 @@
-"""Another board, or a system that was installed anew, takes the name of a host: because a person says that nothing of
+"""Another board, or a system that was reinstalled, takes the name of a host: because a person says that nothing of
 the one before runs any more."""
 
 from sqlmodel import Session
@@ -56,7 +56,7 @@ def _refuse_known_boot(host: HostRow, asked: m.AcceptIdentity) -> None:
         raise HostAnswersError(
             f"{asked.found} runs in boot {asked.found_incarnation}, in which guests of {host.name} were started: "
             "that boot is not over",
-            remedy="boot it anew, or give it back the machine id that it had",
+            remedy="boot it again, or give it back the machine id that it had",
         )
 
 

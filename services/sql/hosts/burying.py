@@ -9,7 +9,7 @@ from services.sql.rows import open_evacuation
 from services.sql.tables import AttemptRow, HostRow, InstanceRow, ResidenceRow
 
 LOST = ""
-"""Stands in the host's row until it has come back: whoever dies meanwhile begins anew."""
+"""Stands in the host's row until it has come back: whoever dies meanwhile begins again."""
 
 
 def note_memory(host: HostRow, report: m.HostReport) -> bool:

@@ -35,7 +35,7 @@ def _refuse_another(host: HostRow, found: Identity) -> None:
         raise HostIdentityError(
             f"{host.name} is {known}; {found} answers in its place",
             remedy="start the worker on the right machine, or under the right host name; "
-            + accept_remedy(host.name, "if it is the new board, or was installed anew"),
+            + accept_remedy(host.name, "if it is the new board, or was reinstalled"),
         )
 
 

@@ -77,7 +77,7 @@ def lock_known(session: Session, ids: Iterable[str]) -> list[InstanceRow]:
 
 
 def _is_followed(session: Session, instance: InstanceRow, host: str) -> bool:
-    """Adopted with a definition of its own, there, and nobody is taking it elsewhere. Whoever has none is made anew
+    """Adopted with a definition of its own, there, and nobody is taking it elsewhere. Whoever has none is made again
     on every host, from that host's template."""
     at_home = instance.host == host and not instance.gone and open_evacuation(session, instance.id) is None
     return at_home and instance.definition is not None

@@ -231,7 +231,7 @@ class _Reconciliation:
 
 
 def bereft_here(session: Session, host: str, incarnation: str | None) -> Sequence[str]:
-    """Names of instances of this host that a return has to wait for, or to start anew: the disks of their guests were
+    """Names of instances of this host that a return has to wait for, or to start again: the disks of their guests were
     taken away."""
     ids = col(InstanceRow.id).in_(bereft_on(session, host, incarnation))
     rows = session.exec(select(InstanceRow).where(ids, InstanceRow.host == host)).all()

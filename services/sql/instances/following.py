@@ -114,7 +114,7 @@ def _require_at_rest(session: Session, instance: InstanceRow) -> ResidenceRow:
     if residence is None:
         raise NotMovedError(
             f"every place of {instance.name} was proven empty: no guest that may run has a residence",
-            remedy=f"stop what runs of it, then start it anew: evacuate instance start {instance.name}",
+            remedy=f"stop what runs of it, then start it again: evacuate instance start {instance.name}",
         )
     return residence
 

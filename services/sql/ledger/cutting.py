@@ -79,7 +79,7 @@ def end_cut(
 
 
 def is_being_cut(session: Session, host: str) -> bool:
-    """One that is past its time is nobody's any more: who made it is gone, and nobody has made it anew."""
+    """One that is past its time is nobody's any more: who made it is gone, and nobody has made it again."""
     return any(each.until > utc_now() for each in _cuts(session, host))
 
 

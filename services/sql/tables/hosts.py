@@ -68,7 +68,7 @@ Index(
 
 class FenceRow(Row, table=True):
     """A fence of one incarnation has begun; "" stands for a host that never registered. `alarm`: what was cut by the
-    host's entry was another machine, as it seems; nothing is proven by that entry until a person has it cut anew."""
+    host's entry was another machine, as it seems; nothing is proven by that entry until a person has it cut again."""
 
     host: str = Field(primary_key=True, foreign_key="host.name")
     incarnation: str = Field(primary_key=True)

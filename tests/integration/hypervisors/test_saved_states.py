@@ -68,7 +68,7 @@ def test_saved_state_is_dropped_and_named_before_a_start(bench: Bench, power_sta
     started = bench.driver.spawn(spec(2, power_state=power_state), last_look=lambda: None, beat=beats.append)
     assert bench.guests() == [(2, power_state)]
     assert not bench.domain.hasManagedSaveImage()
-    assert started.note == "dropped what was saved of web-01 on cmp-1 (virsh managedsave): it boots anew"
+    assert started.note == "dropped what was saved of web-01 on cmp-1 (virsh managedsave): it boots again"
     assert started.note in beats
 
 

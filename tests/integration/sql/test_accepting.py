@@ -94,7 +94,7 @@ def test_refusal_changes_nothing_else(world: World) -> None:
     assert world.snapshot()[1:] == before[1:]
 
 
-@pytest.mark.parametrize("found", [NEW, OLD.model_copy(update={"machine_id": "installed anew"})])
+@pytest.mark.parametrize("found", [NEW, OLD.model_copy(update={"machine_id": "reinstalled"})])
 def test_accepted_board_is_the_host_from_its_next_return_on_and_starts_its_guests_anew(
     world: World, found: Identity
 ) -> None:

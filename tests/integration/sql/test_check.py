@@ -146,9 +146,9 @@ EDITS: dict[str, Edit] = {
     "host.vcpus_free": named("room-otherwise", "9", "name = 'cmp-3'"),
     "host.memory_mb_free": named("room-otherwise", "9", "name = 'cmp-3'"),
     "host.disk_gb_free": named("room-otherwise", "9", "name = 'cmp-3'"),
-    "host.reported_uptime": harmless("the next boot begins anew", "9"),
+    "host.reported_uptime": harmless("the next boot begins again", "9"),
     "host.capabilities": harmless(NEXT_REPORT, "NULL"),
-    "host.reported_at": harmless("the next boot begins anew", THEN),
+    "host.reported_at": harmless("the next boot begins again", THEN),
     "host.refused": harmless(
         "who accepts another board is asked about it, and says yes or no", STRANGER, "name = 'cmp-3'"
     ),

@@ -147,7 +147,7 @@ def _come_back(ground: Ground) -> None:
 @pytest.mark.parametrize(
     ("meanwhile", "cuts"),
     [(_made_anew, 1), (_come_back, 0), (Ground.boot, 0)],
-    ids=["made anew", "lapsed", "booted under it"],
+    ids=["made again", "lapsed", "booted under it"],
 )
 def test_order_that_comes_late_cuts_no_later_boot(
     ground: Ground, meanwhile: Callable[[Ground], object], cuts: int

@@ -118,7 +118,7 @@ def test_report_about_an_instance_that_lives_elsewhere_is_ignored(world: World) 
 
 
 def test_report_gives_no_definition_to_an_instance_that_has_none(world: World) -> None:
-    """It was not adopted: every host makes it anew from its own template."""
+    """It was not adopted: every host makes it again from its own template."""
     world.services.hosts.record_report(report(world, "cmp-1", "web-01", "web-02"))
     assert stored(world, "web-02") == m.StoredDefinition() and stored(world) != UNCHANGED
 

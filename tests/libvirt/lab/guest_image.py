@@ -43,7 +43,7 @@ class GuestImage:
 
 
 def guest_image() -> GuestImage:
-    """From the cache, or made now; a change of the guest's programs makes it anew."""
+    """From the cache, or made now; a change of the guest's programs makes it again."""
     directory = Path(os.environ.get("EVACUATE_LAB_CACHE", CACHE))
     image = GuestImage(directory / "vmlinux", directory / "initrd.img")
     sources = max(path.stat().st_mtime for path in HERE.iterdir())

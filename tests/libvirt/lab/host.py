@@ -149,7 +149,7 @@ class LabHost:
         self.wait_for_libvirtd()
 
     def lose(self, guest: str) -> None:
-        """libvirtd is started anew, and what it kept of that guest while it ran has gone: the guest lives on."""
+        """libvirtd is started again, and what it kept of that guest while it ran has gone: the guest lives on."""
         self.signal_libvirtd(signal.SIGKILL)
         for kept in (f"{guest}.xml", f"{guest}.pid"):
             (self.home / "run" / "qemu" / kept).unlink()

@@ -34,7 +34,7 @@ def _let_addresses_be_unknown(*, nullable: bool) -> None:
     if op.get_bind().dialect.name != "sqlite":
         op.alter_column("port", "ip", existing_type=sa.String(), nullable=nullable)
         return
-    # SQLite makes the table anew, and dropping the old one counts as deleting the rows that bindings refer to.
+    # SQLite makes the table again, and dropping the old one counts as deleting the rows that bindings refer to.
     op.execute("CREATE TEMPORARY TABLE kept_binding AS SELECT * FROM port_binding")
     op.execute("DELETE FROM port_binding")
     with op.batch_alter_table("port") as port:
