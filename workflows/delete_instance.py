@@ -6,9 +6,9 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 from evacuation import messages as m
 from evacuation.names import evacuate_instance_id, host_queue
 from workflows.engine.backoff import Backoff
-from workflows.engine.calls import call
+from workflows.engine.calls import call, held
 from workflows.engine.failures import failure_of
-from workflows.engine.policies import HOST, MUST_HOLD
+from workflows.engine.policies import HOST
 from workflows.engine.probing import is_heard
 from workflows.evacuate_instance import EvacuateInstance
 
@@ -41,20 +41,18 @@ class DeleteInstance:
             await backoff.rest()
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(input)
-        await call(
+        await held(
             HostActivities.record_deleted,
             m.RecordDeleted(instance_id=input.instance_id, guest=self._destroyed),
-            policy=MUST_HOLD,
             tuning=input.tuning,
             about=f"{input.name} is deleted",
         )
         return m.Done()
 
     async def _plan(self, input: m.DeleteInstanceInput) -> m.DeletionPlan:
-        return await call(
+        return await held(
             HostActivities.plan_deletion,
             m.InstanceRef(instance_id=input.instance_id),
-            policy=MUST_HOLD,
             tuning=input.tuning,
             about=f"mark {input.name} for deletion",
         )

@@ -15,10 +15,10 @@ from evacuation.ledger import LedgerMark
 from evacuation.model import PowerState
 from evacuation.names import evacuate_instance_id, return_queue
 from workflows.engine.backoff import Backoff
-from workflows.engine.calls import call
+from workflows.engine.calls import call, held
 from workflows.engine.failures import Failure, as_error, failure_of
 from workflows.engine.patience import is_slow
-from workflows.engine.policies import HOST, MUST_HOLD, SPAWN
+from workflows.engine.policies import HOST, SPAWN
 from workflows.engine.probing import ask, is_there
 
 with workflow.unsafe.imports_passed_through():
@@ -65,10 +65,9 @@ class ReturnHost:
                 self._renew_if_long()
                 plan = await self._reconcile()
         await self._start(plan.start)
-        await call(
+        await held(
             HostActivities.complete_return,
             m.ReturnedHost(host=self._report.host, incarnation=self._report.incarnation, memory=self._report.memory),
-            policy=MUST_HOLD,
             tuning=self._tuning,
             about=f"{self._report.host} is up",
         )
@@ -125,12 +124,8 @@ class ReturnHost:
 
     async def _reconcile(self) -> m.ReturnPlan:
         self._left_to_do = []
-        plan = await call(
-            HostActivities.register_host,
-            self._report,
-            policy=MUST_HOLD,
-            tuning=self._tuning,
-            about=f"register {self._report.host}",
+        plan = await held(
+            HostActivities.register_host, self._report, tuning=self._tuning, about=f"register {self._report.host}"
         )
         self._ledger = plan.ledger
         await self._bury(plan.bury)
@@ -139,10 +134,9 @@ class ReturnHost:
         for guest in plan.destroy:
             about = f"destroy {guest.name}: {guest.why}"
             if await self._must(GuestActivities.destroy_guest, self._guest(guest), about):
-                await call(
+                await held(
                     HostActivities.record_destroyed,
                     self._host_guest(guest),
-                    policy=MUST_HOLD,
                     tuning=self._tuning,
                     about=f"record that {guest.name} is gone from here",
                 )
@@ -206,10 +200,9 @@ class ReturnHost:
         return await is_there(self._report.host, self._report.hypervisor_uuid, self._tuning)
 
     async def _start_one(self, guest: m.GuestKey) -> None:
-        spec = await call(
+        spec = await held(
             HostActivities.authorize_start,
             self._host_guest(guest),
-            policy=MUST_HOLD,
             tuning=self._tuning,
             about=f"authorise {guest.name} here",
         )
@@ -228,10 +221,9 @@ class ReturnHost:
 
     async def _record_started(self, guest: m.GuestKey, epoch: int, power_state: PowerState) -> None:
         started = self._host_guest(guest).model_copy(update={"epoch": epoch})
-        await call(
+        await held(
             HostActivities.record_started,
             m.RecordStarted(guest=started, power_state=power_state),
-            policy=MUST_HOLD,
             tuning=self._tuning,
             about=f"{guest.name} is {power_state}",
         )

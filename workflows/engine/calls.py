@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from evacuation.messages import Tuning
 from evacuation.names import CONTROL_QUEUE
-from workflows.engine.policies import Policy
+from workflows.engine.policies import MUST_HOLD, Policy
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -31,3 +31,9 @@ async def call(
     if deadline is not None:
         config["schedule_to_close_timeout"] = deadline
     return await workflow.execute_activity_method(activity, message, **config)
+
+
+async def held(activity: Callable[[Any, M], T], message: M, *, tuning: Tuning, about: str) -> T:
+    """The result of a control activity that is repeated until it holds. Raises ActivityError where its error says that
+    no repetition changes it, CancelledError."""
+    return await call(activity, message, policy=MUST_HOLD, tuning=tuning, about=about)

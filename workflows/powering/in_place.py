@@ -12,11 +12,11 @@ from evacuation.errors import HostDownError, HostSlowError
 from evacuation.ledger import Witness
 from evacuation.model import PowerState, VmState
 from evacuation.names import host_queue
-from workflows.engine.calls import call
+from workflows.engine.calls import call, held
 from workflows.engine.compensation import Shield
 from workflows.engine.failures import Failure, StepFailed, as_error, failure_of, failure_of_refusal
 from workflows.engine.patience import SETTING, is_slow
-from workflows.engine.policies import CONTROL, HOST, MUST_HOLD, SPAWN, Policy
+from workflows.engine.policies import CONTROL, HOST, SPAWN, Policy
 from workflows.engine.probing import ask, is_there
 from workflows.engine.written import write_down
 
@@ -115,7 +115,7 @@ class InPlace:
             guest=self._guest(plan, epoch), vm_state=vm_state, power_state=power if vm_state else PowerState.NOSTATE
         )
         about = f"{self._name} is {vm_state or 'not up'} on {plan.host}"
-        await call(InPlaceActivities.record_in_place, message, policy=MUST_HOLD, tuning=self._tuning, about=about)
+        await held(InPlaceActivities.record_in_place, message, tuning=self._tuning, about=about)
 
     async def _on_host(
         self, plan: m.InPlacePlan, activity: Callable[[Any, M], T], message: M, *, policy: Policy, about: str
