@@ -103,7 +103,7 @@ class InstanceStateActivities:
 
     @activity.defn(no_thread_cancel_exception=True)
     def abandon_evacuation(self, message: m.AbandonEvacuation) -> m.Done:
-        """Close the evacuation without a recovery, as the table of endings says."""
+        """Close the evacuation without a recovery (docs/design.md#how-an-evacuation-ends)."""
         self._power.first(lambda: self._store.abandon(message))
         return m.Done()
 

@@ -72,8 +72,8 @@ class EndingCause(StrEnum):
 
 
 class Ending(Frozen):
-    """A row of the table of endings. `vm_state` None: as before; for a recovery, as wanted. `migration` None: no
-    record, or none of its own."""
+    """How it ends for one cause (docs/design.md#how-an-evacuation-ends). `vm_state` None: as before; for a recovery, as
+    wanted. `migration` None: no record, or none of its own."""
 
     outcome: Literal["recovered", "not_recovered", "cancelled", "refused"] = "not_recovered"
     vm_state: VmState | None = None

@@ -70,9 +70,9 @@ def _page(verdicts: Sequence[Verdict], run: Run) -> Iterable[str]:
         "Every step of an evacuation, before and after its effect, under every kind of fault; each cell an instance of "
         "its own on the real embedded stack, evacuated together with the others of its batch and three more (a pair "
         "of an anti-affinity group, and one with two volumes). A cell is green when its fault came to pass, its "
-        "evacuation ended as the table of endings says, and all invariants hold by three independent sources: the "
-        "store (`evacuate check`), the processes, and the guests' disks; and once more after every dead host has "
-        "returned."
+        "evacuation ended as the [table of endings](design.md#how-an-evacuation-ends) says, and all invariants hold by "
+        "three independent sources: the store (`evacuate check`), the processes, and the guests' disks; and once more "
+        "after every dead host has returned."
     )
     yield ""
     yield f"Made by `{run.command}` on {run.day}, seed {run.seed}, timeouts × {run.scale:g}."

@@ -45,7 +45,7 @@ ENDINGS = {
     ("not_recovered", "error"),
     ("not_recovered", "active"),
 }
-"""Outcome and vm_state: the rows of the table of endings that an instance in vm_state active can come to."""
+"""Outcome and vm_state: how an instance in vm_state active can end (docs/design.md#how-an-evacuation-ends)."""
 
 
 def edit_while_in_flight(store: str, instance_id: str, statements: str) -> bool:

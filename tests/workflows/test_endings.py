@@ -1,4 +1,5 @@
-"""The table of endings, row by row: what is told to the store, and how the workflow ends."""
+"""How an evacuation ends, row by row (docs/design.md#how-an-evacuation-ends): what is told to the store, and how the
+workflow ends."""
 
 from datetime import timedelta
 

@@ -1,4 +1,5 @@
-"""Named timeouts and retries, one for each row of the design's table. `Tuning.scale` multiplies all of them."""
+"""Named timeouts and retries: what each is for is in docs/design.md#timeouts-and-retries. `Tuning.scale` multiplies all
+of them."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta

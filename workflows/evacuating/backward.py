@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.volumes import GuestVolumeActivities
 
 AFTER_REFUSED_CAPACITY = ("tear_down_network", "tear_down_block_devices")
-"""Run even though the attempt set nothing up: they remove what an adopted earlier one left (source step 8)."""
+"""Run even though the attempt set nothing up: they remove what an adopted earlier one left."""
 
 SPAWN = "spawn_guest"
 

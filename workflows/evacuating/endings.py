@@ -1,4 +1,4 @@
-"""How an evacuation ends: the one final transaction, or the row of the table of endings."""
+"""How an evacuation ends: recovered, or as `ENDINGS` says (docs/design.md#how-an-evacuation-ends)."""
 
 import asyncio
 from typing import Any
@@ -44,8 +44,8 @@ class Closing:
         self._attempts = attempts
 
     async def finish(self) -> m.EvacuationOutcome:
-        """Source step 16, until it holds. Raises ActivityError only when the instance was deleted, or the row is
-        not this run's any more."""
+        """Recovered: the last step, until it holds. Raises ActivityError only when the instance was deleted, or the row
+        is not this run's any more."""
         state = self._state
         if state.to is None:
             raise RuntimeError("no destination is claimed")
@@ -67,7 +67,7 @@ class Closing:
         return outcome
 
     async def close(self, end: Ended) -> m.EvacuationOutcome:
-        """Write the ending, if there is anything open, and end the workflow as the table says."""
+        """Write the ending, if there is anything open, and end the workflow as `ENDINGS` says."""
         ending, failure = ENDINGS[end.cause], self._final(end)
         outcome = self._outcome(ending.outcome, failure)
         self._steps.display.cause, self._steps.display.remedy = failure.message, failure.remedy

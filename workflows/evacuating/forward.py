@@ -1,4 +1,4 @@
-"""The steps of one attempt, in the order of the design's main table. Each registers its undoing first."""
+"""The steps of one attempt, in the order of docs/design.md#the-steps. Each registers its undoing first."""
 
 import asyncio
 from dataclasses import replace
@@ -57,8 +57,8 @@ class Forward:
             raise asyncio.CancelledError
 
     async def claim_capacity(self, excluded: dict[str, str]) -> m.Destination:
-        """Source steps 5 and 6. With `wait_for_capacity`, "no host" is waited for until the deadline, when it is asked
-        for once more: the last wait between two tries would outlast it, and the server gives up before."""
+        """With `wait_for_capacity`, "no host" is waited for until the deadline, when it is asked for once more: the
+        last wait between two tries would outlast it, and the server gives up before."""
         state, display = self._state, self._steps.display
         display.enter("evacuating")
         self._back.can_undo("release_capacity")
@@ -116,7 +116,7 @@ class Forward:
         return connector
 
     async def record_preparation(self, connector: m.Connector) -> None:
-        """Source step 7."""
+        """The source must be proven off by now: what follows takes things from the instance."""
         await self._steps.control(
             InstanceStateActivities.record_preparation,
             m.RecordPreparation(ref=self._state.ref, connector=connector, events=self._steps.events),
@@ -125,7 +125,7 @@ class Forward:
         )
 
     async def set_up_network(self, to: m.Destination) -> tuple[m.Nic, ...]:
-        """Source steps 8 and 9."""
+        """Each port is bound to the destination; its guest's interfaces as the service has them afterwards."""
         self._back.can_undo("tear_down_network")
         info = await self._steps.control(
             NetworkActivities.set_up_network,
@@ -136,7 +136,7 @@ class Forward:
         return info.nics
 
     async def fetch_block_devices(self) -> tuple[m.BlockDevice, ...]:
-        """Source step 10; with them the definition that the guest is brought up from."""
+        """With them the definition that the guest is brought up from."""
         found = await self._steps.control(
             BlockDeviceActivities.fetch_block_devices,
             self._state.ref,
@@ -147,7 +147,7 @@ class Forward:
         return found.devices
 
     async def detach_volumes(self, devices: tuple[m.BlockDevice, ...]) -> None:
-        """Source step 11."""
+        """Taken from the source; none of them is free for anybody else on the way."""
         self._back.can_undo("tear_down_block_devices")
         await self._steps.control(
             BlockDeviceActivities.detach_volumes,
@@ -157,7 +157,7 @@ class Forward:
         )
 
     async def set_up_block_devices(self, connector: m.Connector) -> tuple[m.GuestDisk, ...]:
-        """Source steps 12 and 13."""
+        """They are attached to the destination: its guest's disks, each with the place where that host finds it."""
         ready = await self._steps.control(
             BlockDeviceActivities.set_up_block_devices,
             m.SetUpBlockDevices(ref=self._state.ref, connector=connector),
@@ -181,8 +181,8 @@ class Forward:
         )
 
     async def authorize_spawn(self, connector: m.Connector) -> None:
-        """Source step 14: every other place where the guest could run is proven empty, in one transaction. A
-        destination whose cap is reached is waited for."""
+        """Every other place where the guest could run is proven empty, in one transaction. A destination whose cap is
+        reached is waited for."""
         self._state.asked_to_authorize = True
         about = f"authorise {self._state.name} on {connector.host}"
         patience = Patience(self._steps, self._claimed, about, over=self._over)
@@ -224,7 +224,7 @@ class Forward:
         return self._state.to
 
     async def spawn_guest(self, nics: tuple[m.Nic, ...], disks: tuple[m.GuestDisk, ...]) -> m.GuestState:
-        """Source step 15. Its completion is the guest's start in history."""
+        """Its completion is the guest's start in history."""
         instance, to = self._state.facts.instance, self._claimed
         guest = m.GuestSpec(
             instance_id=instance.id,

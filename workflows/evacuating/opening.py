@@ -71,7 +71,7 @@ class Opening:
         return self._state.came_between and await self._shield.run(self._settle_what_was_left())
 
     async def _check_request(self) -> None:
-        """Source steps 1 to 3, read-only. The placement is tried dry, so that nothing is switched off in vain."""
+        """Read-only. The placement is tried dry, so that nothing is switched off in vain."""
         checked = await self._steps.control(
             InstanceStateActivities.check_request,
             self._state.request,
@@ -117,7 +117,7 @@ class Opening:
         )
 
     async def _begin_evacuation(self) -> None:
-        """Source steps 3 and 4. Shielded: a cancel must not leave it unknown whether there is something to close."""
+        """Shielded: a cancel must not leave it unknown whether there is something to close."""
         await self._shield.run(self._begin())
         if self._shield.cancel_came and self._state.facts.adopts is None:
             raise cancelled()

@@ -1,6 +1,6 @@
 """The files that a guest's disks are made of: a guest is not started, nor anything taken from it, while one is missing.
 
-Source: QEMU's qcow2 format (docs/interop/qcow2.txt): a header that names the file which the image is based on."""
+Source: QEMU's qcow2 format (its qcow2.txt): a header that names the file which the image is based on."""
 
 import struct
 from collections.abc import Iterable, Iterator
