@@ -87,4 +87,4 @@ MUST_HOLD = Policy(start_to_close=20, first_retry=0.2, last_retry=15)
 """What has to be so in the end, whatever it takes: undoing, closing, and what a host that comes back is told."""
 
 ALARM_AFTER = 600.0
-"""Seconds after which work without end raises an alarm. It goes on."""
+"""Seconds after which work without end raises an alarm, where Temporal does not repeat it by itself. It goes on."""
