@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from itertools import chain
@@ -154,8 +155,21 @@ def loaded_by(statement: str) -> set[str]:
             {"sqlmodel", "sqlalchemy", "embedded", "structlog", "workflows"},
         ),
         ("import evacuation.ports, evacuation.request", {"temporalio", "sqlmodel", "services"}),
+        (
+            "import embedded.supervisor; from services.drivers import VOLUMES; VOLUMES['sql']().has_daemon",
+            {"temporalio", "sqlmodel", "sqlalchemy"},
+        ),
     ],
-    ids=["workflows", "host worker", "starter", "help", "a read of the store", "what asks Temporal", "domain"],
+    ids=[
+        "workflows",
+        "host worker",
+        "starter",
+        "help",
+        "a read of the store",
+        "what asks Temporal",
+        "domain",
+        "supervisor",
+    ],
 )
 def test_import_does_not_load(statement: str, never: set[str]):
     assert not loaded_by(statement) & never
@@ -166,6 +180,14 @@ def test_import_does_not_load(statement: str, never: set[str]):
 )
 def test_layout_has(path: str):
     assert (ROOT / path).exists()
+
+
+def test_what_is_installed_and_what_gets_into_the_image_has_every_package():
+    """The image's context is a list of what gets in: a package that is missing there is missing first in production."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {name.removesuffix("*") for name in setuptools["packages"]["find"]["include"]}
+    context = {line.removeprefix("!").removesuffix(".py") for line in (ROOT / ".dockerignore").read_text().split()}
+    assert packages | {*setuptools["py-modules"]} == OWN and context >= OWN
 
 
 def test_allocations_are_written_in_one_module():

@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evacuation.ports import HostStore, StorageFence, Volumes
 from services.runtime.settings import Settings
-from services.sql import SqlServices
+
+if TYPE_CHECKING:
+    from services.sql import SqlServices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,6 @@ class VolumeDriver(ABC):
     """`worker.py storage` keeps one running for it."""
 
     @abstractmethod
-    def open(self, settings: Settings, sql: SqlServices, *, opens_exports: bool) -> VolumeServices:
+    def open(self, settings: Settings, sql: "SqlServices", *, opens_exports: bool) -> VolumeServices:
         """`opens_exports`: whether guests write to what the service opens for them; else what it takes away proves
         nothing. Raises MalformedRequestError."""

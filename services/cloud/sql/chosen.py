@@ -1,10 +1,14 @@
 """What is chosen with `EVACUATE_VOLUMES=sql`: volumes that are records, whose hosts know where the disks are."""
 
+from typing import TYPE_CHECKING
+
 from services.cloud.chosen import VolumeDriver, VolumeServices
 from services.runtime.settings import Settings
-from services.sql import SqlServices
+
+if TYPE_CHECKING:
+    from services.sql import SqlServices
 
 
 class SqlVolumeDriver(VolumeDriver):
-    def open(self, settings: Settings, sql: SqlServices, *, opens_exports: bool) -> VolumeServices:
+    def open(self, settings: Settings, sql: "SqlServices", *, opens_exports: bool) -> VolumeServices:
         return VolumeServices(volumes=sql.volumes, hosts=sql.hosts)
