@@ -4,6 +4,7 @@
 <path>/connections/<instance>.json
 <path>/locks/<instance>.lock          held by one operation on that guest at a time
 <path>/memory.json                    by which it is known whether all of this is still what it was
+<path>/memory.lock                    held by whoever makes that, the first time
 """
 
 from collections.abc import Callable, Generator
