@@ -10,7 +10,7 @@ import typer
 from cli.inputs import find_instance
 from cli.output import print_one, say
 from control.access import connect, operator
-from control.in_place import Input, carry_out
+from control.in_place import Input, ask, end_of
 from evacuation.errors import EvacuateError
 from evacuation.messages import FollowInput, InPlaceInput, Tuning
 from evacuation.names import FOLLOW_INSTANCE, START_INSTANCE, STOP_INSTANCE
@@ -50,17 +50,15 @@ def _carry_out(
     input_of: Callable[[InstanceView, Tuning], Input] = _in_place,
 ) -> None:
     async def run(instance: InstanceView) -> None:
-        client, input = await connect(settings), input_of(instance, settings.tuning)
-        await carry_out(client, kind, instance, input, joined=lambda: _say_joined(kind, instance))
+        it = await ask(await connect(settings), kind, instance, input_of(instance, settings.tuning))
+        if it.joined:
+            say(f"joined: {kind} of {instance.name} runs already")
+        await end_of(it)
 
     with errors_as_json(as_json=as_json):
         instance = find_instance(asked)
         asyncio.run(run(instance))
         print_one(find_instance(instance.id), as_json=as_json)
-
-
-def _say_joined(kind: str, instance: InstanceView) -> None:
-    say(f"joined: {kind} of {instance.name} runs already")
 
 
 @contextmanager

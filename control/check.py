@@ -98,7 +98,7 @@ async def _ask(settings: Settings, workflows: Workflows) -> frozenset[str]:
     from temporalio.client import WorkflowExecutionStatus
     from temporalio.service import RPCError, RPCStatusCode
 
-    from services.runtime.temporal import connect
+    from control.access import connect
     from services.runtime.temporal_address import unavailable
 
     client = await connect(settings)

@@ -57,7 +57,7 @@ class HostObserver:
         return rows, sight_of(rows, Answers(answers=(*told, *self._silent), why_no_more=self._why_no_more))
 
     async def _ask(self) -> Answers:
-        from services.runtime.temporal import connect
+        from control.access import connect
 
         try:
             client = await connect(self._settings)

@@ -1,6 +1,6 @@
 """Starts, stops and moves of an instance where it is: asked for, waited for, and joined when the same is under way."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
@@ -17,27 +17,35 @@ from services.runtime.last_start import last_start
 Input = FollowInput | InPlaceInput
 
 
-async def carry_out(
-    client: Client, kind: str, instance: InstanceView, input: Input, *, joined: Callable[[], None]
-) -> None:
-    """Waits for the end; `joined` is told that the same runs already. Raises what it ended with, a Refusal,
-    TemporalUnavailableError."""
+@dataclass(frozen=True)
+class Asked:
+    """It runs; `joined`: it did before it was asked for."""
+
+    handle: WorkflowHandle[Any, Done]
+    joined: bool
+
+
+async def ask(client: Client, kind: str, instance: InstanceView, input: Input) -> Asked:
+    """Raises a Refusal, TemporalUnavailableError."""
+    with answered():
+        return await _start(client, kind, instance, input)
+
+
+async def end_of(asked: Asked) -> None:
+    """Waits for it. Raises what it ended with, TemporalUnavailableError."""
     try:
         with answered():
-            handle = await _start(client, kind, instance, input, joined)
-            await handle.result()
+            await asked.handle.result()
     except WorkflowFailureError as error:
         raise error_of(error.cause) from error
 
 
-async def _start(
-    client: Client, kind: str, instance: InstanceView, input: Input, joined: Callable[[], None]
-) -> WorkflowHandle[Any, Done]:
+async def _start(client: Client, kind: str, instance: InstanceView, input: Input) -> Asked:
     """The workflow's id is the lock: of an evacuation, too. The same that runs already is joined."""
     workflow_id = evacuate_instance_id(instance.id)
     before = await last_start(client, instance.id, timeout=SHORTLY)
     try:
-        return await client.start_workflow(
+        handle = await client.start_workflow(
             kind,
             input,
             id=workflow_id,
@@ -48,8 +56,8 @@ async def _start(
             static_summary=f"{kind.removesuffix('Instance').lower()} {instance.name} on {instance.host or '?'}",
             priority=Priority(priority_key=instance.priority, fairness_key=instance.project),
         )
+        return Asked(handle, joined=False)
     except WorkflowAlreadyStartedError:
         described = await client.get_workflow_handle(workflow_id).describe()
         refuse_other(described, kind)
-        joined()
-        return client.get_workflow_handle(workflow_id, run_id=described.run_id, result_type=Done)
+        return Asked(client.get_workflow_handle(workflow_id, run_id=described.run_id, result_type=Done), joined=True)

@@ -24,4 +24,5 @@ class StateDir:
         return read_record(self.path)
 
     def write_record(self, record: StackRecord) -> None:
-        write_durably(self.record, record.model_dump_json(indent=2))
+        """For its user alone: the database's URL may have a password in it."""
+        write_durably(self.record, record.model_dump_json(indent=2), private=True)

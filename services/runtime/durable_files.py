@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from evacuation.errors import HypervisorUnavailableError
 from evacuation.model import Frozen
 
+PRIVATE = 0o600
 Document = TypeVar("Document", bound=Frozen)
 
 
@@ -41,19 +42,21 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def _write_synced(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
+def _write_synced(path: Path, text: str, mode: int = 0o666) -> None:
+    """`mode`: of a file that is made, less what the umask takes."""
+    with open(path, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
 
-def write_durably(path: Path, text: str) -> None:
-    """The file has the whole text, or what it had before; after the return it survives a power loss."""
+def write_durably(path: Path, text: str, *, private: bool = False) -> None:
+    """The file has the whole text, or what it had before; after the return it survives a power loss. `private`: nobody
+    else may read it."""
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-        _write_synced(temporary, text)
+        _write_synced(temporary, text, PRIVATE if private else 0o666)
         temporary.replace(path)
         sync_directory(path.parent)
 

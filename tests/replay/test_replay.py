@@ -1,5 +1,7 @@
 """Histories that older workers wrote must replay on this code. They are never regenerated together with a change of
-workflows/: a shape that must change is put behind `workflow.patched` first."""
+workflows/: a shape that must change is put behind `workflow.patched` first.
+
+Before the first release they were all recorded again once, when the patches went that no released run could need."""
 
 from pathlib import Path
 
