@@ -21,6 +21,8 @@ PAUSE = 0.25
 
 
 class Findings(Frozen):
+    """Breaches that every look has found; `not_checked` names, a line each, what nobody could look at."""
+
     breaches: tuple[Breach, ...]
     not_checked: tuple[str, ...]
 

@@ -84,11 +84,15 @@ class GuestCall(Frozen):
 
 
 class HostRef(Frozen):
+    """A host in one boot. `incarnation` None: a host that has never registered."""
+
     host: str
     incarnation: str | None
 
 
 class InstanceRef(Frozen):
+    """An instance by its id, where nothing else must be said."""
+
     instance_id: str
 
 

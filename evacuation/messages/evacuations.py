@@ -118,6 +118,8 @@ class Begun(Frozen):
 
 
 class AttemptResult(Frozen):
+    """What became of one attempt, and on which host; the workflow writes it into the outcome."""
+
     host: str
     result: Literal["recovered", "refused", "failed", "unknown", "cancelled"]
     reason: str = ""

@@ -26,11 +26,15 @@ class FenceHostInput(Frozen):
 
 
 class CheckPowerInput(Frozen):
+    """`host preflight` asks for it: whether the power of these hosts can be read, and whether each reads on."""
+
     hosts: tuple[ProbeRequest, ...]
     tuning: Tuning = Tuning()
 
 
 class PowerChecks(Frozen):
+    """What the fencing driver read, one for each host that was asked for."""
+
     checks: tuple[PowerCheck, ...]
 
 

@@ -27,6 +27,9 @@ class VolumeTarget(Frozen):
 
 
 class GuestDisk(Frozen):
+    """A volume as the guest sees it: `device` is its name there (vdb). The workflow makes it from the completed
+    attachments."""
+
     volume_id: str
     device: str
     attachment_id: str
@@ -76,6 +79,8 @@ class AuthorizedStart(GuestSpec):
 
 
 class ConnectVolumes(Frozen):
+    """The destination must see these volumes before the guest of that epoch starts. Connected again: no change."""
+
     call: HostCall
     instance_id: str
     epoch: int
@@ -83,6 +88,8 @@ class ConnectVolumes(Frozen):
 
 
 class SpawnGuest(Frozen):
+    """Bring this guest up, once. The workflow sends it after the start was authorised, never before."""
+
     call: HostCall
     guest: GuestSpec
 

@@ -28,6 +28,8 @@ class AcceptIdentity(Frozen):
 
 
 class AcceptHostInput(Frozen):
+    """`host accept` sends it, with a person's word in the request."""
+
     request: AcceptIdentity
     tuning: Tuning = Tuning()
 
@@ -56,6 +58,8 @@ class HostReport(Answered):
 
 
 class ReturnHostInput(Frozen):
+    """A host's own worker sends it when it starts, and when somebody may have taken the host for off."""
+
     report: HostReport
     tuning: Tuning = Tuning()
 
@@ -81,6 +85,8 @@ class HostAnswer(Answered):
 
 
 class HostAnswers(Frozen):
+    """One for each host that was asked, in the same order."""
+
     answers: tuple[HostAnswer, ...]
 
 
@@ -149,6 +155,8 @@ class HostGuest(Frozen):
 
 
 class RecordStarted(Frozen):
+    """A guest was brought up by a return; `power_state` is what its host says."""
+
     guest: HostGuest
     power_state: PowerState
 
@@ -182,5 +190,7 @@ class HypervisorReport(Frozen):
 
 
 class ReportHostInput(Frozen):
+    """A host's own worker sends it while the host lives. The report may be a part of all that there is."""
+
     report: HypervisorReport
     tuning: Tuning = Tuning()

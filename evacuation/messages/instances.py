@@ -71,6 +71,8 @@ class FollowInput(Frozen):
 
 
 class DeleteInstanceInput(Frozen):
+    """`instance delete` sends it; `name` is only shown."""
+
     instance_id: str
     name: str
     tuning: Tuning = Tuning()
@@ -85,5 +87,8 @@ class DeletionPlan(Frozen):
 
 
 class RecordDeleted(Frozen):
+    """`guest`: what its host has destroyed, as the proof of its place. None: nothing was destroyed, its host is
+    silent or has none."""
+
     instance_id: str
     guest: HostGuest | None

@@ -20,6 +20,8 @@ class Destination(Frozen):
 
 
 class ClaimCapacity(Frozen):
+    """Choose a host for the attempt and claim room there. `target` None: the best host that fits."""
+
     ref: AttemptRef
     target: str | None
     excluded: dict[str, str] = {}
@@ -29,6 +31,8 @@ class ClaimCapacity(Frozen):
 
 
 class PrepareDestination(Frozen):
+    """Whether the host can take this guest, asked of the host itself before anything is taken from the source."""
+
     call: HostCall
     instance_id: str
     name: str
@@ -41,21 +45,29 @@ class PrepareDestination(Frozen):
 
 
 class Prepared(Answered):
+    """The host can take the guest; `connector` says how it reaches volumes, and in which boot."""
+
     connector: Connector
 
 
 class RecordPreparation(Frozen):
+    """The destination is able; from here on things are taken from the source."""
+
     ref: AttemptRef
     connector: Connector
     events: tuple[StepEvent, ...] = ()
 
 
 class SetUpNetwork(Frozen):
+    """Bind every port of the instance to `host`."""
+
     ref: AttemptRef
     host: str
 
 
 class NetworkInfo(Frozen):
+    """The ports as they are bound now."""
+
     nics: tuple[Nic, ...]
 
 
@@ -78,22 +90,31 @@ class StoredDefinition(Frozen):
 
 
 class BlockDevices(Frozen):
+    """The instance's mappings in device order, as the store has them after the step."""
+
     devices: tuple[BlockDevice, ...]
     stored: StoredDefinition = StoredDefinition()
     """Of the guest whose devices they are."""
 
 
 class DetachVolumes(Frozen):
+    """`devices`: as they were fetched. What was unmapped since is left alone."""
+
     ref: AttemptRef
     devices: tuple[BlockDevice, ...]
 
 
 class SetUpBlockDevices(Frozen):
+    """Complete the reserved attachments with this connector."""
+
     ref: AttemptRef
     connector: Connector
 
 
 class AuthorizeSpawn(Frozen):
+    """The last question before a start: whether every other place of the guest is proven empty. `host` and
+    `incarnation`: the destination, in the boot that was prepared."""
+
     ref: AttemptRef
     host: str
     incarnation: str

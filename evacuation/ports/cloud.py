@@ -7,6 +7,8 @@ from evacuation.model import Frozen
 
 
 class Capacity(Protocol):
+    """Room on hosts, claimed for an attempt and given back. No host is ever claimed beyond its totals."""
+
     def claim(self, message: m.ClaimCapacity) -> m.Destination:
         """Guarded (attempt n from (n-1, undone), or n again in forward: the same answer). One transaction:
         choose, write the destination's allocation under the instance, move the source's allocation to the
@@ -22,6 +24,8 @@ class Capacity(Protocol):
 
 
 class Network(Protocol):
+    """Port bindings. Each port has one active binding, on one host."""
+
     def bind(self, ref: m.AttemptRef, host: str) -> tuple[m.Nic, ...]:
         """Guarded (forward). Every port of the instance actively bound to the host; info re-read afterwards."""
         ...
@@ -36,6 +40,8 @@ class Network(Protocol):
 
 
 class Attachment(Frozen):
+    """A volume's attachment for one instance. `connector` None: reserved, on no host."""
+
     id: str
     volume_id: str
     instance_id: str

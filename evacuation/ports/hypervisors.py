@@ -20,6 +20,8 @@ class LedgerMemory(Protocol):
 
 
 class HostIdentity(Frozen):
+    """Who a host is (uuid of its hypervisor, machine id) and which boot of it this is."""
+
     hypervisor_uuid: str
     machine_id: str
     incarnation: str

@@ -21,6 +21,8 @@ class VolumeServices:
 
 
 class VolumeDriver(ABC):
+    """One for each volume service, in the folder of that service."""
+
     has_daemon = False
     """`worker.py storage` keeps one running for it."""
 

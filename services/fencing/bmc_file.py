@@ -80,6 +80,8 @@ def split_address(address: str) -> tuple[str, int | None] | None:
 
 
 class Bmcs(RootModel[dict[Text, Bmc]]):
+    """The whole file: entries by the names of hosts."""
+
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 

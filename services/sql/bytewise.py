@@ -9,6 +9,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class Bytewise(FunctionElement[str]):
+    """A text column, ordered by its bytes on every database."""
+
     type = String()
     inherit_cache = True
 

@@ -7,6 +7,8 @@ from services.sql import SqlServices
 
 
 class NbdVolumeDriver(VolumeDriver):
+    """Volumes that can be taken away from a host, where its guests write to exports."""
+
     has_daemon = True
 
     def open(self, settings: Settings, sql: SqlServices, *, opens_exports: bool) -> VolumeServices:

@@ -10,6 +10,8 @@ from services.cloud.sql.exports import WantedExport
 
 
 class Wanted(Protocol):
+    """Which volumes must be open, as the store says, and how large each one is, in GiB."""
+
     def wanted(self, volumes: frozenset[str] | None = None) -> tuple[WantedExport, ...]: ...
 
     def sizes(self) -> dict[str, int]: ...

@@ -10,5 +10,7 @@ if TYPE_CHECKING:
 
 
 class SqlVolumeDriver(VolumeDriver):
+    """Nothing is opened or closed on any host: storage is no evidence."""
+
     def open(self, settings: Settings, sql: "SqlServices", *, opens_exports: bool) -> VolumeServices:
         return VolumeServices(volumes=sql.volumes, hosts=sql.hosts)

@@ -24,11 +24,15 @@ Disk = tuple[str, str]
 
 
 class WantedExport(Frozen):
+    """A volume that must be open under the name of that attachment."""
+
     volume_id: str
     attachment_id: str
 
 
 class SqlExports:
+    """The state store's side of the NBD volumes; each call is one transaction."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

@@ -70,6 +70,8 @@ class Interface(Frozen):
 
 
 class Definition(Frozen):
+    """What Evacuate needs to know of a domain's XML. Memory in MiB."""
+
     id: str
     name: str
     epoch: int

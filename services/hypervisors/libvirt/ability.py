@@ -17,6 +17,8 @@ CONNECT_TIMEOUT = 5.0
 
 
 class Ability:
+    """What a host must be able to do before it takes a guest. Each call looks at the host itself."""
+
     def __init__(self, options: LibvirtOptions, connection: LibvirtConnection) -> None:
         self._options = options
         self._connection = connection

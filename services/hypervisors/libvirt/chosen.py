@@ -10,6 +10,8 @@ from services.runtime.settings import Settings
 
 
 class LibvirtDriver(HypervisorDriver):
+    """Real machines, with a libvirt each."""
+
     has_machines = True
 
     def open(self, settings: Settings, host: str) -> Hypervisor:

@@ -33,6 +33,8 @@ GOES_ON = 2.0
 
 
 class LibvirtGuests:
+    """Guests brought up, found and destroyed. The caller holds the guest's lock."""
+
     def __init__(
         self,
         options: LibvirtOptions,

@@ -21,6 +21,8 @@ class KnownHypervisor(Frozen):
 
 
 class Identity:
+    """Who the host is; known from a file also while libvirt does not answer."""
+
     def __init__(self, options: LibvirtOptions, connection: LibvirtConnection) -> None:
         self._options = options
         self._connection = connection

@@ -10,6 +10,8 @@ from services.runtime.settings import Settings
 
 
 class ProcessDriver(HypervisorDriver):
+    """Hosts and guests are processes of this machine; each guest writes to a file of its own."""
+
     opens_exports = False
 
     def open(self, settings: Settings, host: str) -> ProcessHypervisor:

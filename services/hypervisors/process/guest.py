@@ -25,6 +25,8 @@ LOCK_GRACE = 0.5
 
 
 class Guest:
+    """One guest: it writes who it is to its disk, until its power is off."""
+
     def __init__(self, arguments: list[str]) -> None:
         given = dict(zip(arguments[::2], arguments[1::2], strict=True))
         self.instance = given["--instance"]

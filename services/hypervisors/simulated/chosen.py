@@ -6,6 +6,8 @@ from services.runtime.settings import Settings
 
 
 class SimulatedDriver(HypervisorDriver):
+    """Guests in the memory of the host's worker, for benchmarks."""
+
     remembers = False
 
     def open(self, settings: Settings, host: str) -> SimulatedHypervisor:

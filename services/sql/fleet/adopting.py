@@ -24,6 +24,8 @@ CPU_RATIO = 4.0
 
 
 class SqlAdoption:
+    """Takes over hosts and guests that run already: all of them, or nothing."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

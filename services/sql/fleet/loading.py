@@ -50,6 +50,8 @@ FIRST_ADDRESS = 2
 
 
 class SqlFleet:
+    """Loads a fleet once, and exports it as it is now."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

@@ -61,6 +61,8 @@ class Sizes(Protocol):
 
 
 class Seen(Sizes, Protocol):
+    """A host's row as the placement reads it."""
+
     name: str
     generation: int
     enabled: bool

@@ -33,6 +33,8 @@ _BEING = select(ResidenceRow.instance_id, ResidenceRow.host).where(
 
 
 class Group(NamedTuple):
+    """A server group as it counts for one instance; without a policy there is none."""
+
     policy: GroupPolicy | None = None
     members: tuple[GroupMember, ...] = ()
 

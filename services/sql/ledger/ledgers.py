@@ -16,6 +16,8 @@ from services.sql.tables import IS_OPEN, EvacuationRow, HostRow, InstanceRow, Le
 
 
 class SqlLedger:
+    """The ledger as a whole: its mark, its owner, and its reconciliation."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 

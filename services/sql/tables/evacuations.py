@@ -93,6 +93,8 @@ class MigrationRow(Row, table=True):
 
 
 class ActionRow(Row, table=True):
+    """An instance action: one for each evacuation."""
+
     evacuation_id: str = Field(primary_key=True, foreign_key="evacuation.id")
     instance_id: str = Field(foreign_key="instance.id", index=True)
     action: str = "evacuate"
@@ -102,6 +104,8 @@ class ActionRow(Row, table=True):
 
 
 class ActionEventRow(Row, table=True):
+    """An executed step, as the workflow wrote it."""
+
     __table_args__ = (UniqueConstraint("evacuation_id", "attempt", "name", "started_at"),)
     id: int | None = Field(default=None, primary_key=True)
     evacuation_id: str = Field(foreign_key="action.evacuation_id")

@@ -11,6 +11,8 @@ from services.sql.tables.columns import Row, Utc, json_of, utc_now, word
 
 
 class ServerGroupRow(Row, table=True):
+    """Instances that belong together, or apart."""
+
     name: str = Field(primary_key=True)
     position: int
     policy: GroupPolicy = Field(sa_type=word(GroupPolicy))

@@ -21,6 +21,8 @@ class AllocationRow(Row, table=True):
 
 
 class NetworkRow(Row, table=True):
+    """A network of the fleet, by its name."""
+
     name: str = Field(primary_key=True)
     position: int
     cidr: str
@@ -57,6 +59,8 @@ class PortBindingRow(Row, table=True):
 
 
 class VolumeRow(Row, table=True):
+    """A volume of the fleet; `status` follows its attachments."""
+
     id: str = Field(primary_key=True)
     name: str = Field(unique=True)
     position: int
