@@ -81,6 +81,12 @@ async def adopted_start_is_stopped_afterwards(cloud: FakeCloud, run: Run, env: W
     await run.start(target_state="stopped")
 
 
+async def adopted_attempt_is_undone(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
+    cloud.adopts = OpenEvacuation(evacuation_id="evacuation-0", owner="run-0")
+    cloud.left = left(AttemptPhase.UNDOING)
+    await run.start()
+
+
 async def ledger_written_down(cloud: FakeCloud, run: Run, env: WorkflowEnvironment) -> None:
     mark = LedgerMark(ledger="7c9a5e0e-0000-4000-8000-00000000000a", position=57)
     cloud.answers("authorize_spawn", Authorized(epoch=2, evidence=(), ledger=mark))
@@ -98,6 +104,7 @@ SHAPES: dict[str, Callable[[FakeCloud, Run, WorkflowEnvironment], Awaitable[None
         blocked_then_settled,
         waited_for_a_full_destination,
         adopted_start_is_stopped_afterwards,
+        adopted_attempt_is_undone,
         ledger_written_down,
     )
 }
@@ -156,7 +163,10 @@ async def record(shape: str) -> None:
 
 
 async def main() -> None:
-    for shape in sys.argv[1:] or [*SHAPES, *RETURNS, *IN_PLACE]:
+    known = [*SHAPES, *RETURNS, *IN_PLACE]
+    if unknown := set(sys.argv[1:]) - set(known):
+        sys.exit(f"error: no such shape: {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    for shape in sys.argv[1:] or known:
         if not (HISTORIES / f"{shape}.json").exists():
             await record(shape)
 

@@ -23,6 +23,7 @@ SHAPES = {
     "blocked-then-settled",
     "waited-for-a-full-destination",
     "adopted-start-is-stopped-afterwards",
+    "adopted-attempt-is-undone",
     "return-held",
     "ledger-written-down",
     "start-in-place",
