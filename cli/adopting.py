@@ -12,9 +12,8 @@ from control.access import open_store, settings
 from evacuation.errors import MalformedRequestError
 
 if TYPE_CHECKING:
+    from control.adopting import AdoptOptions
     from evacuation.adoption import Adopted
-    from services.hypervisors.libvirt.adopting import AdoptOptions
-    from services.sql import SqlServices
 
 COLUMNS = ("kind", "name", "host", "change", "note")
 
@@ -64,7 +63,7 @@ def adopt_fleet(
 
     On the hosts, each domain's metadata gets Evacuate's mark, and libvirtd no longer starts it by itself.
     Nothing else is changed there, and nothing at all if anything is refused."""
-    from services.hypervisors.libvirt.adopting import AdoptOptions, read_hosts
+    from control.adopting import AdoptOptions, adopt
 
     named = _named(names or [])
     every = _every(uris or [], named)
@@ -79,18 +78,14 @@ def adopt_fleet(
         timeout=settings().libvirt_call_timeout,
     )
     with open_store() as services:
-        hosts = read_hosts(every, options)
-        found = services.adoption.adopt(hosts)
-        marked = [_mark(services, uri, host.name, found, options) for uri, host in zip(every, hosts, strict=True)]
-        if any(marked):
-            services.adoption.adopt(read_hosts(every, options))
+        found = adopt(services, every, options)
     print_rows(found, COLUMNS, as_json=as_json)
     _tell(options, found)
 
 
 def _named(names: list[str]) -> dict[str, str]:
     """Names by URI. Raises MalformedRequestError, NotAdoptableError."""
-    from services.hypervisors.libvirt.adopting import require_uri
+    from control.adopting import require_uri
 
     found: dict[str, str] = {}
     for each in names:
@@ -104,7 +99,7 @@ def _named(names: list[str]) -> dict[str, str]:
 
 
 def _every(uris: list[str], named: dict[str, str]) -> list[str]:
-    from services.hypervisors.libvirt.adopting import require_uri
+    from control.adopting import require_uri
 
     every = list(dict.fromkeys([*map(require_uri, uris), *named]))
     if not every:
@@ -118,23 +113,11 @@ def _directory(path: Path) -> Path:
     return path
 
 
-def _mark(services: "SqlServices", uri: str, host: str, found: "tuple[Adopted, ...]", options: "AdoptOptions") -> bool:
-    """The store has them already: if this fails, adopting again does it. Whether a definition has changed by it."""
-    from services.hypervisors.libvirt.adopting import mark_guests
-
-    left = {each.name for each in found if each.change == "left"}
-    names = {each.id: each.name for each in services.views.instances()}
-    here = (each for each in services.views.residences() if each.host == host and each.proof is None)
-    epochs = {each.instance_id: each.epoch for each in here if names[each.instance_id] not in left}
-    return mark_guests(uri, epochs, timeout=options.timeout)
-
-
 def _tell(options: "AdoptOptions", found: "tuple[Adopted, ...]") -> None:
-    from services.hypervisors.libvirt.markers import MARKER
+    from control.adopting import not_mounted_here
 
-    for directory in options.shared_dirs:
-        if not (directory / MARKER).exists():
-            say(f"{directory} is not mounted here: the host workers mark it (EVACUATE_LIBVIRT_SHARED_DIRS)")
+    for directory in not_mounted_here(options):
+        say(f"{directory} is not mounted here: the host workers mark it (EVACUATE_LIBVIRT_SHARED_DIRS)")
     hosts = sum(each.kind == "host" for each in found)
     say(f"{hosts} hosts, {len(found) - hosts} instances; a host is up once its worker runs there, on the host itself")
 

@@ -8,7 +8,7 @@ import typer
 
 from cli.options import JsonOption, StateDirOption, examples, new_group
 from cli.output import print_one, say
-from control.access import connect, open_store, settings
+from control.access import open_store, settings
 from evacuation.errors import MalformedRequestError
 
 if TYPE_CHECKING:
@@ -23,11 +23,9 @@ def migrate_store(state_dir: StateDirOption = None) -> None:
     """Bring the store's schema to this release; a new store is made.
 
     The store is the one that EVACUATE_DATABASE_URL names, else the SQLite file in the state directory."""
-    from services.sql import migrate
+    from control.stores import migrate
 
-    found = settings()
-    found.state_dir.mkdir(parents=True, exist_ok=True)
-    migrate(found.store_url)
+    migrate(settings())
     say("the store's schema is up to date")
 
 
@@ -36,7 +34,9 @@ def claim_store(yes: YesOption = False, as_json: JsonOption = False, state_dir: 
     """Take the store over from another control plane: from then on all its writes are refused.
 
     End the other one's workers first. It names what it takes over, and asks."""
-    owner = asyncio.run(_namespace())
+    from control import stores
+
+    owner = asyncio.run(stores.owner(settings()))
     with open_store() as services:
         now = services.ledger.show()
         if now.owner == owner:
@@ -96,15 +96,6 @@ def _confirm(yes: bool) -> None:
     if not sys.stdin.isatty():
         raise MalformedRequestError("this has to be confirmed, and there is no terminal", remedy="give --yes")
     typer.confirm("Go on?", abort=True, err=True)
-
-
-async def _namespace() -> str:
-    from control.failures import answered
-    from services.runtime.temporal import namespace_id
-
-    client = await connect(settings())
-    with answered():
-        return await namespace_id(client)
 
 
 def add_to(app: typer.Typer) -> None:

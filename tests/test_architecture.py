@@ -87,6 +87,15 @@ def imports_of(path: Path, known: set[str]) -> Iterator[str]:
             yield from (each if each in known else node.module or "" for each in named)
 
 
+def test_command_line_asks_control_for_what_it_shows():
+    """Of services it has the settings, and the forms of what it reads and prints."""
+    for path in modules("cli"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            assert not named.startswith(("workflows", "workers", "activities")), path
+            assert not named.startswith("services") or named.startswith("services.runtime."), path
+
+
 def test_no_modules_import_each_other_in_a_circle():
     graph = dependencies()
     assert len(graph) > 300
