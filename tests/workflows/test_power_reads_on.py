@@ -1,9 +1,14 @@
 """Whatever was said of a source: where its power reads on, it is fenced for real before it is taken for off."""
 
-import pytest
+import asyncio
 
-from evacuation.errors import PowerReadsOnError
-from tests.workflows.fakes import FakeCloud
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import CancelledError
+
+from evacuation.errors import EvidenceMissingError, FenceFailedError, PowerReadsOnError
+from tests.workflows.conftest import Run
+from tests.workflows.fakes import Deaf, FakeCloud, _off
 
 ON = PowerReadsOnError("cmp-1 was said to be off, and its power reads on")
 
@@ -37,3 +42,35 @@ async def test_source_that_goes_on_reading_on_ends_it_and_nothing_starts(run):
     assert failure.type == "PowerReadsOnError"
     assert not any(each.startswith("spawn_guest") for each in cloud.asked)
     assert cloud.asked[-2:] == ["release_capacity", "abandon_evacuation"]
+
+
+@pytest.mark.parametrize("outcome", [None, FenceFailedError("on")])
+async def test_cancel_while_the_source_is_fenced_for_real_at_the_beginning_is_recorded(run, outcome):
+    cloud = FakeCloud()
+    cloud.answers("begin_evacuation", ON)
+    cloud.answers("fence_source", _off("cmp-1", "boot-1"), Deaf(outcome))
+    evacuation: Run = (await run(cloud)).faster().patient()
+    handle = await evacuation.start()
+    async with asyncio.timeout(20):
+        while cloud.asked.count("fence_source") < 2:
+            await asyncio.sleep(0.01)
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    [ending] = cloud.messages["abandon_evacuation"]
+    assert ending.outcome.outcome == "cancelled"
+
+
+async def test_cancel_while_the_fence_at_the_beginning_is_waited_for_fences_no_more(run):
+    cloud = FakeCloud()
+    cloud.answers("begin_evacuation", ON)
+    cloud.answers("fence_source", _off("cmp-1", "boot-1"), *[EvidenceMissingError("cmp-1 is not proven off")] * 1000)
+    evacuation: Run = (await run(cloud)).patient()
+    handle = await evacuation.start()
+    await evacuation.until_phase("blocked")
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert cloud.asked.count("fence_source") == 2 and cloud.asked[-1] == "abandon_evacuation"

@@ -15,7 +15,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from embedded.namespace import prepare_namespace
 from evacuation import messages as m
-from evacuation.errors import FenceDeclinedError, GuestBusyError, SpawnFailedError
+from evacuation.errors import EvidenceMissingError, FenceDeclinedError, GuestBusyError, SpawnFailedError
 from services.runtime.settings import Settings
 from services.runtime.temporal import connect
 from tests.support.stack import temporal_server
@@ -105,6 +105,23 @@ async def test_blocked_evacuation_goes_on_in_a_new_run_when_its_history_is_long(
     assert cloud.asked.count("spawn_guest@cmp-2") == 1, "the guest's start is not repeated"
     events = [event.name for message in cloud.messages["finish_evacuation"] for event in message.events]
     assert "spawn_guest" in events, "what the first run did is in the record"
+
+
+async def test_evacuation_that_waits_for_evidence_goes_on_in_a_new_run_when_its_history_is_long(client: Client):
+    cloud = FakeCloud()
+    cloud.answers("fence_source", *[EvidenceMissingError("cmp-1 is not proven off")] * 1000)
+    async with AsyncExitStack() as stack:
+        run = (await serve(stack, WorkflowEnvironment.from_client(client), cloud)).patient()
+        handle = await run.start()
+        async with asyncio.timeout(60):
+            while cloud.asked.count("check_request") < 2:
+                await handle.signal(EvacuateInstance.look_again)
+                await asyncio.sleep(0.1)
+        await handle.cancel()
+        with pytest.raises(WorkflowFailureError) as caught:
+            await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert "begin_evacuation" not in cloud.asked
 
 
 async def test_what_was_waited_for_capacity_is_not_waited_for_again_in_a_later_run(client: Client):

@@ -134,6 +134,9 @@ class Opening:
                 # A late call of a closed run wrote first: adopt what it opened.
                 await self._or_end(self._check_request())
                 continue
+            except asyncio.CancelledError as error:
+                # It came while the source was fenced once more. Nothing is open yet; the end is recorded all the same.
+                raise cancelled() from error
             self._enter(begun)
 
     async def _ask_to_begin(self) -> m.Begun:

@@ -32,7 +32,8 @@ class Openly:
         self._nudged = True
 
     async def wait(self, failure: Failure, seconds: float) -> None:
-        """So long, or until a nudge, also one that came since the last wait; a deletion ends it, too."""
+        """So long, or until a nudge, also one that came since the last wait; a deletion ends it, too. Raises
+        CancelledError, also under a shield, which keeps a cancel from whoever waits."""
         display = self._steps.display
         entered = display.phase != "blocked"
         display.enter("blocked", cause=failure.message, remedy=failure.remedy)
@@ -40,8 +41,13 @@ class Openly:
             display.publish()
         longest = timedelta(seconds=seconds * self._steps.tuning.scale)
         with suppress(TimeoutError):
-            await workflow.wait_condition(lambda: self._nudged or self._state.deleted, timeout=longest)
+            await workflow.wait_condition(self._is_over, timeout=longest)
         self._nudged = False
+        if workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError
+
+    def _is_over(self) -> bool:
+        return self._nudged or self._state.deleted or workflow.cancellation_reason() is not None
 
     async def until_pardoned(self, step: Callable[[], Awaitable[T]]) -> T:
         """`step`, which takes the instance to another host: as soon as its starts are not held against it. Raises

@@ -46,6 +46,7 @@ class SourceFence:
             if workflow.cancellation_reason() is not None:
                 # It came while the end of the fence was waited for.
                 raise asyncio.CancelledError
+            self._steps.renew_if_long()
             await self._forward.openly.wait(failure, backoff.take())
             await self._end_if_it_is_back()
 
