@@ -130,11 +130,11 @@ class FakeCloud:
 
     @activity.defn
     async def fence_source(self, request: m.FenceRequest) -> Evidence:
-        return await self._do("fence_source", request, _off(request.host, request.incarnation))
+        return await self._do("fence_source", request, proven_off(request.host, request.incarnation))
 
     @activity.defn
     async def fence_destination(self, request: m.FenceRequest) -> Evidence:
-        return await self._do("fence_destination", request, _off(request.host, request.incarnation))
+        return await self._do("fence_destination", request, proven_off(request.host, request.incarnation))
 
     @activity.defn
     async def find_evidence(self, host: m.HostRef) -> Evidence | None:
@@ -324,5 +324,5 @@ class FakeProbe:
         )
 
 
-def _off(host: str, incarnation: str | None) -> Evidence:
+def proven_off(host: str, incarnation: str | None) -> Evidence:
     return Evidence(kind=EvidenceKind.POWER_OFF, host=host, incarnation=incarnation, who="test", reason="off", at=NOW)

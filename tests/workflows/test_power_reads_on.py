@@ -8,7 +8,7 @@ from temporalio.exceptions import CancelledError
 
 from evacuation.errors import EvidenceMissingError, FenceFailedError, PowerReadsOnError
 from tests.workflows.conftest import Run
-from tests.workflows.fakes import Deaf, FakeCloud, _off
+from tests.workflows.fakes import Deaf, FakeCloud, proven_off
 
 ON = PowerReadsOnError("cmp-1 was said to be off, and its power reads on")
 
@@ -48,7 +48,7 @@ async def test_source_that_goes_on_reading_on_ends_it_and_nothing_starts(run):
 async def test_cancel_while_the_source_is_fenced_for_real_at_the_beginning_is_recorded(run, outcome):
     cloud = FakeCloud()
     cloud.answers("begin_evacuation", ON)
-    cloud.answers("fence_source", _off("cmp-1", "boot-1"), Deaf(outcome))
+    cloud.answers("fence_source", proven_off("cmp-1", "boot-1"), Deaf(outcome))
     evacuation: Run = (await run(cloud)).faster().patient()
     handle = await evacuation.start()
     async with asyncio.timeout(20):
@@ -65,7 +65,9 @@ async def test_cancel_while_the_source_is_fenced_for_real_at_the_beginning_is_re
 async def test_cancel_while_the_fence_at_the_beginning_is_waited_for_fences_no_more(run):
     cloud = FakeCloud()
     cloud.answers("begin_evacuation", ON)
-    cloud.answers("fence_source", _off("cmp-1", "boot-1"), *[EvidenceMissingError("cmp-1 is not proven off")] * 1000)
+    cloud.answers(
+        "fence_source", proven_off("cmp-1", "boot-1"), *[EvidenceMissingError("cmp-1 is not proven off")] * 1000
+    )
     evacuation: Run = (await run(cloud)).patient()
     handle = await evacuation.start()
     await evacuation.until_phase("blocked")
