@@ -45,12 +45,12 @@ NUMBERS = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_such_a_definition_is_refused_at_once_by_whoever_reads_it(name: str) -> None:
-    began, hostile = time.monotonic(), HOSTILE[name]
+    began, hostile = time.thread_time(), HOSTILE[name]
     with pytest.raises(MalformedDefinitionError, match=hostile.why):
         parse_definition(hostile.text)
     with pytest.raises(DestinationUnableError, match=f"the definition of web-01 .*{hostile.why}"):
         parse(hostile.text, "web-01")
-    assert time.monotonic() - began < 2.0
+    assert time.thread_time() - began < 2.0, "seconds of the processor"
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -77,7 +77,7 @@ def test_report_names_such_a_guest_and_keeps_no_other_back() -> None:
 
 
 def test_failure_with_a_strangers_names_in_it_is_read_at_once() -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     cause = "Failed to connect to " * 50_000
     assert type(spawn_failure(LibvirtError(1, 1, cause), guest="web-01", host="cmp-2")).__name__ == "SpawnFailedError"
-    assert time.monotonic() - began < 1.0
+    assert time.thread_time() - began < 1.0, "seconds of the processor"
