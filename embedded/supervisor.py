@@ -16,7 +16,7 @@ from embedded.processes import ROLE, end_all, guest_processes, with_role
 from embedded.state import StateDir
 from embedded.temporal_server import command as temporal_command
 from embedded.temporal_server import environment as temporal_environment
-from evacuation.errors import EvacuateError, FenceFailedError
+from evacuation.errors import EvacuateError, FenceFailedError, HypervisorUnavailableError
 from services.drivers import VOLUMES
 from services.hypervisors.process import ProcessHost, ProcessRoot
 from services.runtime.settings import Settings
@@ -45,6 +45,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._not_before: dict[str, float] = {}
         self._stopping = False
+        self._said: set[str] = set()
         self._has_storage_daemon = VOLUMES[settings.volumes]().has_daemon
 
     def run(self) -> None:
@@ -71,7 +72,8 @@ class Supervisor:
             self._tend_host(host)
 
     def _tend_host(self, host: str) -> None:
-        """Started only under the power lock, when the mark is not set: a host that is being switched off stays off."""
+        """Started only under the power lock, when the mark is not set: a host that is being switched off stays off. One
+        whose power cannot be read is not started, and does not keep the others from it."""
         if self._is_running(f"host-{host}"):
             return
         power = ProcessHost(self._settings.state_dir, host, timeout=0)
@@ -82,6 +84,13 @@ class Supervisor:
                     self._tend(f"host-{host}", lambda: arguments)
         except FenceFailedError:
             return
+        except HypervisorUnavailableError as error:
+            self._say_once(f"{host} is not started: {error.line}")
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            print(line, file=sys.stderr, flush=True)
 
     def _is_running(self, name: str) -> bool:
         child = self._children.get(name)

@@ -20,7 +20,9 @@ def swap_board(running: Stack) -> None:
     """cmp-1 is dead, and comes back as another hypervisor."""
     assert running.run("host kill cmp-1").code == 0
     path = Path(running.environment["EVACUATE_STATE_DIR"]) / "hosts" / "cmp-1" / "power.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"hypervisor_uuid": BOARD}))
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(json.loads(path.read_text()) | {"hypervisor_uuid": BOARD}))
+    new.replace(path)
     assert running.run("host start cmp-1 --no-wait").code == 0
     running.until(lambda: shown(running)["refused"] is not None, "the other board is refused, and it is noted")
 
