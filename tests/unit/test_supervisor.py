@@ -19,7 +19,7 @@ def test_host_whose_power_is_damaged_keeps_no_other_from_being_started(
     monkeypatch.setattr(Supervisor, "_tend", lambda self, name, command: started.append(name))
     supervisor = Supervisor(Settings(state_dir=tmp_path))
     for _ in range(2):
-        supervisor._tend_all()  # pyright: ignore[reportPrivateUsage]
+        supervisor._tend_all()  # pyright: ignore[reportPrivateUsage]  # one look; `run` ends with a signal only
     hosts = [name for name in started if name.startswith("host-")]
     assert hosts == ["host-cmp-2", "host-cmp-3"] * 2
     assert capsys.readouterr().err.count("cmp-1 is not started") == 1
