@@ -12,9 +12,10 @@ from evacuation.errors import DuplicateInstanceError, PowerUnreadError
 from evacuation.model import Evidence, PortStatus, TaskState, VmState
 from services.cloud.sql.allocations import Allocations
 from services.sql.hosts.reports import keep
-from services.sql.instances.following import gone_from, move
+from services.sql.instances.following import move
 from services.sql.instances.holdings import bind_ports, drop_other_bindings, ports_of
 from services.sql.ledger.evidence import usable_evidence
+from services.sql.ledger.proofs import gone_from
 from services.sql.rows import lock_instance, next_position, open_evacuation, unproven_residence
 from services.sql.statements import execute
 from services.sql.tables import AllocationRow, HostRow, InstanceRow, PortBindingRow, PortRow, ResidenceRow

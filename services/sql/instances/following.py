@@ -7,13 +7,14 @@ from sqlmodel import Session, col, or_, select
 from evacuation import messages as m
 from evacuation.epochs import has_mark_of
 from evacuation.errors import EvacuationRunningError, InstanceNotFoundError, NotMovedError
-from evacuation.model import Evidence, EvidenceKind, HostState, PowerState, VmState
+from evacuation.model import Evidence, HostState, PowerState, VmState
 from services.cloud.sql.allocations import Allocations
 from services.sql.hosts.sightings import forget, hosts_of
 from services.sql.ledger.endings import settle_on
 from services.sql.ledger.evidence import revoked_attachments, usable_evidence
 from services.sql.ledger.guard import refuse_deleted
 from services.sql.ledger.position import require_sound
+from services.sql.ledger.proofs import gone_from
 from services.sql.rows import (
     lock_host,
     lock_hosts,
@@ -24,7 +25,7 @@ from services.sql.rows import (
     unproven_residence,
 )
 from services.sql.statements import change
-from services.sql.tables import AttachmentRow, HostRow, InstanceRow, ResidenceRow, utc_now
+from services.sql.tables import AttachmentRow, HostRow, InstanceRow, ResidenceRow
 
 ASK_AGAIN = "ask again"
 STARTED = (VmState.ACTIVE, VmState.STOPPED, VmState.ERROR)
@@ -88,19 +89,6 @@ def move(
         wanted_vm_state=None,
     )
     forget(session, instance.id, host)
-
-
-def gone_from(residence: ResidenceRow, who: str, why: str) -> Evidence:
-    """By that host's own answer."""
-    return Evidence(
-        kind=EvidenceKind.GUEST_GONE,
-        host=residence.host,
-        incarnation=residence.incarnation,
-        who=who,
-        reason=why,
-        at=utc_now(),
-        scope=residence.instance_id,
-    )
 
 
 def _require_at_rest(session: Session, instance: InstanceRow) -> ResidenceRow:

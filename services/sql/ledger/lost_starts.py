@@ -10,10 +10,11 @@ from sqlmodel import Session, select
 
 from evacuation import messages as m
 from evacuation.ledger import StartMark
-from evacuation.model import Evidence, EvidenceKind, PowerState, TaskState
+from evacuation.model import Evidence, PowerState, TaskState
+from services.sql.ledger.proofs import gone_from
 from services.sql.rows import attempt_of, lock_host, note_boot, open_evacuation, unproven_residence
 from services.sql.statements import add, change
-from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow, utc_now
+from services.sql.tables import AttemptRow, EvacuationRow, HostRow, InstanceRow, ResidenceRow
 
 
 class _Place(NamedTuple):
@@ -120,22 +121,9 @@ def _prove_what_is_empty(session: Session, row: InstanceRow, found: m.Reconcile)
         row, _Place(residence.host, residence.incarnation), found
     ):
         why = "its own worker has answered the reconciliation: nothing of it runs there"
-        change(session, residence, proof=gone(residence, found.who, why))
+        change(session, residence, proof=gone_from(residence, found.who, why))
 
 
 def _outlived(older: ResidenceRow, start: StartMark, place: _Place, who: str) -> Evidence:
     why = f"epoch {start.epoch} was to be started on {place.host}, only once this place was proven empty"
-    return gone(older, who, why)
-
-
-def gone(residence: ResidenceRow, who: str, why: str) -> Evidence:
-    """As proof of that place: what a reconciliation has found."""
-    return Evidence(
-        kind=EvidenceKind.GUEST_GONE,
-        host=residence.host,
-        incarnation=residence.incarnation,
-        who=who,
-        reason=why,
-        at=utc_now(),
-        scope=residence.instance_id,
-    )
+    return gone_from(older, who, why)

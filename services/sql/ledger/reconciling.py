@@ -17,7 +17,8 @@ from services.sql.hosts.sightings import note_guests, running_in
 from services.sql.ledger.endings import close, settle_on
 from services.sql.ledger.evidence import void
 from services.sql.ledger.guard import MAY_RUN
-from services.sql.ledger.lost_starts import expect, gone, is_lost
+from services.sql.ledger.lost_starts import expect, is_lost
+from services.sql.ledger.proofs import gone_from
 from services.sql.rows import lock_host, note_boot, note_start, open_evacuation, write_migration
 from services.sql.statements import change
 from services.sql.tables import EvacuationRow, HostRow, InstanceRow, LedgerRow, ResidenceRow, utc_now
@@ -147,7 +148,7 @@ def _outlived(older: ResidenceRow, report: m.HostReport, guest: m.GuestState, as
         why = "its own worker has answered the reconciliation: nothing of it runs there"
     else:
         why = f"epoch {guest.epoch} was found on {report.host}: it was started only once this place was proven empty"
-    return gone(older, who, why)
+    return gone_from(older, who, why)
 
 
 def _live_there(
