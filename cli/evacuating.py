@@ -9,7 +9,8 @@ from cli.inputs import require_name
 from cli.output import say
 from control.access import open_evacuation, operator
 from control.progress import progress_of
-from control.requests import Accepted, Handle, new_request_id
+from control.requests import Accepted, new_request_id
+from control.running import Handle
 from evacuation.errors import ContradictoryOptionsError
 from evacuation.messages import EvacuationRequest
 from evacuation.model import Frozen

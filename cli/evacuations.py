@@ -11,7 +11,8 @@ from cli.output import print_json, print_one, say
 from cli.watching import follow
 from control.access import connect
 from control.outcomes import recorded, refused, with_all
-from control.requests import Accepted, Handle, cancel_running, find_running, request_evacuation
+from control.requests import Accepted, request_evacuation
+from control.running import Handle, cancel_running, find_running
 from evacuation.errors import EvacuateError, NotRunningError, Refusal, TooLateError
 from evacuation.messages import EvacuationOutcome, EvacuationRequest
 from evacuation.views import InstanceView

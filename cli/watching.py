@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from cli.output import say, stderr
 from control.outcomes import outcome_of
 from control.progress import Failing, progress_of
-from control.requests import Handle
+from control.running import Handle
 from evacuation.errors import EvacuateError
 from evacuation.messages import EvacuationOutcome, Progress
 

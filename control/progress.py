@@ -7,7 +7,7 @@ from datetime import timedelta
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from control.requests import Handle
+from control.running import Handle
 from evacuation.messages import Progress
 from evacuation.names import PROGRESS
 from evacuation.retries import Retrying

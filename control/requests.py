@@ -1,4 +1,4 @@
-"""What the commands ask of Temporal for an evacuation: it is started, joined, found again, and cancelled."""
+"""An evacuation is asked for: started, joined, or found again where its answer was lost."""
 
 import asyncio
 from contextlib import suppress
@@ -12,7 +12,6 @@ from temporalio.client import (
     WithStartWorkflowOperation,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
-    WorkflowHandle,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import (
@@ -26,6 +25,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from control.failures import NOT_THERE, UNANSWERED, answered, error_of, was_interrupted
+from control.running import Handle, handle_of
 from evacuation.errors import EvacuationRunningError, Refusal
 from evacuation.ledger import StartMark
 from evacuation.messages import (
@@ -49,7 +49,6 @@ from evacuation.names import (
 from evacuation.views import InstanceView
 from services.runtime.last_start import last_start
 
-Handle = WorkflowHandle[Any, EvacuationOutcome]
 Operation = WithStartWorkflowOperation[Any, EvacuationOutcome]
 SHORTLY = timedelta(seconds=2)
 OPERATIONS = {
@@ -167,9 +166,9 @@ def _details(instance: InstanceView, request: EvacuationRequest) -> str:
 async def _find_own(client: Client, request: EvacuationRequest) -> Handle | None:
     """What the request has started, though its answer was lost or can never be had; it may have ended."""
     with suppress(RPCError):
-        described = await _handle(client, request.instance_id).describe(rpc_timeout=SHORTLY)
+        described = await handle_of(client, request.instance_id).describe(rpc_timeout=SHORTLY)
         if await _is_own(described, request):
-            return _handle(client, request.instance_id, described.run_id)
+            return handle_of(client, request.instance_id, described.run_id)
     return None
 
 
@@ -179,8 +178,8 @@ async def _is_own(described: WorkflowExecutionDescription, request: EvacuationRe
 
 async def _meet_running(client: Client, request: EvacuationRequest, *, join: bool) -> Accepted:
     """One runs already. It is our own (a reply was lost), or is joined, or the request is refused."""
-    described = await _handle(client, request.instance_id).describe()
-    handle = _handle(client, request.instance_id, described.run_id)
+    described = await handle_of(client, request.instance_id).describe()
+    handle = handle_of(client, request.instance_id, described.run_id)
     if await _is_own(described, request):
         return await _ask_again(handle, request)
     refuse_other(described, EVACUATE_INSTANCE)
@@ -214,45 +213,3 @@ async def _ask_again(handle: Handle, request: EvacuationRequest) -> Accepted:
         if error.status not in NOT_THERE:
             raise
         return Accepted(handle, None)
-
-
-def _handle(client: Client, instance_id: str, run_id: str | None = None) -> Handle:
-    workflow_id = evacuate_instance_id(instance_id)
-    return client.get_workflow_handle(workflow_id, run_id=run_id, result_type=EvacuationOutcome)
-
-
-async def find_running(client: Client, instance_id: str) -> Handle | None:
-    """The evacuation of the instance that runs now. Raises TemporalUnavailableError."""
-    described = await _describe_running(client, instance_id)
-    return _handle(client, instance_id, described.run_id) if described else None
-
-
-async def _describe_running(client: Client, instance_id: str) -> WorkflowExecutionDescription | None:
-    with answered():
-        try:
-            described = await _handle(client, instance_id).describe()
-        except RPCError as error:
-            if error.status not in NOT_THERE:
-                raise
-            return None
-    runs = described.status is WorkflowExecutionStatus.RUNNING and described.workflow_type == EVACUATE_INSTANCE
-    return described if runs else None
-
-
-async def cancel_running(client: Client, instance_id: str) -> Handle | None:
-    """The evacuation that runs now, asked to stop. None: there is none, or it was gone before it could be asked.
-
-    Raises TemporalUnavailableError."""
-    described = await _describe_running(client, instance_id)
-    if described is None:
-        return None
-    # By its first run, not by this one: it may go on in a new run just now, and a run that has ended takes any cancel.
-    whole = client.get_workflow_handle(described.id, first_execution_run_id=described.raw_info.first_run_id)
-    with answered():
-        try:
-            await whole.cancel()
-        except RPCError as error:
-            if error.status not in NOT_THERE:
-                raise
-            return None
-    return _handle(client, instance_id, described.run_id)

@@ -13,7 +13,7 @@ from temporalio import workflow
 
 from cli.watching import follow
 from control.outcomes import outcome_of
-from control.requests import cancel_running
+from control.running import cancel_running
 from embedded.state import StateDir
 from evacuation import messages as m
 from evacuation.errors import TemporalUnavailableError

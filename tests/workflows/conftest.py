@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -28,6 +28,12 @@ from workflows.evacuate_instance import EvacuateInstance
 async def env() -> AsyncIterator[WorkflowEnvironment]:
     async with time_skipping() as env:
         yield env
+
+
+async def ends_cancelled(handle: WorkflowHandle[Any, Any]) -> None:
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError), caught.value.cause
 
 
 class Run:
