@@ -160,7 +160,8 @@ class EvacuationOutcome(Frozen):
 
 
 class FinishEvacuation(Frozen):
-    """The one final transaction. `events` ends with `finish_evacuation` itself."""
+    """What closes the evacuation in one transaction, once the start is recorded. `events` ends with `finish_evacuation`
+    itself."""
 
     ref: AttemptRef
     host: str

@@ -66,7 +66,7 @@ def play(wanted: Batches, *, jobs: int, seed: int, scale: float) -> list[Played]
     return played
 
 
-def anew(options: argparse.Namespace) -> tuple[list[Verdict], Run]:
+def from_the_start(options: argparse.Namespace) -> tuple[list[Verdict], Run]:
     locks = {"on": (True,), "off": (False,), "both": (True, False)}[options.locks]
     began = time.monotonic()
     wanted = list(batches(kinds=options.kind, steps=options.step, locks=locks))
@@ -97,7 +97,7 @@ def main() -> int:
     options = parse()
     whole = not options.kind and not options.step and options.locks == "both"
     folder = options.out or (DOCS if whole or options.again else None)
-    verdicts, run = again(options, folder or DOCS) if options.again else anew(options)
+    verdicts, run = again(options, folder or DOCS) if options.again else from_the_start(options)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         write(verdicts, run, folder / PAGE, folder / DATA)

@@ -1,8 +1,13 @@
 """What a host remembers is known to be what it remembered: another directory, a wiped one, and a copy are not."""
 
+import os
 import shutil
+import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -43,6 +48,43 @@ def test_shared_directory_gets_one_name_from_all_who_come_at_once(tmp_path: Path
 def _named(root: ProcessRoot) -> str:
     root.create()
     return root.marker.read_text()
+
+
+def dies_in(work: Callable[[], object], where: str, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work in a process that is killed before or after that call."""
+    real = getattr(os, where)
+
+    def kills(*given: Any) -> None:
+        if at == "after":
+            real(*given)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if (child := os.fork()) == 0:
+        monkeypatch.setattr(os, where, kills)
+        work()
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+@pytest.mark.parametrize("where", ["open", "fsync"])
+def test_who_dies_while_it_makes_the_mark_leaves_it_to_the_next(
+    tmp_path: Path, where: str, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies_in(LastingMemory(tmp_path).mark, where, at, monkeypatch)
+    first = LastingMemory(tmp_path)
+    assert first.mark() == LastingMemory(tmp_path).mark() and not first.is_lost()
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+@pytest.mark.parametrize("where", ["fsync", "link"])
+def test_who_dies_while_it_names_the_shared_directory_leaves_a_whole_name_or_none(
+    tmp_path: Path, where: str, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = ProcessRoot(tmp_path)
+    dies_in(root.create, where, at, monkeypatch)
+    assert not root.marker.exists() or UUID(root.marker.read_text())
+    assert _named(root) == _named(root) and UUID(_named(root))
 
 
 def test_memory_that_was_wiped_copied_or_restored_is_another(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from evacuation.request import refuse_unfenced
 from evacuation.transitions import EndingCause
 from workflows.engine.compensation import Shield
 from workflows.engine.failures import Failure, failure_of, failure_of_refusal
-from workflows.engine.policies import Policy
+from workflows.engine.policies import CONTROL, MUST_HOLD
 from workflows.engine.steps import Steps
 from workflows.evacuating.asking import ask_host, note_answer, refused
 from workflows.evacuating.attempts import FINAL_CAUSES, Attempts
@@ -39,10 +39,9 @@ class Opening:
         retreat: Retreat,
         shield: Shield,
         *,
-        policy: Policy,
         carries_on: bool,
     ) -> None:
-        """`policy`: of the first calls. `carries_on`: what an earlier run opened, however long the store takes."""
+        """`carries_on`: what an earlier run opened. That waits for the store, however long it takes."""
         self._state = state
         self._steps = steps
         self._back = back
@@ -50,7 +49,7 @@ class Opening:
         self._attempts = attempts
         self._retreat = retreat
         self._shield = shield
-        self._policy = policy
+        self._policy = MUST_HOLD if carries_on else CONTROL
         self._carries_on = carries_on
         self.decision: m.Acceptance | Failure | None = None
 

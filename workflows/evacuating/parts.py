@@ -5,7 +5,6 @@ from temporalio import workflow
 from evacuation.messages import AttemptRef, EvacuateInstanceInput
 from workflows.engine.compensation import Shield
 from workflows.engine.display import Display
-from workflows.engine.policies import CONTROL, MUST_HOLD
 from workflows.engine.steps import Steps
 from workflows.evacuating.attempts import Attempts
 from workflows.evacuating.backward import Backward
@@ -43,8 +42,6 @@ class Parts:
             self.attempts,
             self.retreat,
             self.shield,
-            # What is carried on is open already: it waits for the store, however long that takes.
-            policy=CONTROL if input.carried is None else MUST_HOLD,
             carries_on=input.carried is not None,
         )
 
